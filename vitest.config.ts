@@ -1,0 +1,41 @@
+import { defineConfig } from "vitest/config";
+
+const server = { deps: { inline: ["clipanion"] } };
+
+/**
+ * Three projects: `unit` needs no build, `blackbox` runs the built executables, and `kernel` changes
+ * this machine's core pattern, so its files run one after the other.
+ */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.ts"],
+          server,
+        },
+      },
+      {
+        test: {
+          name: "blackbox",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/kernel/**", "test/**/fixtures/**", "**/node_modules/**"],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          server,
+        },
+      },
+      {
+        test: {
+          name: "kernel",
+          include: ["test/kernel/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          server,
+        },
+      },
+    ],
+  },
+});
