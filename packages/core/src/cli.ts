@@ -1,0 +1,129 @@
+import { Builtins, Cli, Command, Option, UsageError, type BaseContext, type CommandClass } from "clipanion";
+import { systemClock, type Clock } from "./clock.ts";
+import { CdhError, ERROR_CODES, EXIT } from "./errors.ts";
+import { createLogger, tryParseLogLevel, type Logger } from "./log.ts";
+import { OUTPUT_FORMATS, printable, type OutputFormat } from "./output.ts";
+
+/** What every command gets: streams, environment, time. Nothing else is global. */
+export interface CliContext extends BaseContext {
+  clock: Clock;
+  program: string;
+  version: string;
+  /** Aborted on the first SIGINT or SIGTERM; a second one ends the process at once. */
+  stopSignal: AbortSignal;
+}
+
+/** Text of the EXIT STATUS section at the end of every help page. */
+export const EXIT_STATUS_HELP = `0 done; 1 a bug of ours; 2 wrong command line; 3 finished, but incomplete; 10 configuration; 11 the environment refuses; 12 not found; 13 local disk; 14 container runtime; 15 store; 16 damaged data; 17 somebody else owns it; 32 deadline`;
+
+/** Base of every command: logging flags, output helpers, and errors shown once in one form. */
+export abstract class CdhCommand extends Command<CliContext> {
+  logLevel = Option.String("--log-level", { description: "trace, debug, info, warn, error or off (LOG_LEVEL)" });
+  logFormat = Option.String("--log-format", { description: "json or text (LOG_FORMAT; text on a terminal)" });
+
+  /** Do the command's work and return its exit status (default 0). */
+  abstract run(): Promise<number | void>;
+
+  override async execute(): Promise<number> {
+    return (await this.run()) ?? EXIT.ok;
+  }
+
+  override async catch(error: unknown): Promise<void> {
+    throw error;
+  }
+
+  /** Make the logger that the flags and the environment ask for; it writes to stderr. */
+  logger(): Logger {
+    const { env, stderr, clock, program } = this.context;
+    const level = tryParseLogLevel(this.logLevel ?? env["LOG_LEVEL"] ?? "info") ?? "info";
+    const wanted = this.logFormat ?? env["LOG_FORMAT"] ?? (isTerminal(stderr) ? "text" : "json");
+    return createLogger({ program, level, format: wanted === "text" ? "text" : "json", clock, write: (line) => void stderr.write(line) });
+  }
+
+  /** Print a line for people on stdout, made safe for the terminal. */
+  say(line = ""): void {
+    this.context.stdout.write(`${line}\n`);
+  }
+}
+
+/** Read the value of `-o`. @throws {CdhError} CDH_CONFIG_INVALID */
+export function parseOutputFormat(text: string): OutputFormat {
+  const found = OUTPUT_FORMATS.find((format) => format === text);
+  if (found === undefined) throw new UsageError(`-o ${text}: none of ${OUTPUT_FORMATS.join(", ")}`);
+  return found;
+}
+
+/** Tell whether a stream is a terminal. */
+export function isTerminal(stream: unknown): boolean {
+  return typeof stream === "object" && stream !== null && "isTTY" in stream && stream.isTTY === true;
+}
+
+/** Describe a program to {@link runMain}. */
+export interface Program {
+  name: string;
+  label: string;
+  version: string;
+  commands: readonly CommandClass<CliContext>[];
+}
+
+/**
+ * Run a program's command line to its end and set the exit status. Errors go to stderr once, as
+ * `program: message (CODE)` and `hint: …`; anything that is not a CdhError shows its stack and exits 1.
+ */
+export async function runMain(program: Program, argv: readonly string[] = process.argv.slice(2)): Promise<void> {
+  const stop = new AbortController();
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (stop.signal.aborted) process.exit(signal === "SIGINT" ? 130 : 143);
+    stop.abort(new Error(`received ${signal}`));
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  // A closed pipe (`cdh-inspect ls | head`) ends the program quietly, as it does with other tools.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.bug));
+  const cli = new Cli<CliContext>({ binaryName: program.name, binaryLabel: program.label, binaryVersion: program.version });
+  for (const command of [Builtins.HelpCommand, Builtins.VersionCommand, ...program.commands]) cli.register(command);
+  const context: CliContext = {
+    ...Cli.defaultContext,
+    clock: systemClock,
+    program: program.name,
+    version: program.version,
+    stopSignal: stop.signal,
+  };
+  process.exitCode = await runCommandLine(cli, argv, context);
+  process.off("SIGINT", onSignal);
+  process.off("SIGTERM", onSignal);
+}
+
+async function runCommandLine(cli: Cli<CliContext>, argv: readonly string[], context: CliContext): Promise<number> {
+  if (argv.length === 0) {
+    context.stdout.write(cli.usage());
+    return EXIT.usage;
+  }
+  try {
+    const command = cli.process([...argv], context);
+    return await cli.run(command, context).catch((error: unknown) => showError(error, context));
+  } catch (error) {
+    return showError(error, context);
+  }
+}
+
+/** Show an error on stderr and give its exit status. */
+export function showError(error: unknown, context: Pick<CliContext, "stderr" | "program">): number {
+  const { stderr, program } = context;
+  if (error instanceof CdhError) {
+    stderr.write(`${program}: ${printable(error.message)} (${error.code})\n`);
+    if (error.hint !== undefined) stderr.write(`hint: ${printable(error.hint)}\n`);
+    return EXIT[ERROR_CODES[error.code]];
+  }
+  if (isUsageError(error)) {
+    stderr.write(`${program}: ${error.message.trim()}\n`);
+    stderr.write(`hint: ${program} --help\n`);
+    return EXIT.usage;
+  }
+  stderr.write(`${program}: this is a bug, please report it\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  return EXIT.bug;
+}
+
+function isUsageError(error: unknown): error is Error & { clipanion: { type: string } } {
+  return error instanceof Error && "clipanion" in error;
+}

@@ -1,0 +1,91 @@
+import { execa } from "execa";
+import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
+
+/** Say how a child process may behave. */
+export interface RunOptions {
+  /** The child's whole environment; nothing is inherited beyond it. Default: this process's. */
+  env?: Record<string, string>;
+  cwd?: string;
+  /** The child and its descendants are killed after this long. */
+  timeoutMs?: number;
+  signal?: AbortSignal;
+  /** Output past this is cut and `truncated` is set; the child is killed. Default 8 MiB. */
+  maxOutputBytes?: number;
+  input?: string | Uint8Array;
+}
+
+/** Tell how a child process ended. Nothing here throws: the booleans say why it failed. */
+export interface RunResult {
+  exitCode: number | undefined;
+  signal: string | undefined;
+  stdout: string;
+  stderr: string;
+  /** Any of: exit status not 0, killed, not found, timed out, truncated. */
+  failed: boolean;
+  timedOut: boolean;
+  aborted: boolean;
+  truncated: boolean;
+  /** The program could not be started (`ENOENT`, `EACCES` …). */
+  notStarted: string | undefined;
+  durationMs: number;
+}
+
+/**
+ * Run a program to its end, without a shell, in a process group of its own so that its children die with it.
+ * @returns what it printed and how it ended; never rejects
+ */
+export async function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const subprocess = execa(file, args, {
+    reject: false,
+    detached: true,
+    cleanup: true,
+    stripFinalNewline: false,
+    maxBuffer: options.maxOutputBytes ?? 8 * 1024 * 1024,
+    stdin: options.input === undefined ? "ignore" : "pipe",
+    ...(options.input === undefined ? {} : { input: options.input }),
+    ...(options.env === undefined ? {} : { env: options.env, extendEnv: false }),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  });
+  let timedOut = false;
+  const killGroup = (): void => {
+    if (subprocess.pid === undefined) return;
+    try {
+      process.kill(-subprocess.pid, "SIGKILL");
+    } catch {
+      subprocess.kill("SIGKILL");
+    }
+  };
+  const timer =
+    options.timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          timedOut = true;
+          killGroup();
+        }, options.timeoutMs);
+  if (options.signal?.aborted === true) killGroup();
+  options.signal?.addEventListener("abort", killGroup, { once: true });
+  try {
+    const result = await subprocess;
+    if (result.isMaxBuffer) killGroup();
+    return {
+      exitCode: result.exitCode,
+      signal: result.signal,
+      stdout: typeof result.stdout === "string" ? result.stdout : "",
+      stderr: typeof result.stderr === "string" ? result.stderr : "",
+      failed: result.failed || timedOut,
+      timedOut,
+      aborted: options.signal?.aborted === true,
+      truncated: result.isMaxBuffer,
+      notStarted: result.exitCode === undefined && result.signal === undefined ? (result.code ?? "unknown") : undefined,
+      durationMs: result.durationMs,
+    };
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener("abort", killGroup);
+  }
+}
+
+/** Start a program whose streams the caller handles itself: a debugger on the terminal, a decompressor in a pipe. */
+export function start(file: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
+  return spawn(file, args, options);
+}
