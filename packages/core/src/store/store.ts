@@ -9,6 +9,18 @@ export interface ObjectInfo {
   etag?: string;
 }
 
+/** Name what proved that the stored object is what was sent, strongest first. */
+export type VerifiedBy = "readBack" | "checksum" | "etag";
+
+/** Tell what a put did. */
+export interface PutResult extends ObjectInfo {
+  /** The same content lay there before; nothing was sent. */
+  alreadyThere: boolean;
+  verifiedBy: VerifiedBy;
+  /** SHA-256 of the content, lower-case hexadecimal; also the metadata `cdh-sha256`. */
+  sha256: string;
+}
+
 /** Say what to store. The file is read in parts, never whole, and must not change meanwhile. */
 export interface PutSource {
   path: string;
@@ -18,11 +30,12 @@ export interface PutSource {
 /** Say how to store it. */
 export interface PutOptions {
   contentType?: string;
+  /** User metadata: lower-case keys; values may hold any text. `cdh-sha256` is added by the store. */
   metadata?: Record<string, string>;
-  /** Lower-case hexadecimal; the store verifies what arrived against it as strongly as it can. */
-  sha256?: string;
+  /** Replace what lies there; default false, which refuses other content with CDH_STORE_CONFLICT. */
+  overwrite?: boolean;
   signal?: AbortSignal;
-  /** Called with the bytes sent so far. */
+  /** Called with the bytes sent so far; may go back when a part is sent again. */
   onProgress?: (sentBytes: number) => void;
 }
 
@@ -32,6 +45,13 @@ export interface ByteRange {
   length?: number;
 }
 
+/** Say which part of a listing is wanted. */
+export interface ListOptions {
+  /** Only keys after this one, in key order. */
+  startAfter?: string;
+  signal?: AbortSignal;
+}
+
 /**
  * Keep objects: an S3-compatible bucket or a directory. Both pass the same contract suite (`testing/store-contract.ts`).
  * Every failure is a CdhError of the CDH_STORE family; a missing object is `undefined`, never an error.
@@ -39,15 +59,19 @@ export interface ByteRange {
 export interface ObjectStore {
   /** `s3://bucket/prefix` or `file:///directory`, for messages. */
   readonly url: string;
-  /** Store a file under a key and verify it there; a reader never sees half of it. */
-  putFile(key: string, source: PutSource, options?: PutOptions): Promise<ObjectInfo>;
-  /** Store a small body under a key. */
-  putBytes(key: string, body: Uint8Array, options?: PutOptions): Promise<ObjectInfo>;
+  /**
+   * Store a file under a key and verify there that every byte arrived; a reader never sees half of it.
+   * @throws {CdhError} CDH_STORE_CONFLICT when other content lies there; CDH_STORE_MISMATCH when what arrived is not what was sent
+   */
+  putFile(key: string, source: PutSource, options?: PutOptions): Promise<PutResult>;
+  /** Store a small body under a key, like {@link putFile}. */
+  putBytes(key: string, body: Uint8Array, options?: PutOptions): Promise<PutResult>;
   head(key: string, signal?: AbortSignal): Promise<ObjectInfo | undefined>;
-  /** Read an object or a range of it. */
+  /** Read an object or a range of it, chunk by chunk. A range past the end gives what there is. */
   get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array> | undefined>;
-  /** List everything below a prefix, in key order. */
-  list(prefix: string, signal?: AbortSignal): AsyncIterable<ObjectInfo>;
+  /** List everything whose key starts with the prefix, in key order (UTF-8 bytes). */
+  list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>;
+  /** Delete an object; deleting what is not there succeeds. */
   delete(key: string, signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
