@@ -8,10 +8,13 @@ const server = { deps: { inline: ["clipanion"] } };
  */
 export default defineConfig({
   test: {
+    reporters: ["default", "./scripts/skip-reporter.ts"],
+    allowOnly: false,
     projects: [
       {
         test: {
           name: "unit",
+          sequence: { groupOrder: 0 },
           include: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.ts"],
           server,
         },
@@ -19,6 +22,7 @@ export default defineConfig({
       {
         test: {
           name: "blackbox",
+          sequence: { groupOrder: 1 },
           include: ["test/**/*.test.ts"],
           exclude: ["test/kernel/**", "test/**/fixtures/**", "**/node_modules/**"],
           testTimeout: 60_000,
@@ -29,6 +33,7 @@ export default defineConfig({
       {
         test: {
           name: "kernel",
+          sequence: { groupOrder: 2 },
           include: ["test/kernel/**/*.test.ts"],
           fileParallelism: false,
           testTimeout: 120_000,

@@ -13,10 +13,12 @@ import fs from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { withLock } from "./lock.mjs";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const cache = path.join(root, ".cache");
 const toolchain = path.join(cache, "toolchain");
+const lockFile = path.join(cache, "bootstrap.lock");
 const toolBin = path.join(toolchain, "bin");
 
 /** A task is a script that the pinned Node runs. */
@@ -39,6 +41,10 @@ class BootstrapError extends Error {
 
 function say(text) {
   process.stderr.write(`bootstrap: ${text}\n`);
+}
+
+function tellWaiting(holder) {
+  say(`waiting for another set-up (process ${holder}) …`);
 }
 
 function hashOf(files) {
@@ -122,7 +128,7 @@ async function ensureToolchain() {
       "use Linux on x64 or arm64, in a container or a virtual machine",
     );
   }
-  await withLock(async () => {
+  await withLock(lockFile, async () => {
     if (readIfThere(stampFile) === wanted) return;
     say("installing Node, pnpm and Bun (once, about 130 MB) …");
     const started = Date.now();
@@ -152,7 +158,7 @@ async function ensureToolchain() {
     }
     fs.writeFileSync(stampFile, wanted);
     say(`toolchain ready after ${((Date.now() - started) / 1000).toFixed(1)} s`);
-  });
+  }, tellWaiting);
 }
 
 /** The workspace's packages, exactly as pnpm-lock.yaml says. */
@@ -163,7 +169,7 @@ async function ensurePackages() {
     .filter((file) => fs.existsSync(file));
   const stampFile = path.join(root, "node_modules", ".bootstrap-stamp");
   if (readIfThere(stampFile) === hashOf(inputs)) return;
-  await withLock(async () => {
+  await withLock(lockFile, async () => {
     const wanted = hashOf(inputs);
     if (readIfThere(stampFile) === wanted) return;
     say("installing packages …");
@@ -175,43 +181,7 @@ async function ensurePackages() {
     if (result.status !== 0) throw explain("installing packages", result.output);
     fs.writeFileSync(stampFile, wanted);
     say(`packages ready after ${((Date.now() - started) / 1000).toFixed(1)} s`);
-  });
-}
-
-function isAlive(pid) {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error.code === "EPERM";
-  }
-}
-
-/** One installer at a time in a checkout; a lock whose holder died is taken over. */
-async function withLock(work) {
-  fs.mkdirSync(cache, { recursive: true });
-  const lock = path.join(cache, "bootstrap.lock");
-  for (let told = false; ; ) {
-    try {
-      fs.writeFileSync(lock, String(process.pid), { flag: "wx" });
-      break;
-    } catch (error) {
-      if (error.code !== "EEXIST") throw error;
-    }
-    const holder = Number(readIfThere(lock));
-    if (holder > 0 && !isAlive(holder)) {
-      fs.rmSync(lock, { force: true });
-      continue;
-    }
-    if (!told) say(`waiting for another set-up (process ${holder}) …`);
-    told = true;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-  try {
-    await work();
-  } finally {
-    fs.rmSync(lock, { force: true });
-  }
+  }, tellWaiting);
 }
 
 function taskEnvironment() {

@@ -1,0 +1,61 @@
+/**
+ * Build every program into dist/: `node scripts/bootstrap.mjs build [--arch=arm64] [--quiet]`.
+ *
+ * A program whose inputs did not change is left alone, so calling this before every test is cheap.
+ */
+import { execFileSync } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { buildComposer, buildForeignComposer, type BuildResult } from "./build/composer.ts";
+import { buildNodeProgram, placeNode } from "./build/node-program.ts";
+import { root } from "./build/paths.ts";
+import { withLock } from "./lock.mjs";
+
+const NODE_PROGRAMS = ["cdh-sysctl", "cdh-upload", "cdh-inspect"];
+
+function exists(program: string): boolean {
+  return fs.existsSync(path.join(root, "packages", program, "src", "main.ts"));
+}
+
+/** Get the other architecture's Bun from the toolchain's lock file; npm checks its integrity. */
+function foreignBun(arch: "x64" | "arm64"): string {
+  const folder = path.join(root, ".cache", `toolchain-${arch}`);
+  const bun = path.join(folder, "node_modules", "@oven", `bun-linux-${arch === "arm64" ? "aarch64" : "x64"}`, "bin", "bun");
+  if (fs.existsSync(bun)) return bun;
+  fs.mkdirSync(folder, { recursive: true });
+  for (const name of ["package.json", "package-lock.json", ".npmrc"]) {
+    fs.copyFileSync(path.join(root, "scripts", "toolchain", name), path.join(folder, name));
+  }
+  execFileSync("npm", ["ci", "--loglevel=error", "--os=linux", `--cpu=${arch}`, "--libc=glibc"], {
+    cwd: folder,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  return bun;
+}
+
+async function timed(work: () => BuildResult | Promise<BuildResult>, quiet: boolean): Promise<void> {
+  const started = performance.now();
+  const { output, built, note } = await work();
+  if (quiet && !built) return;
+  const took = built ? `${((performance.now() - started) / 1000).toFixed(1)} s` : "unchanged";
+  console.log(`${path.relative(root, output)}  ${took}${note === undefined ? "" : `  – ${note}`}`);
+}
+
+const { values } = parseArgs({ options: { arch: { type: "string" }, quiet: { type: "boolean", default: false } } });
+const { arch, quiet } = values;
+if (arch !== undefined && arch !== "x64" && arch !== "arm64") throw new Error(`--arch=${arch}: x64 or arm64`);
+
+await withLock(path.join(root, ".cache", "build.lock"), async () => {
+  if (arch !== undefined && arch !== process.arch) {
+    await timed(() => buildForeignComposer(arch, foreignBun(arch)), quiet);
+    return;
+  }
+  for (const program of ["cdc", ...NODE_PROGRAMS]) {
+    if (!exists(program)) console.log(`${program}: packages/${program}/src/main.ts does not exist yet`);
+  }
+  if (exists("cdc")) await timed(buildComposer, quiet);
+  const present = NODE_PROGRAMS.filter(exists);
+  if (present.length > 0) await timed(placeNode, quiet);
+  for (const program of present) await timed(() => buildNodeProgram(program), quiet);
+});

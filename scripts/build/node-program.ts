@@ -1,0 +1,95 @@
+import { build } from "esbuild";
+import fs from "node:fs";
+import path from "node:path";
+import type { BuildResult } from "./composer.ts";
+import { hashInputs, isFresh, writeStamp } from "./inputs.ts";
+import { dist, root, toolBin } from "./paths.ts";
+
+/**
+ * Flags for every Node program. The programs stream: garbage that lives short should not make the heap
+ * grow, so the young generation stays small, which halves the resident size of a big upload.
+ */
+const NODE_FLAGS = ["--max-semi-space-size=8"];
+
+/** CommonJS dependencies inside an ES module bundle still call `require` for Node's own modules. */
+const REQUIRE_BANNER =
+  'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);';
+
+/** A launcher that needs nothing but a POSIX shell: no PATH, no working directory, no environment. */
+function launcher(program: string): string {
+  return `#!/bin/sh
+# Runs ${program} with the Node that was built in beside it. Follows symbolic links to find it.
+case $0 in
+  */*) self=$0 ;;
+  *) self=./$0 ;;
+esac
+while [ -L "$self" ]; do
+  target=$(readlink "$self")
+  case $target in
+    /*) self=$target ;;
+    *) self=\${self%/*}/$target ;;
+  esac
+done
+here=\${self%/*}
+exec "$here/../node/bin/node" ${NODE_FLAGS.join(" ")} "$here/../lib/${program}.mjs" "$@"
+`;
+}
+
+function replaceFile(file: string, write: (draft: string) => void): void {
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  const draft = path.join(path.dirname(file), `.${path.basename(file)}.partial`);
+  fs.rmSync(draft, { force: true });
+  write(draft);
+  fs.renameSync(draft, file);
+}
+
+/** Put the pinned Node into `dist/node/bin`, as a hard link where the file system allows it. */
+export function placeNode(): BuildResult {
+  const output = path.join(dist, "node", "bin", "node");
+  const source = fs.realpathSync(path.join(toolBin, "node"));
+  const wanted = fs.statSync(source);
+  const there = fs.statSync(output, { throwIfNoEntry: false });
+  if (there !== undefined && (there.ino === wanted.ino || (there.size === wanted.size && there.mtimeMs >= wanted.mtimeMs))) {
+    return { output, built: false };
+  }
+  replaceFile(output, (draft) => {
+    try {
+      fs.linkSync(source, draft);
+    } catch {
+      fs.copyFileSync(source, draft);
+    }
+  });
+  return { output, built: true };
+}
+
+/** Bundle a program to `dist/lib/<program>.mjs` and make its launcher `dist/bin/<program>`. */
+export async function buildNodeProgram(program: string): Promise<BuildResult> {
+  const output = path.join(dist, "bin", program);
+  const bundle = path.join(dist, "lib", `${program}.mjs`);
+  const hash = hashInputs(program);
+  if (isFresh(program, hash, [output, bundle])) return { output, built: false };
+
+  const result = await build({
+    absWorkingDir: root,
+    entryPoints: [`packages/${program}/src/main.ts`],
+    outfile: bundle,
+    bundle: true,
+    write: false,
+    platform: "node",
+    format: "esm",
+    target: "node26",
+    // Node's default order prefers CommonJS builds, which cannot be tree-shaken.
+    mainFields: ["module", "main"],
+    // Names stay readable in stacks; an unminified bundle costs nothing at run time.
+    keepNames: false,
+    legalComments: "external",
+    banner: { js: REQUIRE_BANNER },
+    logLevel: "warning",
+  });
+  for (const file of result.outputFiles) {
+    replaceFile(file.path, (draft) => fs.writeFileSync(draft, file.contents));
+  }
+  replaceFile(output, (draft) => fs.writeFileSync(draft, launcher(program), { mode: 0o755 }));
+  writeStamp(program, hash);
+  return { output, built: true };
+}
