@@ -89,7 +89,11 @@ function step(command, args, options) {
 
 function explain(what, output) {
   const tail = output.split("\n").slice(-15).join("\n");
-  if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|error sending request|dns error|fetch failed|network|META_FETCH_FAIL/i.test(output)) {
+  if (
+    /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|error sending request|dns error|fetch failed|network|META_FETCH_FAIL/i.test(
+      output,
+    )
+  ) {
     return new BootstrapError(
       `${what}: the package registry cannot be reached\n${tail}`,
       "check the network and `npm config get registry`; behind a proxy set HTTPS_PROXY, with an own CA NODE_EXTRA_CA_CERTS",
@@ -128,60 +132,73 @@ async function ensureToolchain() {
       "use Linux on x64 or arm64, in a container or a virtual machine",
     );
   }
-  await withLock(lockFile, async () => {
-    if (readIfThere(stampFile) === wanted) return;
-    say("installing Node, pnpm and Bun (once, about 130 MB) …");
-    const started = Date.now();
-    fs.rmSync(stampFile, { force: true });
-    fs.mkdirSync(toolBin, { recursive: true });
-    for (const file of inputs) fs.copyFileSync(file, path.join(toolchain, path.basename(file)));
-    const result = await step("npm", ["ci", "--loglevel=error"], {
-      cwd: toolchain,
-      env: cleanEnvironment(),
-    }).catch((error) => {
-      throw error.code === "ENOENT" ? new BootstrapError("npm is not on PATH", "install Node >= 20 with npm") : error;
-    });
-    if (result.status !== 0) throw explain("installing the toolchain", result.output);
-    const [arch, bunArch] = suffix;
-    const executables = {
-      node: `node-linux-${arch}/bin/node`,
-      pnpm: `@pnpm/exe.linux-${arch}/pnpm`,
-      bun: `@oven/bun-linux-${bunArch}/bin/bun`,
-    };
-    for (const [name, target] of Object.entries(executables)) {
-      const link = path.join(toolBin, name);
-      if (!fs.existsSync(path.join(toolchain, "node_modules", target))) {
-        throw new BootstrapError(`npm left out ${target}`, "is `optional` switched off in your npm configuration?");
+  await withLock(
+    lockFile,
+    async () => {
+      if (readIfThere(stampFile) === wanted) return;
+      say("installing Node, pnpm and Bun (once, about 130 MB) …");
+      const started = Date.now();
+      fs.rmSync(stampFile, { force: true });
+      fs.mkdirSync(toolBin, { recursive: true });
+      for (const file of inputs) fs.copyFileSync(file, path.join(toolchain, path.basename(file)));
+      const result = await step("npm", ["ci", "--loglevel=error"], {
+        cwd: toolchain,
+        env: cleanEnvironment(),
+      }).catch((error) => {
+        throw error.code === "ENOENT" ? new BootstrapError("npm is not on PATH", "install Node >= 20 with npm") : error;
+      });
+      if (result.status !== 0) throw explain("installing the toolchain", result.output);
+      const [arch, bunArch] = suffix;
+      const executables = {
+        node: `node-linux-${arch}/bin/node`,
+        pnpm: `@pnpm/exe.linux-${arch}/pnpm`,
+        bun: `@oven/bun-linux-${bunArch}/bin/bun`,
+      };
+      for (const [name, target] of Object.entries(executables)) {
+        const link = path.join(toolBin, name);
+        if (!fs.existsSync(path.join(toolchain, "node_modules", target))) {
+          throw new BootstrapError(`npm left out ${target}`, "is `optional` switched off in your npm configuration?");
+        }
+        fs.rmSync(link, { force: true });
+        fs.symlinkSync(path.join("..", "node_modules", target), link);
       }
-      fs.rmSync(link, { force: true });
-      fs.symlinkSync(path.join("..", "node_modules", target), link);
-    }
-    fs.writeFileSync(stampFile, wanted);
-    say(`toolchain ready after ${((Date.now() - started) / 1000).toFixed(1)} s`);
-  }, tellWaiting);
+      fs.writeFileSync(stampFile, wanted);
+      say(`toolchain ready after ${((Date.now() - started) / 1000).toFixed(1)} s`);
+    },
+    tellWaiting,
+  );
 }
 
 /** The workspace's packages, exactly as pnpm-lock.yaml says. */
 async function ensurePackages() {
   const folders = fs.readdirSync(path.join(root, "packages"));
-  const inputs = ["package.json", "pnpm-workspace.yaml", "pnpm-lock.yaml", ...folders.sort().map((name) => `packages/${name}/package.json`)]
+  const inputs = [
+    "package.json",
+    "pnpm-workspace.yaml",
+    "pnpm-lock.yaml",
+    ...folders.toSorted().map((name) => `packages/${name}/package.json`),
+  ]
     .map((name) => path.join(root, name))
     .filter((file) => fs.existsSync(file));
   const stampFile = path.join(root, "node_modules", ".bootstrap-stamp");
   if (readIfThere(stampFile) === hashOf(inputs)) return;
-  await withLock(lockFile, async () => {
-    const wanted = hashOf(inputs);
-    if (readIfThere(stampFile) === wanted) return;
-    say("installing packages …");
-    const started = Date.now();
-    const result = await step(path.join(toolBin, "pnpm"), ["install", "--frozen-lockfile"], {
-      cwd: root,
-      env: { ...taskEnvironment(), CI: "1" },
-    });
-    if (result.status !== 0) throw explain("installing packages", result.output);
-    fs.writeFileSync(stampFile, wanted);
-    say(`packages ready after ${((Date.now() - started) / 1000).toFixed(1)} s`);
-  }, tellWaiting);
+  await withLock(
+    lockFile,
+    async () => {
+      const wanted = hashOf(inputs);
+      if (readIfThere(stampFile) === wanted) return;
+      say("installing packages …");
+      const started = Date.now();
+      const result = await step(path.join(toolBin, "pnpm"), ["install", "--frozen-lockfile"], {
+        cwd: root,
+        env: { ...taskEnvironment(), CI: "1" },
+      });
+      if (result.status !== 0) throw explain("installing packages", result.output);
+      fs.writeFileSync(stampFile, wanted);
+      say(`packages ready after ${((Date.now() - started) / 1000).toFixed(1)} s`);
+    },
+    tellWaiting,
+  );
 }
 
 function taskEnvironment() {
@@ -249,7 +266,8 @@ async function main(args) {
   if (task === undefined) return 0;
   if (isCommand) return runTask(rest[0], rest.slice(1));
   const script = path.join(root, tasks[task]);
-  if (!fs.existsSync(script)) throw new BootstrapError(`the task \`${task}\` needs ${tasks[task]}, which does not exist`);
+  if (!fs.existsSync(script))
+    throw new BootstrapError(`the task \`${task}\` needs ${tasks[task]}, which does not exist`);
   return runTask(path.join(toolBin, "node"), [script, ...rest]);
 }
 

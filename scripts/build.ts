@@ -21,7 +21,14 @@ function exists(program: string): boolean {
 /** Get the other architecture's Bun from the toolchain's lock file; npm checks its integrity. */
 function foreignBun(arch: "x64" | "arm64"): string {
   const folder = path.join(root, ".cache", `toolchain-${arch}`);
-  const bun = path.join(folder, "node_modules", "@oven", `bun-linux-${arch === "arm64" ? "aarch64" : "x64"}`, "bin", "bun");
+  const bun = path.join(
+    folder,
+    "node_modules",
+    "@oven",
+    `bun-linux-${arch === "arm64" ? "aarch64" : "x64"}`,
+    "bin",
+    "bun",
+  );
   if (fs.existsSync(bun)) return bun;
   fs.mkdirSync(folder, { recursive: true });
   for (const name of ["package.json", "package-lock.json", ".npmrc"]) {

@@ -32,7 +32,7 @@ export async function withLock(lock, work, onWait) {
   fs.mkdirSync(path.dirname(lock), { recursive: true });
   // A file that is linked into place is never seen without its content.
   const own = `${lock}.${process.pid}`;
-  for (let told = false; ; ) {
+  for (let told = false; ;) {
     fs.writeFileSync(own, String(process.pid));
     try {
       fs.linkSync(own, lock);

@@ -42,7 +42,8 @@ export default class SkipReporter implements Reporter {
         else if (result.state === "failed") totals.failed += 1;
         else if (result.state === "skipped") {
           totals.skipped += 1;
-          const why = reasonOf({ fullName: test.fullName, note: result.note }) ?? (setUpFailed ? "its set-up failed" : undefined);
+          const why =
+            reasonOf({ fullName: test.fullName, note: result.note }) ?? (setUpFailed ? "its set-up failed" : undefined);
           if (why === undefined) silent.push(labelOf(test));
           else skips.set(why, [...(skips.get(why) ?? []), labelOf(test)]);
         } else if (reason !== "interrupted") totals.failed += 1;

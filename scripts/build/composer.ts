@@ -3,7 +3,13 @@ import fs from "node:fs";
 import path from "node:path";
 import { hashInputs, isFresh, writeStamp } from "./inputs.ts";
 import { dist, root, toolBin } from "./paths.ts";
-import { copyLibraries, loaderName, tryPadInterpreter, tryPatchelfVersion, usePrivateLoader } from "./private-loader.ts";
+import {
+  copyLibraries,
+  loaderName,
+  tryPadInterpreter,
+  tryPatchelfVersion,
+  usePrivateLoader,
+} from "./private-loader.ts";
 
 /** What became of a program: built now, still fresh, and what the reader should know. */
 export interface BuildResult {

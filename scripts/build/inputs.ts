@@ -17,7 +17,7 @@ function* filesBelow(file: string): Generator<string> {
     yield file;
     return;
   }
-  for (const name of fs.readdirSync(file).sort()) {
+  for (const name of fs.readdirSync(file).toSorted()) {
     if (name !== "node_modules" && !name.endsWith(".test.ts")) yield* filesBelow(path.join(file, name));
   }
 }

@@ -49,7 +49,10 @@ export function placeNode(): BuildResult {
   const source = fs.realpathSync(path.join(toolBin, "node"));
   const wanted = fs.statSync(source);
   const there = fs.statSync(output, { throwIfNoEntry: false });
-  if (there !== undefined && (there.ino === wanted.ino || (there.size === wanted.size && there.mtimeMs >= wanted.mtimeMs))) {
+  if (
+    there !== undefined &&
+    (there.ino === wanted.ino || (there.size === wanted.size && there.mtimeMs >= wanted.mtimeMs))
+  ) {
     return { output, built: false };
   }
   replaceFile(output, (draft) => {
