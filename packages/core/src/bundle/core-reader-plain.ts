@@ -1,0 +1,129 @@
+import type { CoreChunk, CoreLayout, CoreReader } from "./core-reader.ts";
+
+/** Bytes of a core as they are kept, readable at any offset. */
+export interface StoredBytes {
+  name: string;
+  /** Path or URL of what they are in. */
+  label: string;
+  sizeBytes: number;
+  read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer>;
+}
+
+const CHUNK_BYTES = 1024 * 1024;
+/** The start of a stream is kept: headers and notes lie there, and every question starts with them. */
+const HEAD_BYTES = 4 * 1024 * 1024;
+
+/** Read a core that lies as it is. */
+export function storedCore(stored: StoredBytes): CoreReader {
+  return {
+    layout: "stored",
+    name: stored.name,
+    sizeBytes: stored.sizeBytes,
+    storedBytes: stored.sizeBytes,
+    read: async (offset, length, signal) => stored.read(offset, clamp(offset, length, stored.sizeBytes), signal),
+    chunks: async function* ({ from = 0, signal, onStored } = {}) {
+      for (let offset = from; offset < stored.sizeBytes; offset += CHUNK_BYTES) {
+        signal?.throwIfAborted();
+        const bytes = await stored.read(offset, Math.min(CHUNK_BYTES, stored.sizeBytes - offset), signal);
+        yield { offset, bytes };
+        onStored?.(Math.min(stored.sizeBytes, offset + CHUNK_BYTES));
+      }
+    },
+  };
+}
+
+/** Describe a core that only decompresses from its start. */
+export interface SequentialSource {
+  layout: CoreLayout;
+  name: string;
+  storedBytes: number;
+  sizeBytes?: number;
+  open(signal?: AbortSignal): AsyncIterable<Buffer>;
+}
+
+/**
+ * Read a core that is one compressed stream. A read behind the last one goes on from there, a read before it starts
+ * again, so callers that go forward pay once.
+ */
+export function sequentialCore(source: SequentialSource): CoreReader {
+  let cursor: Cursor | undefined;
+  let head: Buffer = Buffer.alloc(0);
+  let sizeBytes = source.sizeBytes;
+  let queue: Promise<unknown> = Promise.resolve();
+
+  const readOnce = async (offset: number, length: number, signal?: AbortSignal): Promise<Buffer> => {
+    if (offset + length <= head.length) return head.subarray(offset, offset + length);
+    if (cursor === undefined || cursor.offset > offset) {
+      await cursor?.close();
+      cursor = new Cursor(source.open(signal));
+    }
+    const bytes = await cursor.read(offset, length, (chunkOffset, chunk) => {
+      if (chunkOffset === head.length && head.length < HEAD_BYTES) head = Buffer.concat([head, chunk]);
+    });
+    if (bytes.length < length) sizeBytes ??= offset + bytes.length;
+    return bytes;
+  };
+
+  return {
+    layout: source.layout,
+    name: source.name,
+    get sizeBytes() {
+      return sizeBytes;
+    },
+    storedBytes: source.storedBytes,
+    read: (offset, length, signal) => {
+      const result = queue.then(() => readOnce(offset, length, signal));
+      queue = result.catch(() => {});
+      return result;
+    },
+    chunks: async function* ({ from = 0, signal } = {}): AsyncGenerator<CoreChunk> {
+      let offset = 0;
+      for await (const bytes of source.open(signal)) {
+        signal?.throwIfAborted();
+        const end = offset + bytes.length;
+        if (end > from) yield offset >= from ? { offset, bytes } : { offset: from, bytes: bytes.subarray(from - offset) };
+        offset = end;
+      }
+      sizeBytes ??= offset;
+    },
+  };
+}
+
+/** How much of a wanted range lies inside. */
+export function clamp(offset: number, length: number, sizeBytes: number): number {
+  return Math.max(0, Math.min(length, sizeBytes - offset));
+}
+
+class Cursor {
+  offset = 0;
+  readonly #iterator: AsyncIterator<Buffer>;
+  #pending: Buffer = Buffer.alloc(0);
+
+  constructor(stream: AsyncIterable<Buffer>) {
+    this.#iterator = stream[Symbol.asyncIterator]();
+  }
+
+  async read(offset: number, length: number, seen: (offset: number, chunk: Buffer) => void): Promise<Buffer> {
+    const parts: Buffer[] = [];
+    let wanted = length;
+    while (wanted > 0) {
+      if (this.#pending.length === 0) {
+        const next = await this.#iterator.next();
+        if (next.done === true) break;
+        this.#pending = next.value;
+        seen(this.offset, this.#pending);
+      }
+      const skip = Math.min(this.#pending.length, Math.max(0, offset - this.offset));
+      const part = this.#pending.subarray(skip, skip + wanted);
+      if (part.length > 0) parts.push(part);
+      wanted -= part.length;
+      this.offset += skip + part.length;
+      this.#pending = this.#pending.subarray(skip + part.length);
+    }
+    return Buffer.concat(parts);
+  }
+
+  async close(): Promise<void> {
+    await this.#iterator.return?.(undefined);
+  }
+}

@@ -1,0 +1,125 @@
+import { open } from "node:fs/promises";
+import { CdhError, errnoOf, reasonOf } from "../errors.ts";
+import type { ObjectStore } from "../store/store.ts";
+import { cacheReads } from "./reader-cache.ts";
+
+/** Read a bundle's bytes at any offset, wherever they are: a file, an object in a store, memory. */
+export interface RandomAccessSource {
+  /** Path or URL, for messages. */
+  readonly label: string;
+  readonly sizeBytes: number;
+  /** What reading has cost so far. */
+  readonly traffic: { requests: number; bytes: number };
+  /**
+   * Read exactly `length` bytes from `offset`.
+   * @throws {CdhError} CDH_BUNDLE_CUT_SHORT when the source ends before
+   */
+  read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer>;
+  close(): Promise<void>;
+}
+
+/** A bundle's small entries lie behind its core, so one read of the end serves the directory and all of them. */
+const STORE_TAIL_BYTES = 1024 * 1024;
+const STORE_BLOCK_BYTES = 256 * 1024;
+const FILE_BLOCK_BYTES = 64 * 1024;
+
+/**
+ * Open a file for random access.
+ * @throws {CdhError} CDH_NOT_FOUND when there is no such file, CDH_DISK when it cannot be read
+ */
+export async function fileSource(path: string): Promise<RandomAccessSource> {
+  const handle = await open(path, "r").catch((error: unknown) => {
+    throw new CdhError(errnoOf(error) === "ENOENT" ? "CDH_NOT_FOUND" : "CDH_DISK", `cannot open ${path}: ${reasonOf(error)}`, { cause: error });
+  });
+  const stat = await handle.stat();
+  if (!stat.isFile()) {
+    await handle.close();
+    throw new CdhError("CDH_DISK", `cannot open ${path}: not a regular file`);
+  }
+  const traffic = { requests: 0, bytes: 0 };
+  return cacheReads(
+    {
+      label: path,
+      sizeBytes: stat.size,
+      traffic,
+      read: async (offset, length) => {
+        const bytes = Buffer.allocUnsafe(length);
+        let filled = 0;
+        while (filled < length) {
+          const { bytesRead } = await handle.read(bytes, filled, length - filled, offset + filled).catch((error: unknown) => {
+            throw new CdhError("CDH_DISK", `cannot read ${path}: ${reasonOf(error)}`, { cause: error });
+          });
+          if (bytesRead === 0) throw cutShort(path, offset + filled, length - filled);
+          filled += bytesRead;
+        }
+        traffic.requests += 1;
+        traffic.bytes += length;
+        return bytes;
+      },
+      close: () => handle.close(),
+    },
+    { tailBytes: FILE_BLOCK_BYTES, blockBytes: FILE_BLOCK_BYTES },
+  );
+}
+
+/**
+ * Open an object for random access by ranges. The whole object is never fetched.
+ * @throws {CdhError} CDH_NOT_FOUND when there is no such object; the CDH_STORE family
+ */
+export async function storeSource(store: ObjectStore, key: string, signal?: AbortSignal): Promise<RandomAccessSource> {
+  const label = `${store.url.replace(/\/$/, "")}/${key}`;
+  const traffic = { requests: 1, bytes: 0 };
+  const info = await store.head(key, signal);
+  if (info === undefined) throw new CdhError("CDH_NOT_FOUND", `cannot open ${label}: no such object`);
+  return cacheReads(
+    {
+      label,
+      sizeBytes: info.sizeBytes,
+      traffic,
+      read: async (offset, length, readSignal) => {
+        if (length === 0) return Buffer.alloc(0);
+        traffic.requests += 1;
+        const body = await store.get(key, { offset, length }, readSignal);
+        if (body === undefined) throw new CdhError("CDH_NOT_FOUND", `cannot read ${label}: it was deleted meanwhile`);
+        const bytes = Buffer.allocUnsafe(length);
+        let filled = 0;
+        for await (const chunk of body) {
+          // A server that ignores the range would send everything: stop at what was asked for.
+          const wanted = chunk.subarray(0, length - filled);
+          bytes.set(wanted, filled);
+          filled += wanted.length;
+          traffic.bytes += chunk.length;
+          if (filled === length) break;
+        }
+        if (filled < length) throw cutShort(label, offset + filled, length - filled);
+        return bytes;
+      },
+      close: async () => {},
+    },
+    { tailBytes: STORE_TAIL_BYTES, blockBytes: STORE_BLOCK_BYTES },
+  );
+}
+
+/** Serve bytes that are already in memory. */
+export function bytesSource(label: string, bytes: Uint8Array): RandomAccessSource {
+  const traffic = { requests: 0, bytes: 0 };
+  return {
+    label,
+    sizeBytes: bytes.length,
+    traffic,
+    read: async (offset, length) => {
+      if (offset < 0 || offset + length > bytes.length) throw cutShort(label, bytes.length, offset + length - bytes.length);
+      traffic.requests += 1;
+      traffic.bytes += length;
+      return Buffer.from(bytes.buffer, bytes.byteOffset + offset, length);
+    },
+    close: async () => {},
+  };
+}
+
+/** Say that a source ended before the bytes that were promised. */
+export function cutShort(label: string, offset: number, missingBytes: number): CdhError {
+  return new CdhError("CDH_BUNDLE_CUT_SHORT", `cannot read ${label}: it ends at byte ${offset}, ${missingBytes} more were promised`, {
+    details: { offset, missingBytes },
+  });
+}
