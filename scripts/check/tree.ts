@@ -13,7 +13,7 @@ const LOCK_FILES = /(^|\/)(pnpm-lock\.yaml|package-lock\.json|npm-shrinkwrap\.js
 
 /** Folders of machines that people work on; a path below one of them works nowhere else. */
 const MACHINE_PATH =
-  /(?<![\w.:{}/-])\/(work\/(main|shared)|root\/|home\/(?!node\b|nonroot\b|user\b)[a-z]|Users\/[A-Z]|tmp\/(probe|team)\/)/;
+  /(?<![\w.:{}/-])\/(work\/(main|shared)|root\/|home\/(?!node\b|nonroot\b|user\b|kubernetes\b)[a-z]|Users\/[A-Z]|tmp\/(probe|team)\/)/;
 
 function* findingsIn(file: string, text: string): Generator<Finding> {
   const isLock = LOCK_FILES.test(file);
