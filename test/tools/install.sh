@@ -1,0 +1,74 @@
+#!/bin/sh
+# Builds the real tools that the suites run against, each from its own pinned Go module, into .cache/tools/bin.
+#
+#   test/tools/install.sh [name…]      default: all
+#
+# One line per tool. Exit status: 0 all there, 2 unknown name, 3 at least one could not be built (its reason is in its line).
+# A tool whose go.mod and go.sum did not change since it was built is left alone.
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+bin="$root/.cache/tools/bin"
+all="minio versitygw crictl helm kubeconform"
+
+# Prints the package to build, then what the linker stamps (a plain `go build` leaves the tool's own version empty).
+describe() {
+  version=$(awk -v m="$2" '$1 == m { print $2; exit } $2 == m && $1 == "require" { print $3; exit }' "$here/$1/go.mod")
+  printf '%s\n%s\n%s\n' "$3" "$version" "${4:+-X $4=$version}"
+}
+
+tool() {
+  case $1 in
+    minio) describe minio github.com/minio/minio github.com/minio/minio ;;
+    versitygw) describe versitygw github.com/versity/versitygw github.com/versity/versitygw/cmd/versitygw main.Version ;;
+    crictl) describe crictl sigs.k8s.io/cri-tools sigs.k8s.io/cri-tools/cmd/crictl sigs.k8s.io/cri-tools/pkg/version.Version ;;
+    helm) describe helm helm.sh/helm/v3 helm.sh/helm/v3/cmd/helm helm.sh/helm/v3/internal/version.version ;;
+    kubeconform) describe kubeconform github.com/yannh/kubeconform github.com/yannh/kubeconform/cmd/kubeconform main.version ;;
+    *) return 1 ;;
+  esac
+}
+
+build() {
+  name=$1
+  package=$(tool "$name" | sed -n 1p)
+  version=$(tool "$name" | sed -n 2p)
+  stamps=$(tool "$name" | sed -n 3p)
+  key=$(cat "$here/$name/go.mod" "$here/$name/go.sum" | sha256sum | cut -d' ' -f1)
+  if [ -x "$bin/$name" ] && [ "$(cat "$bin/.$name.key" 2>/dev/null)" = "$key" ]; then
+    echo "$name $version: there already"
+    return 0
+  fi
+  if ! command -v go >/dev/null 2>&1; then
+    echo "$name $version: not built: no Go compiler (go) on this machine"
+    return 3
+  fi
+  log="$bin/.$name.log"
+  # -p 2 and nice: MinIO alone would otherwise keep a small machine busy for minutes while tests with deadlines run.
+  if (cd "$here/$name" && GOFLAGS=-mod=readonly nice -n 10 go build -p 2 -trimpath -buildvcs=false \
+    -ldflags "-s -w $stamps" -o "$bin/.$name.new" "$package") >"$log" 2>&1; then
+    mv -f "$bin/.$name.new" "$bin/$name"
+    echo "$key" >"$bin/.$name.key"
+    echo "$name $version: built, $(du -m "$bin/$name" | cut -f1) MB"
+    return 0
+  fi
+  rm -f "$bin/.$name.new"
+  echo "$name $version: not built: $(grep -v '^go: downloading' "$log" | grep -v '^#' | head -n 1)"
+  return 3
+}
+
+[ $# -gt 0 ] || set -- $all
+for name in "$@"; do
+  tool "$name" >/dev/null || { echo "install.sh: no tool named $name; known: $all" >&2; exit 2; }
+done
+mkdir -p "$bin"
+# Two suites that start together must not build the same tool twice.
+if command -v flock >/dev/null 2>&1; then
+  exec 9>"$bin/.lock"
+  flock 9
+fi
+status=0
+for name in "$@"; do
+  build "$name" || status=3
+done
+exit $status
