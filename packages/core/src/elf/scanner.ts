@@ -1,0 +1,366 @@
+import type { Problem } from "../bundle/manifest.ts";
+import { decodeText } from "./bytes.ts";
+import { CoreNotes } from "./core-notes.ts";
+import { DEFAULT_ELF_LIMITS, type CoreFacts, type CoreSegment, type ElfLimits } from "./facts.ts";
+import {
+  ELF_HEADER_BYTES,
+  ET_CORE,
+  parseProgramHeader,
+  PN_XNUM,
+  programHeaderBytes,
+  PT_LOAD,
+  PT_NOTE,
+  startsLikeElf,
+  tryParseElfHeader,
+  type ElfHeader,
+  type ProgramHeader,
+} from "./format.ts";
+import { tryParseModuleImage, type ModuleImage } from "./module-image.ts";
+import { groupModules } from "./modules.ts";
+import { NoteReader } from "./notes.ts";
+
+/** What of a mapped file's beginning is kept at first: the one page that the kernel dumps of it. */
+const IMAGE_BYTES = 4096;
+const STRING_BYTES = 512;
+const MAX_NOTE_SEGMENTS = 16;
+const MAX_PROBLEMS = 32;
+/** Linux allows 65,530 mappings unless told otherwise; a table longer than this is no table. */
+const MAX_PROGRAM_HEADERS = 4_194_304;
+
+/** A stretch of the core that somebody waits for. Bytes come in order and are passed on at once. */
+interface Region {
+  offset: number;
+  length: number;
+  fed: number;
+  feed(bytes: Uint8Array): void;
+  /** Called once: all bytes came (`whole`), or the stream went past or ended. */
+  done(whole: boolean): void;
+}
+
+/**
+ * Read a core while it streams by, keeping a few megabytes at most: ELF header, program headers, notes, and the first
+ * page of each mapped ELF file for its build-id. Never throws, whatever the bytes; what is damaged becomes a problem.
+ *
+ * A core with 65,535 segments or more (PN_XNUM) says their number only in a section header at its very end. Linux
+ * writes the notes right behind the program headers, so their number follows from where the first PT_NOTE starts.
+ * @see elf(5), fs/binfmt_elf.c elf_core_dump
+ */
+export class ElfCoreScanner {
+  readonly #limits: ElfLimits;
+  readonly #problems: Problem[] = [];
+  readonly #regions: Region[] = [];
+  readonly #images = new Map<bigint, ModuleImage>();
+  readonly #segments: CoreSegment[] = [];
+  #segmentsBySortedOffset: CoreSegment[] = [];
+  #nextSegment = 0;
+  #captured = 0;
+  #position = 0;
+  #jumps = false;
+  #received = 0;
+  #starts: Set<bigint> | undefined;
+  #header: ElfHeader | undefined;
+  #headersRead = false;
+  #programHeaders = 0;
+  #noteSegments = 0;
+  #expected = 0;
+  #notes: CoreNotes | undefined;
+  #execfn: string | undefined;
+  #platform: string | undefined;
+  #finished: CoreFacts | undefined;
+
+  /** @param programHeaders their number, where the caller knows it from the section header of a PN_XNUM core */
+  constructor(limits: Partial<ElfLimits> = {}, programHeaders?: number) {
+    this.#limits = { ...DEFAULT_ELF_LIMITS, ...limits };
+    this.#programHeaders = programHeaders ?? 0;
+    this.#collect(0, ELF_HEADER_BYTES, (bytes) => this.#onHeader(bytes));
+  }
+
+  /** Take the next bytes of the core. They may be reused afterwards. */
+  push(chunk: Uint8Array): void {
+    if (this.#finished !== undefined) return;
+    const base = this.#position;
+    const end = base + chunk.length;
+    this.#position = end;
+    this.#received = Math.max(this.#received, end);
+    this.#feedRegions(chunk, base, end);
+    while (this.#nextSegment < this.#segmentsBySortedOffset.length) {
+      const segment = this.#segmentsBySortedOffset[this.#nextSegment];
+      if (segment === undefined || segment.offset >= end || (this.#jumps && segment.offset !== base)) break;
+      this.#nextSegment += 1;
+      if (segment.offset >= base && this.#looksLikeModule(chunk.subarray(segment.offset - base))) {
+        this.#captureImage(segment);
+        this.#feedRegions(chunk, base, end);
+      }
+    }
+  }
+
+  /**
+   * Tell which bytes would be looked at next, for a reader that can jump: {@link seek} there and push them. Undefined
+   * when there is nothing more to learn.
+   */
+  nextWanted(): { offset: number; length: number } | undefined {
+    let next: Region | undefined;
+    for (const region of this.#regions) {
+      if (next === undefined || region.offset + region.fed < next.offset + next.fed) next = region;
+    }
+    if (next !== undefined) return { offset: next.offset + next.fed, length: next.length - next.fed };
+    const starts = this.#moduleStarts();
+    for (; this.#nextSegment < this.#segmentsBySortedOffset.length; this.#nextSegment += 1) {
+      const segment = this.#segmentsBySortedOffset[this.#nextSegment];
+      if (segment !== undefined && (starts === undefined || starts.has(segment.vaddr))) {
+        return { offset: segment.offset, length: Math.min(IMAGE_BYTES, segment.fileSize) };
+      }
+    }
+    return undefined;
+  }
+
+  /** Say at which offset of the core the next pushed bytes lie. */
+  seek(offset: number): void {
+    this.#position = offset;
+    this.#jumps = true;
+  }
+
+  /** Give up the bytes that {@link nextWanted} asked for, because they can't be had. */
+  dropWanted(): void {
+    const wanted = this.nextWanted();
+    const index = this.#regions.findIndex((region) => region.offset + region.fed === wanted?.offset);
+    if (index === -1) this.#nextSegment += 1;
+    else this.#regions.splice(index, 1)[0]?.done(false);
+  }
+
+  /**
+   * End the stream and say everything that was learnt. Later calls give the same answer.
+   * @param totalBytes the core's size, for a reader that jumped; otherwise what was pushed counts
+   */
+  finish(totalBytes: number = this.#received): CoreFacts {
+    if (this.#finished !== undefined) return this.#finished;
+    // Ending one region may begin another: a header of 52 bytes still tells where the table would be.
+    for (let region = this.#regions.shift(); region !== undefined; region = this.#regions.shift()) region.done(false);
+    const isCore = this.#header?.type === ET_CORE;
+    if (totalBytes === 0) this.#problem("CDH_CORE_EMPTY", "no byte arrived");
+    else if (this.#header === undefined) this.#problem("CDH_CORE_NOT_ELF", "the stream does not start with an ELF header");
+    const { mappings, ...rest } = this.#notes?.facts() ?? { threads: [], threadCount: 0, mappings: [] };
+    const expected = this.#headersRead && Number.isFinite(this.#expected) ? this.#expected : undefined;
+    this.#finished = {
+      isCore,
+      ...(this.#header === undefined ? {} : { machine: this.#header.machine }),
+      receivedBytes: totalBytes,
+      ...(expected === undefined ? {} : { expectedBytes: expected }),
+      complete: isCore && expected !== undefined && totalBytes >= expected,
+      ...rest,
+      mappings,
+      modules: groupModules(mappings, this.#images, this.#segments, rest.auxv),
+      ...(this.#execfn === undefined ? {} : { execfn: this.#execfn }),
+      ...(this.#platform === undefined ? {} : { platform: this.#platform }),
+      segments: this.#segments,
+      problems: this.#problems,
+    };
+    return this.#finished;
+  }
+
+  #feedRegions(chunk: Uint8Array, base: number, end: number): void {
+    // Regions that are found on the way (program headers behind the header, notes behind those) are appended, and may
+    // lie in this very chunk.
+    for (let index = 0; index < this.#regions.length; index += 1) {
+      const region = this.#regions[index];
+      if (region === undefined) continue;
+      const from = region.offset + region.fed;
+      if (from >= end || (from < base && this.#jumps)) continue;
+      if (from >= base) {
+        const to = Math.min(region.offset + region.length, end);
+        region.fed += to - from;
+        region.feed(chunk.subarray(from - base, to - base));
+        if (region.fed < region.length) continue;
+      }
+      this.#regions.splice(index, 1);
+      index -= 1;
+      region.done(from >= base);
+    }
+  }
+
+  /** Wait for a short stretch and get it in one piece; cut short when the core ends in it. */
+  #collect(offset: number, length: number, then: (bytes: Uint8Array) => void): void {
+    const kept = new Uint8Array(length);
+    let filled = 0;
+    this.#regions.push({
+      offset,
+      length,
+      fed: 0,
+      feed: (bytes) => {
+        kept.set(bytes, filled);
+        filled += bytes.length;
+      },
+      done: () => then(kept.subarray(0, filled)),
+    });
+  }
+
+  #onHeader(bytes: Uint8Array): void {
+    const header = tryParseElfHeader(bytes);
+    this.#header = header;
+    if (header === undefined) return;
+    if (header.type !== ET_CORE) this.#problem("CDH_CORE_NOT_CORE", `the ELF type is ${header.type}, a core's is ${ET_CORE}`);
+    const entryBytes = programHeaderBytes(header);
+    if (header.phentsize < entryBytes || !Number.isFinite(header.phoff) || !Number.isFinite(header.shoff)) {
+      this.#problem("CDH_CORE_DAMAGED", `program headers of ${header.phentsize} bytes at ${header.phoff}`);
+      return;
+    }
+    this.#notes = new CoreNotes(header, header.machine.name, this.#limits, (code, detail) => this.#problem(code, detail));
+    if (header.shoff > 0) this.#promise(header.shoff + Math.max(header.shnum, 1) * header.shentsize);
+    const extended = header.phnum === PN_XNUM && this.#programHeaders === 0;
+    if (header.phnum !== PN_XNUM) this.#programHeaders = header.phnum;
+    else if (extended) this.#programHeaders = 1;
+    if (this.#programHeaders === 0) {
+      this.#problem("CDH_CORE_DAMAGED", "no program headers");
+      return;
+    }
+    this.#readTable(header, header.phoff, extended);
+  }
+
+  /** Read the table of program headers; in an extended one, its length is learnt from its first entry. */
+  #readTable(header: ElfHeader, tableAt: number, extended: boolean): void {
+    const entry = new Uint8Array(header.phentsize);
+    let filled = 0;
+    let count = 0;
+    const region: Region = {
+      offset: tableAt,
+      length: this.#programHeaders * header.phentsize,
+      fed: 0,
+      feed: (bytes) => {
+        for (let at = 0; at < bytes.length; ) {
+          const step = Math.min(entry.length - filled, bytes.length - at);
+          entry.set(bytes.subarray(at, at + step), filled);
+          filled += step;
+          at += step;
+          if (filled < entry.length) break;
+          filled = 0;
+          count += 1;
+          const program = parseProgramHeader(entry, header);
+          this.#onProgramHeader(header, program);
+          if (count === 1 && extended) this.#programHeaders = this.#extendedCount(header, program);
+        }
+      },
+      done: (whole) => {
+        if (whole && extended && count === 1 && this.#programHeaders > 1) {
+          // The first entry told the number: go on with the rest.
+          const known = this.#programHeaders - 1;
+          this.#programHeaders = known;
+          this.#readTable(header, tableAt + header.phentsize, false);
+          return;
+        }
+        if (!whole) this.#problem("CDH_CORE_DAMAGED", "the program headers are cut short");
+        this.#onTable(header, whole);
+      },
+    };
+    this.#regions.push(region);
+  }
+
+  #extendedCount(header: ElfHeader, first: ProgramHeader): number {
+    const count = Math.floor((first.offset - header.phoff) / header.phentsize);
+    if (first.type === PT_NOTE && count >= PN_XNUM && count <= MAX_PROGRAM_HEADERS) return count;
+    this.#problem("CDH_CORE_DAMAGED", "more than 65,534 program headers, and no telling how many");
+    return 1;
+  }
+
+  #onProgramHeader(header: ElfHeader, program: ProgramHeader): void {
+    if (program.fileSize > 0) this.#promise(program.offset + program.fileSize);
+    if (program.type === PT_LOAD) this.#onLoad(program);
+    else if (program.type === PT_NOTE && program.fileSize > 0) this.#onNoteSegment(header, program);
+  }
+
+  #onLoad(program: ProgramHeader): void {
+    if (this.#segments.length >= this.#limits.segments) {
+      this.#problem("CDH_CORE_LIMIT", `only the first ${this.#limits.segments} segments are kept`);
+      return;
+    }
+    if (!Number.isFinite(program.offset) || !Number.isFinite(program.fileSize) || !Number.isFinite(program.memSize)) {
+      this.#problem("CDH_CORE_DAMAGED", "a segment of absurd size");
+      return;
+    }
+    const { vaddr, offset, fileSize, memSize, flags } = program;
+    this.#segments.push({ vaddr, offset, fileSize, memSize, flags });
+  }
+
+  #onNoteSegment(header: ElfHeader, program: ProgramHeader): void {
+    const notes = this.#notes;
+    this.#noteSegments += 1;
+    if (notes === undefined || this.#noteSegments > MAX_NOTE_SEGMENTS || !Number.isFinite(program.offset + program.fileSize)) {
+      this.#problem("CDH_CORE_DAMAGED", "too many or absurd note segments");
+      return;
+    }
+    const reader = new NoteReader(
+      header,
+      program.align,
+      (name, type) => notes.keep(name, type),
+      (note) => notes.take(note),
+    );
+    this.#regions.push({
+      offset: program.offset,
+      length: program.fileSize,
+      fed: 0,
+      feed: (bytes) => reader.push(bytes),
+      done: (whole) => {
+        if (!whole || !reader.atBoundary) this.#problem("CDH_CORE_DAMAGED", "the notes are cut short");
+        this.#wantStrings(notes);
+      },
+    });
+  }
+
+  #onTable(header: ElfHeader, whole: boolean): void {
+    this.#headersRead = whole && header.type === ET_CORE;
+    this.#segmentsBySortedOffset = this.#segments.filter((segment) => segment.fileSize >= ELF_HEADER_BYTES).sort((a, b) => a.offset - b.offset);
+    if (this.#noteSegments === 0 && header.type === ET_CORE) this.#problem("CDH_CORE_DAMAGED", "no notes");
+    if (this.#notes !== undefined) this.#wantStrings(this.#notes);
+  }
+
+  /** The stack comes after the notes that point into it, so the strings can still be caught. */
+  #wantStrings(notes: CoreNotes): void {
+    const { execfn, platform } = notes.auxv ?? {};
+    if (this.#execfn === undefined) this.#wantString(execfn, (text) => (this.#execfn ??= text));
+    if (this.#platform === undefined) this.#wantString(platform, (text) => (this.#platform ??= text));
+  }
+
+  #wantString(address: bigint | undefined, then: (text: string) => void): void {
+    if (address === undefined) return;
+    const segment = this.#segments.find(({ vaddr, fileSize }) => vaddr <= address && address < vaddr + BigInt(fileSize));
+    if (segment === undefined) return;
+    const within = Number(address - segment.vaddr);
+    this.#collect(segment.offset + within, Math.min(STRING_BYTES, segment.fileSize - within), (bytes) => {
+      if (bytes.includes(0)) then(decodeText(bytes));
+    });
+  }
+
+  #looksLikeModule(bytes: Uint8Array): boolean {
+    return this.#captured < this.#limits.modules && startsLikeElf(bytes);
+  }
+
+  #captureImage(segment: CoreSegment): void {
+    this.#captured += 1;
+    this.#collect(segment.offset, Math.min(IMAGE_BYTES, segment.fileSize), (page) => {
+      const image = tryParseModuleImage(page);
+      if (image !== undefined) this.#images.set(segment.vaddr, image);
+      const wanted = image?.wantedBytes ?? 0;
+      if (wanted <= page.length || wanted > segment.fileSize) return;
+      this.#collect(segment.offset + page.length, wanted - page.length, (more) => {
+        this.#images.set(segment.vaddr, tryParseModuleImage(Buffer.concat([page, more])) ?? {});
+      });
+    });
+  }
+
+  #moduleStarts(): Set<bigint> | undefined {
+    const mappings = this.#notes?.mappings;
+    if (this.#starts === undefined && mappings !== undefined) {
+      this.#starts = new Set(mappings.filter((mapping) => mapping.fileOffset === 0n).map((mapping) => mapping.start));
+      if (this.#notes?.auxv?.sysinfoEhdr !== undefined) this.#starts.add(this.#notes.auxv.sysinfoEhdr);
+    }
+    return this.#starts;
+  }
+
+  #promise(bytes: number): void {
+    this.#expected = Math.max(this.#expected, bytes);
+  }
+
+  #problem(code: string, detail: string): void {
+    const known = this.#problems.some((problem) => problem.code === code && problem.detail === detail);
+    if (!known && this.#problems.length < MAX_PROBLEMS) this.#problems.push({ step: "core", code, detail });
+  }
+}
