@@ -37,6 +37,7 @@ export const ERROR_CODES = {
   CDH_STORE_UNREACHABLE: "store",
   CDH_STORE_CONFLICT: "store",
   CDH_STORE_MISMATCH: "store",
+  CDH_STORE_REFUSED: "store",
   CDH_STORE: "store",
   CDH_DAMAGED: "damaged",
   CDH_BUNDLE_NOT_ZIP: "damaged",

@@ -1,0 +1,65 @@
+import { S3Client } from "@aws-sdk/client-s3";
+import { readFileSync } from "node:fs";
+import { rootCertificates } from "node:tls";
+import { CdhError, reasonOf } from "../errors.ts";
+import type { StoreSettings } from "./settings.ts";
+import type { S3Target } from "./s3-target.ts";
+
+/** What IBM's chart puts into its Secret when nobody filled it in. */
+const PLACEHOLDER = "XXX";
+
+/**
+ * Make the SDK's client. It tries nothing twice on its own: the store does, where it can send a part again from the
+ * file. Checksums of the newer kind are sent only where asked for, because many compatible servers refuse them.
+ * @throws {CdhError} CDH_CONFIG_INVALID
+ */
+export function createS3Client(target: S3Target, settings: StoreSettings): S3Client {
+  const credentials = staticCredentials(settings);
+  const ca = settings.s3CaBundle === undefined ? undefined : [...rootCertificates, readCaBundle(settings.s3CaBundle)];
+  const sockets = { keepAlive: true, maxSockets: Math.max(16, settings.partConcurrency + 8) };
+  return new S3Client({
+    region: target.region,
+    forcePathStyle: target.forcePathStyle,
+    ...(target.endpoint === undefined ? {} : { endpoint: target.endpoint }),
+    ...(credentials === undefined ? {} : { credentials }),
+    maxAttempts: 1,
+    // Whatever the SDK has to say reaches the reader as an error of ours.
+    logger: { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore },
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    // With it the SDK gives up connection reuse, and servers that do not know it cost seconds a part.
+    expectContinueHeader: false,
+    followRegionRedirects: true,
+    requestHandler: {
+      connectionTimeout: 10_000,
+      // A socket on which nothing moves; whole requests have deadlines of their own.
+      socketTimeout: 60_000,
+      httpAgent: sockets,
+      httpsAgent: { ...sockets, ...(ca === undefined ? {} : { ca }) },
+    },
+  });
+}
+
+function ignore(): void {}
+
+function staticCredentials(settings: StoreSettings): { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined {
+  const { s3AccessKey: accessKeyId, s3Secret: secretAccessKey, s3SessionToken: sessionToken } = settings;
+  const given = [accessKeyId, secretAccessKey].filter((text) => text !== undefined && text !== PLACEHOLDER);
+  if (given.length === 0) return undefined;
+  if (accessKeyId === undefined || secretAccessKey === undefined || given.length === 1) {
+    throw new CdhError("CDH_CONFIG_INVALID", "only one of S3_ACCESS_KEY and S3_SECRET is set", {
+      hint: "set both, or neither for the AWS default credential chain",
+    });
+  }
+  return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
+}
+
+function readCaBundle(path: string): string {
+  try {
+    const text = readFileSync(path, "utf8");
+    if (!text.includes("-----BEGIN CERTIFICATE-----")) throw new Error("it holds no certificate");
+    return text;
+  } catch (error) {
+    throw new CdhError("CDH_CONFIG_INVALID", `cannot use S3_CA_BUNDLE ${path}: ${reasonOf(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,220 @@
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  UploadPartCommand,
+  type CompletedPart,
+  type CreateMultipartUploadCommandInput,
+} from "@aws-sdk/client-s3";
+import type { FileHandle } from "node:fs/promises";
+import { CdhError } from "../errors.ts";
+import { encodeCrc32, type FileDigest } from "./digest.ts";
+import { fileBody } from "./file-body.ts";
+import type { S3Requests } from "./s3-request.ts";
+import type { Semaphore } from "./semaphore.ts";
+import type { Throttle } from "./throttle.ts";
+
+/** A part whose body does not move for so long is sent again. */
+const PART_STALL_MS = 60_000;
+/** S3 may think about a large object for minutes before it says that it is complete. */
+const COMPLETE_MS = 10 * 60_000;
+/** Parts of one file that may wait for a permit at the same time. */
+const MAX_WORKERS = 16;
+
+/** What a multipart upload needs. */
+export interface MultipartOptions {
+  requests: S3Requests;
+  bucket: string;
+  /** With the store's prefix. */
+  fullKey: string;
+  what: string;
+  handle: FileHandle;
+  digest: FileDigest;
+  /** Bounds the parts on their way over all uploads. */
+  permits: Semaphore;
+  throttle: Throttle;
+  create: Partial<CreateMultipartUploadCommandInput>;
+  /** Let the server keep a CRC-32 of the whole. */
+  crc32: boolean;
+  /** Refuse, at the server, to replace an object. */
+  ifNoneMatch: boolean;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((sentBytes: number) => void) | undefined;
+}
+
+/**
+ * Send a file in parts, several at a time, each streamed from the file and checked by the server against its MD5.
+ * An upload that fails is aborted, so that its parts cost nothing.
+ */
+export async function uploadMultipart(options: MultipartOptions): Promise<void> {
+  const { requests, bucket, fullKey, what } = options;
+  const created = await requests.send(
+    ({ client, abortSignal }) =>
+      client.send(new CreateMultipartUploadCommand({
+        ...options.create,
+        Bucket: bucket,
+        Key: fullKey,
+        ...(options.crc32 ? { ChecksumAlgorithm: "CRC32", ChecksumType: "FULL_OBJECT" } : {}),
+      }), { abortSignal }),
+    { what, signal: options.signal },
+  );
+  const uploadId = created.UploadId;
+  if (uploadId === undefined || uploadId === "") {
+    throw new CdhError("CDH_STORE", `cannot ${what}: the store gave no upload id`);
+  }
+  try {
+    const parts = await sendParts(options, uploadId);
+    await complete(options, uploadId, parts);
+  } catch (error) {
+    await abortUpload(requests, bucket, fullKey, uploadId).catch(() => {});
+    throw error;
+  }
+}
+
+async function sendParts(options: MultipartOptions, uploadId: string): Promise<CompletedPart[]> {
+  const { digest, permits } = options;
+  const parts: CompletedPart[] = [];
+  const sent = new Float64Array(digest.partMd5s.length);
+  const progress = new Progress(options.onProgress);
+  const stop = new AbortController();
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+  let next = 0;
+  // A few workers per file, not a promise per part: a bundle of 5 TiB has ten thousand parts.
+  const worker = async (): Promise<void> => {
+    while (next < digest.partMd5s.length && !signal.aborted) {
+      const index = next++;
+      const part = await permits.run(() =>
+        sendPart(options, uploadId, index, signal, (bytes) => {
+          progress.add(bytes - (sent[index] ?? 0));
+          sent[index] = bytes;
+        }),
+      );
+      parts[index] = part;
+    }
+  };
+  const workers = Array.from({ length: Math.min(MAX_WORKERS, digest.partMd5s.length) }, () =>
+    worker().catch((error: unknown) => {
+      stop.abort(error);
+      throw error;
+    }),
+  );
+  // All of them must have let go of the file before the caller closes it.
+  const ends = await Promise.allSettled(workers);
+  if (stop.signal.aborted) throw stop.signal.reason;
+  options.signal?.throwIfAborted();
+  const failed = ends.find((end) => end.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  return parts;
+}
+
+async function sendPart(
+  options: MultipartOptions,
+  uploadId: string,
+  index: number,
+  signal: AbortSignal,
+  onSent: (bytes: number) => void,
+): Promise<CompletedPart> {
+  const { requests, bucket, fullKey, digest } = options;
+  const offset = index * digest.partBytes;
+  const length = Math.min(digest.partBytes, digest.sizeBytes - offset);
+  const md5 = digest.partMd5s[index] ?? Buffer.alloc(0);
+  const crc32 = options.crc32 ? { ChecksumCRC32: encodeCrc32(digest.partCrc32s[index] ?? 0) } : {};
+  const what = `${options.what} (part ${index + 1} of ${digest.partMd5s.length})`;
+  const output = await requests.send(
+    async ({ client, abortSignal, kick }) => {
+      let sent = 0;
+      onSent(0);
+      const body = fileBody(options.handle, {
+        offset,
+        length,
+        signal,
+        throttle: options.throttle,
+        onChunk: (bytes) => {
+          kick();
+          sent += bytes;
+          onSent(sent);
+        },
+      });
+      const part = { Bucket: bucket, Key: fullKey, UploadId: uploadId, PartNumber: index + 1 };
+      const ContentMD5 = md5.toString("base64");
+      const command = new UploadPartCommand({ ...part, ...crc32, Body: body, ContentLength: length, ContentMD5 });
+      try {
+        return await client.send(command, { abortSignal });
+      } finally {
+        body.destroy();
+      }
+    },
+    { what, signal, deadlineMs: PART_STALL_MS, attempts: 5 },
+  );
+  const etag = output.ETag;
+  if (etag === undefined || etag === "") throw new CdhError("CDH_STORE_MISMATCH", `cannot ${what}: the store gave no ETag`);
+  return { PartNumber: index + 1, ETag: etag, ...crc32 };
+}
+
+async function complete(options: MultipartOptions, uploadId: string, parts: CompletedPart[]): Promise<void> {
+  const { requests, bucket, fullKey, what, digest } = options;
+  await requests.send(
+    ({ client, abortSignal }) =>
+      client.send(new CompleteMultipartUploadCommand({
+        Bucket: bucket,
+        Key: fullKey,
+        UploadId: uploadId,
+        MultipartUpload: { Parts: parts },
+        ...(options.crc32 ? { ChecksumCRC32: encodeCrc32(digest.crc32), ChecksumType: "FULL_OBJECT" } : {}),
+        ...(options.ifNoneMatch ? { IfNoneMatch: "*" } : {}),
+      }), { abortSignal }),
+    { what, signal: options.signal, deadlineMs: COMPLETE_MS, attempts: 3 },
+  );
+}
+
+/** Abort an upload; one that is gone already counts as aborted. */
+export async function abortUpload(requests: S3Requests, bucket: string, fullKey: string, uploadId: string): Promise<void> {
+  await requests.send(
+    ({ client, abortSignal }) => client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: fullKey, UploadId: uploadId }), { abortSignal }),
+    { what: `abort an upload of ${fullKey}`, deadlineMs: 10_000, attempts: 2 },
+  );
+}
+
+/**
+ * Abort unfinished uploads of exactly this key that were begun before the given moment: a program that was killed left
+ * them. Younger ones may belong to another process that is at it right now.
+ * @param before epoch milliseconds
+ * @returns how many were aborted
+ */
+export async function abortStaleUploads(
+  requests: S3Requests,
+  bucket: string,
+  fullKey: string,
+  before: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  // Exactly the key as prefix, because MinIO lists nothing for a shorter one.
+  const output = await requests.send(
+    ({ client, abortSignal }) => client.send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: fullKey }), { abortSignal }),
+    { what: `list unfinished uploads of ${fullKey}`, signal, attempts: 2 },
+  );
+  let aborted = 0;
+  for (const upload of output.Uploads ?? []) {
+    const begun = upload.Initiated?.getTime() ?? 0;
+    if (upload.Key !== fullKey || upload.UploadId === undefined || begun >= before) continue;
+    await abortUpload(requests, bucket, fullKey, upload.UploadId);
+    aborted += 1;
+  }
+  return aborted;
+}
+
+/** Add up what the parts sent. */
+class Progress {
+  #bytes = 0;
+  readonly #report: ((sentBytes: number) => void) | undefined;
+
+  constructor(report: ((sentBytes: number) => void) | undefined) {
+    this.#report = report;
+  }
+
+  add(bytes: number): void {
+    this.#bytes += bytes;
+    this.#report?.(this.#bytes);
+  }
+}
