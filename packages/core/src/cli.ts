@@ -25,11 +25,12 @@ export abstract class CdhCommand extends Command<CliContext> {
   abstract run(): Promise<number | void>;
 
   override async execute(): Promise<number> {
-    return (await this.run()) ?? EXIT.ok;
-  }
-
-  override async catch(error: unknown): Promise<void> {
-    throw error;
+    try {
+      return (await this.run()) ?? EXIT.ok;
+    } catch (error) {
+      // clipanion itself would print the error on stdout and exit with 1.
+      return showError(error, this.context);
+    }
   }
 
   /** Make the logger that the flags and the environment ask for; it writes to stderr. */

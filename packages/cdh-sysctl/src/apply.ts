@@ -1,0 +1,70 @@
+import { chmodSync } from "node:fs";
+import { isOurPattern } from "@cdh/core/kernel/pattern";
+import { lstatIfThere, makeDirectory } from "./files.ts";
+import { planInstall, type Desired } from "./install.ts";
+import { readKernelValue } from "./kernel-values.ts";
+import { takeLock } from "./lock.ts";
+import { inHostDir, type Node } from "./node.ts";
+import { planRestore, removeEmptyDirectories, type RestorePlan } from "./restore.ts";
+import { diskError } from "./stage.ts";
+import { runAllSteps, runSteps, type StepHook, type StepResult } from "./steps.ts";
+
+/** How to work on a node. */
+export interface ApplyOptions {
+  lockTimeoutMs: number;
+  signal?: AbortSignal;
+  after: StepHook;
+}
+
+/**
+ * Bring a node into the desired state: plan under the lock, so that two installs at once follow one another.
+ * @throws {CdhError} what the failing step says; the kernel's values are then what they were before
+ */
+export async function applyInstall(node: Node, desired: Desired, options: ApplyOptions): Promise<StepResult[]> {
+  const made = makeHostDir(node);
+  const lock = await takeLock(node, options.lockTimeoutMs, options.signal);
+  try {
+    const steps = planInstall(node, desired).map((step) => (step.id === "make-host-dir" ? { ...step, changes: made } : step));
+    return await runSteps(steps, options.after);
+  } finally {
+    lock.release();
+  }
+}
+
+function makeHostDir(node: Node): boolean {
+  const path = inHostDir(node);
+  try {
+    const made = makeDirectory(path, 0o755);
+    if (made) chmodSync(path, 0o755);
+    return made;
+  } catch (error) {
+    throw diskError(`cannot make ${path}`, error);
+  }
+}
+
+/** What a restore did. */
+export interface RestoreResult extends Pick<RestorePlan, "left" | "kept"> {
+  steps: StepResult[];
+}
+
+/** Give the node its own values back and remove our files, past every error. */
+export async function applyRestore(
+  node: Node,
+  options: ApplyOptions & { configured: Parameters<typeof planRestore>[1] },
+): Promise<RestoreResult> {
+  if (lstatIfThere(inHostDir(node)) === undefined && !isOurPattern(readKernelValue(node.roots, "core_pattern"), node.hostDir)) {
+    return { steps: [], left: [], kept: [] };
+  }
+  makeHostDir(node);
+  const lock = await takeLock(node, options.lockTimeoutMs, options.signal);
+  let plan: RestorePlan;
+  let steps: StepResult[];
+  try {
+    plan = planRestore(node, options.configured);
+    steps = await runAllSteps(plan.steps, options.after);
+  } finally {
+    lock.release();
+  }
+  removeEmptyDirectories(node);
+  return { steps, left: plan.left, kept: plan.kept };
+}

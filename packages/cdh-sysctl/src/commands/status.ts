@@ -1,0 +1,66 @@
+import { Command } from "clipanion";
+import { EXIT_STATUS_HELP } from "@cdh/core/cli";
+import { EXIT } from "@cdh/core/errors";
+import { formatTable, printable } from "@cdh/core/output";
+import { formatBytes, formatDuration } from "@cdh/core/units";
+import { resolveNode } from "../context.ts";
+import { desiredValues } from "../install.ts";
+import { problemsError } from "../preflight.ts";
+import { readStatus, type NodeStatus, type ValueStatus } from "../status.ts";
+import { NodeCommand } from "./node-command.ts";
+
+/** `cdh-sysctl status` */
+export class StatusCommand extends NodeCommand {
+  static override paths = [["status"]];
+  static override usage = Command.Usage({
+    category: "Node",
+    description: "compare what this node has with what it should have",
+    details: `
+      Shows each kernel setting as it should be, is, and was before us; the composer; the bundles that wait; and who else
+      on this node sets the same values. Exit status 0 when everything is as it should be, 17 when it is not.
+
+      Exit status: ${EXIT_STATUS_HELP}
+    `,
+    examples: [["For scripts", "cdh-sysctl status -o json"]],
+  });
+
+  async run(): Promise<number> {
+    const context = resolveNode(this.inputs());
+    if (this.printConfig) return this.showConfig(context);
+    const { node, settings } = context;
+    const invalid = context.problems.filter(({ code }) => code === "CDH_CONFIG_INVALID");
+    if (invalid.length > 0) throw problemsError("cannot tell the status", invalid);
+    const status = await readStatus(node, desiredValues(node.hostDir, settings.corePipeLimit, settings.suidDumpable));
+    if (this.format() === "table") this.show(status);
+    else this.printJson(status);
+    return status.healthy ? EXIT.ok : EXIT.owned;
+  }
+
+  private show(status: NodeStatus): void {
+    const { composer, spool } = status;
+    this.context.stdout.write(
+      formatTable<ValueStatus>(
+        [
+          { header: "", value: ({ drift }) => (drift ? "✗" : "✓") },
+          { header: "SETTING", value: ({ name }) => name },
+          { header: "ACTUAL", value: ({ actual }) => actual },
+          { header: "DESIRED", value: ({ desired, drift }) => (drift ? desired : "same") },
+          { header: "SAVED", value: ({ backup, backupProblem }) => backup ?? backupProblem ?? "-" },
+        ],
+        status.values,
+      ),
+    );
+    this.say();
+    this.say(`composer   ${composer.path}${composer.installed ? "" : " (not installed)"}`);
+    if (composer.installed) {
+      this.say(`           ${printable(composer.version ?? "does not run")}, ${formatBytes(composer.sizeBytes ?? 0)}, sha256 ${composer.sha256?.slice(0, 12) ?? "-"}${composer.installedAt === undefined ? "" : `, installed ${composer.installedAt}`}`);
+    }
+    this.say(`spool      ${spool.coreDir}: ${spool.bundleCount} bundles, ${formatBytes(spool.bundleBytes)}${spool.oldestAgeMs === undefined ? "" : `, oldest ${formatDuration(spool.oldestAgeMs)} old`}${spool.freeBytes === undefined ? "" : `, ${formatBytes(spool.freeBytes)} free`}`);
+    if (spool.partialCount > 0) this.say(`           ${spool.partialCount} being written`);
+    if (spool.quarantineCount > 0) this.say(`           ${spool.quarantineCount} in quarantine`);
+    if (spool.lastBundle !== undefined) this.say(`           last ${printable(spool.lastBundle.name)} at ${spool.lastBundle.at}`);
+    for (const owner of status.owners) this.say(`! ${printable(`${owner.name} ${owner.effect} (${owner.path})`)}`);
+    for (const problem of status.problems) this.say(`✗ ${printable(problem)}`);
+    this.say(status.healthy ? "✓ healthy" : "✗ not as it should be: cdh-sysctl install puts it right");
+  }
+}

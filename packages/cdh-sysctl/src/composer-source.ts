@@ -1,0 +1,117 @@
+import { createHash } from "node:crypto";
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { CdhError, reasonOf } from "@cdh/core/errors";
+import { findInterpreter, interpreterPatch, isPrivateLoader, type Patch } from "./loader.ts";
+import { NAMES } from "./node.ts";
+
+const CHUNK_BYTES = 1024 * 1024;
+
+/** A composer to install, prepared for one HOST_DIR. */
+export interface ComposerSource {
+  /** The executable to copy from. */
+  path: string;
+  sizeBytes: number;
+  /** What makes it run from HOST_DIR: its loader's path. Empty for an executable that uses the node's own loader. */
+  patches: Patch[];
+  /** Hash of what will lie in HOST_DIR, patches included. */
+  sha256: string;
+  /** The loader and the libraries that go along; empty when it uses the node's own. */
+  libraries: LibrarySource[];
+}
+
+/** A file of the composer's private C library. */
+export interface LibrarySource {
+  name: string;
+  path: string;
+  sizeBytes: number;
+  sha256: string;
+}
+
+/** Find the composer that came with this program: beside it in `bin`. */
+export function bundledComposer(): string {
+  return join(import.meta.dirname, "..", "bin", "cdc");
+}
+
+/**
+ * Look at the composer to install and prepare it for a HOST_DIR.
+ * @param hostDir the directory as the node sees it
+ * @throws {CdhError} CDH_NOT_FOUND when there is no executable, or its libraries are not beside it
+ * @throws {CdhError} CDH_CONFIG_INVALID when HOST_DIR is too long for its loader's path
+ */
+export function inspectComposer(path: string, hostDir: string): ComposerSource {
+  let file: number;
+  try {
+    file = openSync(path, "r");
+  } catch (error) {
+    throw new CdhError("CDH_NOT_FOUND", `cannot read the composer ${path}: ${reasonOf(error)}`, {
+      hint: "--composer (COMPOSER) names the executable to install",
+      cause: error,
+    });
+  }
+  try {
+    const info = fstatSync(file);
+    if (!info.isFile() || info.size === 0) throw new CdhError("CDH_NOT_FOUND", `cannot install ${path}: not an executable file`);
+    const interpreter = findInterpreter((offset, length) => {
+      const bytes = Buffer.alloc(length);
+      return bytes.subarray(0, readSync(file, bytes, 0, length, offset));
+    });
+    const patches: Patch[] = [];
+    let libraries: LibrarySource[] = [];
+    if (interpreter !== undefined && isPrivateLoader(interpreter)) {
+      const folder = join(dirname(path), NAMES.libraries);
+      const loader = basename(interpreter.path);
+      if (!existsSync(join(folder, loader))) {
+        throw new CdhError("CDH_NOT_FOUND", `cannot install ${path}: its loader ${join(folder, loader)} is missing`, {
+          hint: "keep the lib directory beside the composer",
+        });
+      }
+      libraries = inspectLibraries(folder);
+      patches.push(interpreterPatch(interpreter, join(hostDir, NAMES.libraries, loader)));
+    }
+    return { path, sizeBytes: info.size, patches, sha256: hashPatched(file, patches), libraries };
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Hash a file as it is; undefined when it does not exist. */
+export function hashFile(path: string): string | undefined {
+  if (!existsSync(path)) return undefined;
+  const file = openSync(path, "r");
+  try {
+    return hashPatched(file, []);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function inspectLibraries(folder: string): LibrarySource[] {
+  return readdirSync(folder)
+    .filter((name) => !name.startsWith(".") && !name.endsWith(".partial") && statSync(join(folder, name)).isFile())
+    .sort()
+    .map((name) => {
+      const path = join(folder, name);
+      const bytes = readFileSync(path);
+      return { name, path, sizeBytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") };
+    });
+}
+
+function hashPatched(file: number, patches: readonly Patch[]): string {
+  const hash = createHash("sha256");
+  const chunk = Buffer.alloc(CHUNK_BYTES);
+  for (let offset = 0; ; ) {
+    const length = readSync(file, chunk, 0, CHUNK_BYTES, offset);
+    if (length === 0) return hash.digest("hex");
+    for (const patch of patches) overlay(chunk, offset, length, patch);
+    hash.update(chunk.subarray(0, length));
+    offset += length;
+  }
+}
+
+/** Put the part of a patch that falls into this chunk over it. */
+function overlay(chunk: Buffer, chunkOffset: number, length: number, patch: Patch): void {
+  const from = Math.max(patch.offset, chunkOffset);
+  const to = Math.min(patch.offset + patch.bytes.length, chunkOffset + length);
+  if (from < to) chunk.set(patch.bytes.subarray(from - patch.offset, to - patch.offset), from - chunkOffset);
+}

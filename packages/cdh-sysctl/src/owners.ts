@@ -1,0 +1,105 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { isOurPattern, parseCorePattern } from "@cdh/core/kernel/pattern";
+import { onHost, type Roots } from "@cdh/core/roots";
+import { lstatIfThere, readTextIfThere } from "./files.ts";
+import { SYSCTL_NAMES, type KernelValueName } from "./kernel-values.ts";
+
+/** Somebody else on the node who sets what we set, now or at the next boot. */
+export interface Owner {
+  /** `systemd-coredump`, `apport`, or the file. */
+  name: string;
+  /** Path on the node that says so. */
+  path: string;
+  /** What it does there. */
+  effect: string;
+}
+
+/** Directories that sysctl.d(5) reads. The same file name in an earlier one hides that in a later one. */
+const SYSCTL_DIRECTORIES = ["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d"];
+
+/** Files that show another handler. @see systemd-coredump(8) */
+const UNITS = [
+  { name: "systemd-coredump", path: "/usr/lib/systemd/systemd-coredump", effect: "handles crashes when its sysctl.d file is applied" },
+  { name: "systemd-coredump", path: "/lib/systemd/systemd-coredump", effect: "handles crashes when its sysctl.d file is applied" },
+  { name: "apport", path: "/usr/lib/systemd/system/apport.service", effect: "sets its own core pattern when it starts" },
+  { name: "apport", path: "/lib/systemd/system/apport.service", effect: "sets its own core pattern when it starts" },
+  { name: "apport", path: "/etc/init.d/apport", effect: "sets its own core pattern when it starts" },
+  { name: "abrt", path: "/usr/lib/systemd/system/abrt-ccpp.service", effect: "sets its own core pattern when it starts" },
+];
+
+/** A value that the node sets at boot. */
+export interface BootValue {
+  value: string;
+  /** The file that says so, on the node. */
+  path: string;
+}
+
+/** Find what the node's sysctl.d files set a value to at boot; the last one that is read wins. Ours never counts. */
+export function findBootValue(roots: Roots, name: KernelValueName): BootValue | undefined {
+  return findBootValues(roots, name).at(-1);
+}
+
+/** Find every sysctl.d line that sets a value, in the order in which they are applied. */
+export function findBootValues(roots: Roots, name: KernelValueName): BootValue[] {
+  const found: BootValue[] = [];
+  for (const path of sysctlFiles(roots)) {
+    for (const line of (readTextIfThere(onHost(roots, path)) ?? "").split("\n")) {
+      const match = /^\s*-?\s*([\w./]+)\s*=\s*(.*?)\s*$/.exec(line);
+      if (match === null || (match[1] ?? "").replaceAll("/", ".") !== SYSCTL_NAMES[name]) continue;
+      const value = match[2] ?? "";
+      if (name === "core_pattern" ? !isOurPattern(value) : /^\d+$/.test(value)) found.push({ value, path });
+    }
+  }
+  return found;
+}
+
+/** List everybody else who sets the values, now (by the current pattern) or later (by files on the node). */
+export function findOwners(roots: Roots, currentPattern: string): Owner[] {
+  const owners: Owner[] = [];
+  const seen = new Set<string>();
+  if (!isOurPattern(currentPattern)) {
+    const pattern = parseCorePattern(currentPattern);
+    if (pattern.kind !== "file") {
+      const path = pattern.kind === "pipe" ? pattern.executable : pattern.path;
+      owners.push({ name: ownerName(path), path, effect: "gets the crashes now" });
+    }
+  }
+  for (const unit of UNITS) {
+    if (seen.has(unit.name) || lstatIfThere(onHost(roots, unit.path)) === undefined) continue;
+    seen.add(unit.name);
+    owners.push(unit);
+  }
+  for (const name of Object.keys(SYSCTL_NAMES) as KernelValueName[]) {
+    for (const boot of findBootValues(roots, name)) {
+      owners.push({ name: ownerName(boot.path), path: boot.path, effect: `sets ${SYSCTL_NAMES[name]} = ${boot.value} at boot` });
+    }
+  }
+  return owners;
+}
+
+function ownerName(path: string): string {
+  if (/apport/.test(path)) return "apport";
+  if (/coredump/.test(path)) return "systemd-coredump";
+  if (/abrt/.test(path)) return "abrt";
+  return path.split("/").at(-1) ?? path;
+}
+
+function sysctlFiles(roots: Roots): string[] {
+  const byName = new Map<string, string>();
+  for (const directory of SYSCTL_DIRECTORIES) {
+    for (const name of listNames(onHost(roots, directory))) {
+      if (name.endsWith(".conf") && !byName.has(name)) byName.set(name, join(directory, name));
+    }
+  }
+  const files = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
+  return [...files, "/etc/sysctl.conf"];
+}
+
+function listNames(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}

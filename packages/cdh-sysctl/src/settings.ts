@@ -1,0 +1,120 @@
+import { defineSettings, parsers, setting } from "@cdh/core/config";
+import { CdhError } from "@cdh/core/errors";
+
+/** HOST_DIR where neither the administrator nor the host's profile says otherwise; IBM's, so that its users can switch. */
+export const DEFAULT_HOST_DIR = "/var/mnt/core-dump-handler";
+
+/** Every setting of cdh-sysctl except the composer's own, which come as `COMP_*`. */
+export const sysctlSettings = defineSettings({
+  hostDir: setting<string | undefined>({
+    env: "HOST_DIR",
+    flag: "--host-dir",
+    parse: absolutePath,
+    default: undefined,
+    doc: `Directory on the node for the composer and its files; the profile's, else ${DEFAULT_HOST_DIR}.`,
+  }),
+  coreDir: setting<string | undefined>({
+    env: "CORE_DIR",
+    flag: "--core-dir",
+    parse: absolutePath,
+    default: undefined,
+    doc: "Directory on the node where bundles wait for the uploader; the profile's, else HOST_DIR/cores.",
+  }),
+  eventDir: setting<string | undefined>({
+    env: "EVENT_DIR",
+    flag: "--event-dir",
+    parse: absolutePath,
+    default: undefined,
+    doc: "Directory on the node for event files, when COMP_CORE_EVENTS is true; HOST_DIR/events by default.",
+  }),
+  suidDumpable: setting({
+    env: "SUID_DUMPABLE",
+    flag: "--suid-dumpable",
+    parse: parsers.integer(0, 2),
+    default: 2,
+    doc: "Value of fs.suid_dumpable: 2 lets root's handler see the cores of programs that change their user.",
+  }),
+  corePipeLimit: setting({
+    env: "CORE_PIPE_LIMIT",
+    flag: "--core-pipe-limit",
+    parse: parsers.integer(1, 65_535),
+    default: 16,
+    doc: "Value of kernel.core_pipe_limit: how many crashes are handled at a time; with 0 the kernel would not wait for the handler.",
+  }),
+  composer: setting<string | undefined>({
+    env: "COMPOSER",
+    flag: "--composer",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Executable to install, with its `lib` directory beside it; by default the cdc that came with this program.",
+  }),
+  hostRoot: setting({
+    env: "HOST_ROOT",
+    flag: "--host-root",
+    parse: absolutePath,
+    default: "/",
+    doc: "Where the node's root directory is mounted.",
+  }),
+  procRoot: setting({
+    env: "PROC_ROOT",
+    flag: "--proc-root",
+    parse: absolutePath,
+    default: "/proc",
+    doc: "Where a /proc with writable kernel settings is mounted.",
+  }),
+  deployCrictlConfig: setting({
+    env: "DEPLOY_CRIO_CONFIG",
+    flag: "--deploy-crictl-config",
+    parse: parsers.boolean,
+    default: false,
+    doc: "Write HOST_DIR/crictl.yaml with CRIO_ENDPOINT in it.",
+  }),
+  deployCrictl: setting({
+    env: "DEPLOY_CRIO_EXE",
+    flag: "--deploy-crictl",
+    parse: parsers.boolean,
+    default: false,
+    doc: "Copy crictl into HOST_DIR.",
+  }),
+  crictl: setting<string | undefined>({
+    env: "CRICTL",
+    flag: "--crictl",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "The crictl to copy; by default the one beside the composer, else the first in LOCAL_BIN and PATH.",
+  }),
+  crictlEndpoint: setting({
+    env: "CRIO_ENDPOINT",
+    flag: "--crictl-endpoint",
+    parse: parsers.text,
+    default: "unix:///run/containerd/containerd.sock",
+    doc: "Socket of the node's container runtime.",
+  }),
+  localBin: setting({
+    env: "LOCAL_BIN",
+    parse: parsers.text,
+    default: "",
+    doc: "More directories to look for crictl in, separated by colons.",
+  }),
+  vendor: setting({
+    env: "VENDOR",
+    parse: parsers.text,
+    default: "default",
+    doc: "Accepted and ignored: one composer runs on every host.",
+  }),
+  lockTimeoutMs: setting({
+    env: "LOCK_TIMEOUT",
+    flag: "--lock-timeout",
+    parse: parsers.durationFromSeconds,
+    default: 30_000,
+    doc: "How long to wait for another cdh-sysctl that is working on the same HOST_DIR.",
+  }),
+});
+
+/** Read an absolute path without a slash at its end. @throws {CdhError} CDH_CONFIG_INVALID */
+function absolutePath(text: string): string {
+  // eslint-disable-next-line no-control-regex -- control characters are exactly what must not be there
+  if (!text.startsWith("/") || /[\u0000-\u001f]/.test(text)) throw new CdhError("CDH_CONFIG_INVALID", "not an absolute path");
+  if (text.split("/").includes("..")) throw new CdhError("CDH_CONFIG_INVALID", "a path without .. is needed");
+  return text.replace(/\/{2,}/g, "/").replace(/(?<=.)\/$/, "");
+}

@@ -1,0 +1,42 @@
+import { readTextIfThere, writeFileSafely } from "./files.ts";
+import { KERNEL_VALUES, type KernelValueName } from "./kernel-values.ts";
+import { inHostDir, NAMES, type Node } from "./node.ts";
+
+/** What `install` remembers in HOST_DIR, to tell later what is ours. */
+export interface InstallState {
+  schemaVersion: 1;
+  /** Version of the cdh-sysctl that installed. */
+  version: string;
+  installedAt: string;
+  /** Hash of HOST_DIR/cdc. */
+  composerSha256: string;
+  coreDir: string;
+  eventDir: string;
+  /** Every value of each setting that we have set, or were about to set when we were stopped. */
+  values: Record<KernelValueName, string[]>;
+}
+
+/** Read what the last install remembered; undefined when there is nothing usable. */
+export function readState(node: Node): InstallState | undefined {
+  const text = readTextIfThere(inHostDir(node, NAMES.state));
+  if (text === undefined) return undefined;
+  try {
+    const state: unknown = JSON.parse(text);
+    return isState(state) ? state : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Write it, as a whole. */
+export function writeState(node: Node, state: InstallState): void {
+  writeFileSafely(inHostDir(node, NAMES.state), `${JSON.stringify(state, undefined, 2)}\n`, 0o600);
+}
+
+function isState(value: unknown): value is InstallState {
+  if (typeof value !== "object" || value === null) return false;
+  const { schemaVersion, values, composerSha256, coreDir } = value as Partial<Record<keyof InstallState, unknown>>;
+  if (schemaVersion !== 1 || typeof composerSha256 !== "string" || typeof coreDir !== "string") return false;
+  if (typeof values !== "object" || values === null) return false;
+  return KERNEL_VALUES.every((name) => Array.isArray((values as Record<string, unknown>)[name]));
+}
