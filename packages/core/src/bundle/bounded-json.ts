@@ -9,13 +9,22 @@ export const JSON_DEPTH_MAX = 64;
  * @throws {CdhError} CDH_BUNDLE_JSON
  */
 export function parseBoundedJson(bytes: Uint8Array, what: string): unknown {
-  if (depthOf(bytes) > JSON_DEPTH_MAX) throw new CdhError("CDH_BUNDLE_JSON", `cannot read ${what}: its JSON is nested deeper than ${JSON_DEPTH_MAX} levels`);
+  if (depthOf(bytes) > JSON_DEPTH_MAX)
+    throw new CdhError(
+      "CDH_BUNDLE_JSON",
+      `cannot read ${what}: its JSON is nested deeper than ${JSON_DEPTH_MAX} levels`,
+    );
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (error) {
     // The parser quotes the text it stumbled over; the position is enough, and the text may be hostile or long.
-    const position = error instanceof SyntaxError ? /position \d+/.exec(error.message)?.[0] : "bytes that are not UTF-8";
-    throw new CdhError("CDH_BUNDLE_JSON", `cannot read ${what}: invalid JSON${position === undefined ? "" : ` (${position})`}`, { cause: error });
+    const position =
+      error instanceof SyntaxError ? /position \d+/.exec(error.message)?.[0] : "bytes that are not UTF-8";
+    throw new CdhError(
+      "CDH_BUNDLE_JSON",
+      `cannot read ${what}: invalid JSON${position === undefined ? "" : ` (${position})`}`,
+      { cause: error },
+    );
   }
 }
 

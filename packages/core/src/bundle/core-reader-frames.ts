@@ -26,16 +26,25 @@ const FRAMES_KEPT = 8;
  */
 export async function framedCore(stored: StoredBytes): Promise<CoreReader> {
   const table = await readSeekTable(stored);
-  if (table === undefined) return sequentialCore({ layout: "zstd", name: stored.name, storedBytes: stored.sizeBytes, open: (signal) => zstdStream(stored, signal) });
+  if (table === undefined)
+    return sequentialCore({
+      layout: "zstd",
+      name: stored.name,
+      storedBytes: stored.sizeBytes,
+      open: (signal, onStoredBytes) => zstdStream(stored, signal, onStoredBytes),
+    });
   const { frames, storedOffsets, coreOffsets } = table;
   const sizeBytes = coreOffsets[frames.length] ?? 0;
   const kept = new Map<number, Promise<Buffer>>();
 
-  const decodeFrame = (index: number, bytes: Buffer): Promise<Buffer> => decodeOne(stored, index, bytes, frames[index]?.coreBytes ?? 0);
+  const decodeFrame = (index: number, bytes: Buffer): Promise<Buffer> =>
+    decodeOne(stored, index, bytes, frames[index]?.coreBytes ?? 0);
   const frameAt = (index: number, signal?: AbortSignal): Promise<Buffer> => {
     const known = kept.get(index);
     if (known !== undefined) return known;
-    const frame = stored.read(storedOffsets[index] ?? 0, frames[index]?.storedBytes ?? 0, signal).then((bytes) => decodeFrame(index, bytes));
+    const frame = stored
+      .read(storedOffsets[index] ?? 0, frames[index]?.storedBytes ?? 0, signal)
+      .then((bytes) => decodeFrame(index, bytes));
     frame.catch(() => kept.delete(index));
     kept.set(index, frame);
     for (const oldest of kept.keys()) {
@@ -53,7 +62,7 @@ export async function framedCore(stored: StoredBytes): Promise<CoreReader> {
     read: async (offset, length, signal) => {
       const wanted = clamp(offset, length, sizeBytes);
       const parts: Buffer[] = [];
-      for (let at = offset; at < offset + wanted; ) {
+      for (let at = offset; at < offset + wanted;) {
         const index = frameIndexOf(coreOffsets, at);
         const frame = await frameAt(index, signal);
         const start = at - (coreOffsets[index] ?? 0);
@@ -63,20 +72,25 @@ export async function framedCore(stored: StoredBytes): Promise<CoreReader> {
       }
       return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
     },
-    chunks: async function* ({ from = 0, signal, onStored } = {}): AsyncGenerator<CoreChunk> {
+    chunks: async function* ({ from = 0, signal, onStoredBytes } = {}): AsyncGenerator<CoreChunk> {
       if (from >= sizeBytes) return;
       const first = frameIndexOf(coreOffsets, from);
-      for await (const { index, bytes } of inOrder(fetchFrames(stored, table, first, signal), decodeFrame)) {
+      for await (const { index, bytes } of inOrder(
+        fetchFrames(stored, table, first, signal, onStoredBytes),
+        decodeFrame,
+      )) {
         const offset = coreOffsets[index] ?? 0;
-        if (bytes.length > 0) yield offset >= from ? { offset, bytes } : { offset: from, bytes: bytes.subarray(from - offset) };
-        onStored?.(storedOffsets[index + 1] ?? 0);
+        if (bytes.length > 0)
+          yield offset >= from ? { offset, bytes } : { offset: from, bytes: bytes.subarray(from - offset) };
       }
+      onStoredBytes?.(table.bytes);
     },
   };
 }
 
 /** Hold a seek table with the running offsets of its frames; each list of offsets has one more element than frames. */
 interface SeekTable {
+  bytes: Buffer;
   frames: FrameSize[];
   storedOffsets: number[];
   coreOffsets: number[];
@@ -87,22 +101,29 @@ async function readSeekTable(stored: StoredBytes): Promise<SeekTable | undefined
   if (stored.sizeBytes < 17) return undefined;
   const tableBytes = tryReadSeekTableBytes(await stored.read(stored.sizeBytes - 9, 9));
   if (tableBytes === undefined) return undefined;
-  if (tableBytes > stored.sizeBytes || tableBytes > TABLE_MAX_BYTES) throw tableError(stored, `it says it is ${tableBytes} bytes long`);
-  const frames = tryDecodeSeekTable(await stored.read(stored.sizeBytes - tableBytes, tableBytes));
+  if (tableBytes > stored.sizeBytes || tableBytes > TABLE_MAX_BYTES)
+    throw tableError(stored, `it says it is ${tableBytes} bytes long`);
+  const bytes = await stored.read(stored.sizeBytes - tableBytes, tableBytes);
+  const frames = tryDecodeSeekTable(bytes);
   if (frames === undefined) throw tableError(stored, "it contradicts itself");
   const storedOffsets = [0];
   const coreOffsets = [0];
   for (const [index, frame] of frames.entries()) {
     if (frame.coreBytes > FRAME_MAX_BYTES) {
-      throw new CdhError("CDH_BUNDLE_BOMB", `cannot trust ${JSON.stringify(stored.name)} in ${stored.label}: frame ${index} says it becomes ${frame.coreBytes} bytes`);
+      throw new CdhError(
+        "CDH_BUNDLE_BOMB",
+        `cannot trust ${JSON.stringify(stored.name)} in ${stored.label}: frame ${index} says it becomes ${frame.coreBytes} bytes`,
+      );
     }
-    if (frame.coreBytes === 0 || frame.storedBytes > 2 * FRAME_MAX_BYTES) throw tableError(stored, `frame ${index} has an impossible size`);
+    if (frame.coreBytes === 0 || frame.storedBytes > 2 * FRAME_MAX_BYTES)
+      throw tableError(stored, `frame ${index} has an impossible size`);
     storedOffsets.push((storedOffsets[index] ?? 0) + frame.storedBytes);
     coreOffsets.push((coreOffsets[index] ?? 0) + frame.coreBytes);
   }
   const framesEnd = storedOffsets[frames.length] ?? 0;
-  if (framesEnd !== stored.sizeBytes - tableBytes) throw tableError(stored, `its frames end at byte ${framesEnd}, the entry's at ${stored.sizeBytes - tableBytes}`);
-  return { frames, storedOffsets, coreOffsets };
+  if (framesEnd !== stored.sizeBytes - tableBytes)
+    throw tableError(stored, `its frames end at byte ${framesEnd}, the entry's at ${stored.sizeBytes - tableBytes}`);
+  return { bytes, frames, storedOffsets, coreOffsets };
 }
 
 /** Find the frame that holds a core offset: the last one that starts at or before it. */
@@ -123,7 +144,13 @@ interface StoredFrame {
 }
 
 /** Fetch frames in groups; the next group is on its way while the last one is decoded. */
-async function* fetchFrames(stored: StoredBytes, table: SeekTable, first: number, signal?: AbortSignal): AsyncGenerator<StoredFrame> {
+async function* fetchFrames(
+  stored: StoredBytes,
+  table: SeekTable,
+  first: number,
+  signal?: AbortSignal,
+  onStoredBytes?: (bytes: Uint8Array) => void,
+): AsyncGenerator<StoredFrame> {
   const { frames, storedOffsets } = table;
   const fetchGroup = (start: number): { end: number; bytes: Promise<Buffer> } | undefined => {
     if (start >= frames.length) return undefined;
@@ -135,13 +162,17 @@ async function* fetchFrames(stored: StoredBytes, table: SeekTable, first: number
     return { end, bytes };
   };
   let start = first;
-  for (let group = fetchGroup(first); group !== undefined; ) {
+  for (let group = fetchGroup(first); group !== undefined;) {
     const bytes = await group.bytes;
+    onStoredBytes?.(bytes);
     const next = fetchGroup(group.end);
     const base = storedOffsets[start] ?? 0;
     for (let index = start; index < group.end; index += 1) {
       signal?.throwIfAborted();
-      yield { index, bytes: bytes.subarray((storedOffsets[index] ?? 0) - base, (storedOffsets[index + 1] ?? 0) - base) };
+      yield {
+        index,
+        bytes: bytes.subarray((storedOffsets[index] ?? 0) - base, (storedOffsets[index + 1] ?? 0) - base),
+      };
     }
     start = group.end;
     group = next;
@@ -149,7 +180,10 @@ async function* fetchFrames(stored: StoredBytes, table: SeekTable, first: number
 }
 
 /** Decode several frames at a time on zlib's thread pool and hand them out in order. */
-async function* inOrder(frames: AsyncIterable<StoredFrame>, decode: (index: number, bytes: Buffer) => Promise<Buffer>): AsyncGenerator<StoredFrame> {
+async function* inOrder(
+  frames: AsyncIterable<StoredFrame>,
+  decode: (index: number, bytes: Buffer) => Promise<Buffer>,
+): AsyncGenerator<StoredFrame> {
   const atOnce = Math.min(8, availableParallelism() + 2);
   const running: { index: number; bytes: Promise<Buffer> }[] = [];
   for await (const frame of frames) {
@@ -165,19 +199,37 @@ async function* inOrder(frames: AsyncIterable<StoredFrame>, decode: (index: numb
 async function decodeOne(stored: StoredBytes, index: number, bytes: Buffer, coreBytes: number): Promise<Buffer> {
   const where = `frame ${index} of ${JSON.stringify(stored.name)} in ${stored.label}`;
   const decoded = await decompress(bytes, { maxOutputLength: Math.max(1, coreBytes) }).catch((error: unknown) => {
-    if (error instanceof RangeError) throw new CdhError("CDH_BUNDLE_SEEK_TABLE", `cannot trust ${where}: it becomes more than the ${coreBytes} bytes that the seek table says`);
-    throw new CdhError("CDH_BUNDLE_DATA", `cannot decompress ${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    if (error instanceof RangeError)
+      throw new CdhError(
+        "CDH_BUNDLE_SEEK_TABLE",
+        `cannot trust ${where}: it becomes more than the ${coreBytes} bytes that the seek table says`,
+      );
+    throw new CdhError(
+      "CDH_BUNDLE_DATA",
+      `cannot decompress ${where}: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   });
-  if (decoded.length !== coreBytes) throw new CdhError("CDH_BUNDLE_SEEK_TABLE", `cannot trust ${where}: it becomes ${decoded.length} bytes, the seek table says ${coreBytes}`);
+  if (decoded.length !== coreBytes)
+    throw new CdhError(
+      "CDH_BUNDLE_SEEK_TABLE",
+      `cannot trust ${where}: it becomes ${decoded.length} bytes, the seek table says ${coreBytes}`,
+    );
   return decoded;
 }
 
 /** Decompress zstd from its start, several frames in a row included. */
-export async function* zstdStream(stored: StoredBytes, signal?: AbortSignal): AsyncGenerator<Buffer> {
+async function* zstdStream(
+  stored: StoredBytes,
+  signal?: AbortSignal,
+  onStoredBytes?: (bytes: Uint8Array) => void,
+): AsyncGenerator<Buffer> {
   const source = async function* (): AsyncGenerator<Buffer> {
     for (let offset = 0; offset < stored.sizeBytes; offset += STREAM_BYTES) {
       signal?.throwIfAborted();
-      yield await stored.read(offset, Math.min(STREAM_BYTES, stored.sizeBytes - offset), signal);
+      const bytes = await stored.read(offset, Math.min(STREAM_BYTES, stored.sizeBytes - offset), signal);
+      onStoredBytes?.(bytes);
+      yield bytes;
     }
   };
   const decoder = createZstdDecompress({ chunkSize: 256 * 1024 });
@@ -188,12 +240,19 @@ export async function* zstdStream(stored: StoredBytes, signal?: AbortSignal): As
     await feeding;
   } catch (error) {
     if (error instanceof CdhError || signal?.aborted === true) throw error;
-    throw new CdhError("CDH_BUNDLE_DATA", `cannot decompress ${JSON.stringify(stored.name)} in ${stored.label}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new CdhError(
+      "CDH_BUNDLE_DATA",
+      `cannot decompress ${JSON.stringify(stored.name)} in ${stored.label}: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   } finally {
     decoder.destroy();
   }
 }
 
 function tableError(stored: StoredBytes, why: string): CdhError {
-  return new CdhError("CDH_BUNDLE_SEEK_TABLE", `cannot trust the seek table of ${JSON.stringify(stored.name)} in ${stored.label}: ${why}`);
+  return new CdhError(
+    "CDH_BUNDLE_SEEK_TABLE",
+    `cannot trust the seek table of ${JSON.stringify(stored.name)} in ${stored.label}: ${why}`,
+  );
 }

@@ -21,12 +21,12 @@ export function storedCore(stored: StoredBytes): CoreReader {
     sizeBytes: stored.sizeBytes,
     storedBytes: stored.sizeBytes,
     read: async (offset, length, signal) => stored.read(offset, clamp(offset, length, stored.sizeBytes), signal),
-    chunks: async function* ({ from = 0, signal, onStored } = {}) {
+    chunks: async function* ({ from = 0, signal, onStoredBytes } = {}) {
       for (let offset = from; offset < stored.sizeBytes; offset += CHUNK_BYTES) {
         signal?.throwIfAborted();
         const bytes = await stored.read(offset, Math.min(CHUNK_BYTES, stored.sizeBytes - offset), signal);
+        onStoredBytes?.(bytes);
         yield { offset, bytes };
-        onStored?.(Math.min(stored.sizeBytes, offset + CHUNK_BYTES));
       }
     },
   };
@@ -38,7 +38,7 @@ export interface SequentialSource {
   name: string;
   storedBytes: number;
   sizeBytes?: number;
-  open(signal?: AbortSignal): AsyncIterable<Buffer>;
+  open(signal?: AbortSignal, onStoredBytes?: (bytes: Uint8Array) => void): AsyncIterable<Buffer>;
 }
 
 /**
@@ -76,12 +76,13 @@ export function sequentialCore(source: SequentialSource): CoreReader {
       queue = result.catch(() => {});
       return result;
     },
-    chunks: async function* ({ from = 0, signal } = {}): AsyncGenerator<CoreChunk> {
+    chunks: async function* ({ from = 0, signal, onStoredBytes } = {}): AsyncGenerator<CoreChunk> {
       let offset = 0;
-      for await (const bytes of source.open(signal)) {
+      for await (const bytes of source.open(signal, onStoredBytes)) {
         signal?.throwIfAborted();
         const end = offset + bytes.length;
-        if (end > from) yield offset >= from ? { offset, bytes } : { offset: from, bytes: bytes.subarray(from - offset) };
+        if (end > from)
+          yield offset >= from ? { offset, bytes } : { offset: from, bytes: bytes.subarray(from - offset) };
         offset = end;
       }
       sizeBytes ??= offset;

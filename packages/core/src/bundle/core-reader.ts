@@ -8,7 +8,7 @@ import type { Bundle, BundleEntry } from "./reader.ts";
 /** How a core lies in its bundle: `frames` and `stored` give any range at once, the others only from their start. */
 export type CoreLayout = "frames" | "zstd" | "deflate" | "stored" | "gzip" | "lz4";
 
-/** A piece of the core in memory order. `zero` means that all its bytes are known to be 0 without looking. */
+/** A piece of the core, by its offset in the core. */
 export interface CoreChunk {
   offset: number;
   bytes: Buffer;
@@ -27,8 +27,15 @@ export interface CoreReader {
    * @throws {CdhError} CDH_BUNDLE_DATA, CDH_BUNDLE_SIZE when the data does not decode as promised
    */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer>;
-  /** Read everything from `from` on, in order, decompressing several pieces at a time. */
-  chunks(options?: { from?: number; signal?: AbortSignal; onStored?: (bytes: number) => void }): AsyncIterable<CoreChunk>;
+  /**
+   * Read everything from `from` on, in order, decompressing several pieces at a time. `onStoredBytes` sees what was read
+   * for it, in order, seek table included.
+   */
+  chunks(options?: {
+    from?: number;
+    signal?: AbortSignal;
+    onStoredBytes?: (bytes: Uint8Array) => void;
+  }): AsyncIterable<CoreChunk>;
 }
 
 /** Find the core's entry: the manifest names it, else its name tells. */
@@ -43,11 +50,22 @@ export function findCoreEntry(bundle: Bundle, manifest?: Manifest): BundleEntry 
  */
 export async function openCore(bundle: Bundle, manifest?: Manifest): Promise<CoreReader> {
   const entry = findCoreEntry(bundle, manifest);
-  if (entry === undefined) throw new CdhError("CDH_BUNDLE_NO_CORE", `cannot read ${bundle.source.label}: it holds no core`);
+  if (entry === undefined)
+    throw new CdhError("CDH_BUNDLE_NO_CORE", `cannot read ${bundle.source.label}: it holds no core`);
   if (entry.method === "deflate") {
     const expectsZstd = entry.name.endsWith(".zst");
-    if (expectsZstd) throw new CdhError("CDH_BUNDLE_METHOD", `cannot read ${JSON.stringify(entry.name)}: zstd frames must be stored, not deflated`);
-    return sequentialCore({ layout: "deflate", name: entry.name, storedBytes: entry.storedBytes, sizeBytes: entry.sizeBytes, open: (signal) => bundle.stream(entry, signal === undefined ? {} : { signal }) });
+    if (expectsZstd)
+      throw new CdhError(
+        "CDH_BUNDLE_METHOD",
+        `cannot read ${JSON.stringify(entry.name)}: zstd frames must be stored, not deflated`,
+      );
+    return sequentialCore({
+      layout: "deflate",
+      name: entry.name,
+      storedBytes: entry.storedBytes,
+      sizeBytes: entry.sizeBytes,
+      open: (signal) => bundle.stream(entry, signal === undefined ? {} : { signal }),
+    });
   }
   const stored = {
     name: entry.name,

@@ -15,7 +15,10 @@ interface Block {
  * @param sizes.tailBytes what one read takes from the end of the source
  * @param sizes.blockBytes what one small read elsewhere takes; longer reads go past the cache
  */
-export function cacheReads(source: RandomAccessSource, sizes: { tailBytes: number; blockBytes: number }): RandomAccessSource {
+export function cacheReads(
+  source: RandomAccessSource,
+  sizes: { tailBytes: number; blockBytes: number },
+): RandomAccessSource {
   const tailStart = Math.max(0, source.sizeBytes - sizes.tailBytes);
   let blocks: Block[] = [];
 

@@ -58,10 +58,12 @@ export function checkEntry(raw: RawEntry, label: string): BundleEntry {
   const badName = whyBadName(raw.name);
   if (badName !== undefined) refuse("CDH_BUNDLE_NAME", badName);
   const type = raw.madeBy === 3 ? (raw.externalAttributes >>> 16) & UNIX_TYPE_MASK : 0;
-  if (type !== 0 && type !== UNIX_REGULAR) refuse("CDH_BUNDLE_SPECIAL", "is a link, a directory or a device, not a file");
+  if (type !== 0 && type !== UNIX_REGULAR)
+    refuse("CDH_BUNDLE_SPECIAL", "is a link, a directory or a device, not a file");
   if (raw.name.endsWith("/")) refuse("CDH_BUNDLE_SPECIAL", "is a directory, not a file");
   if ((raw.flags & 0x1) !== 0) refuse("CDH_BUNDLE_ENCRYPTED", "is encrypted");
-  if (raw.method !== 0 && raw.method !== 8) refuse("CDH_BUNDLE_METHOD", `has compression method ${raw.method}; bundles use 0 and 8`);
+  if (raw.method !== 0 && raw.method !== 8)
+    refuse("CDH_BUNDLE_METHOD", `has compression method ${raw.method}; bundles use 0 and 8`);
   if (raw.method === 0 && raw.sizeBytes !== raw.storedBytes) {
     refuse("CDH_BUNDLE_SIZE", `is stored, and yet says ${raw.storedBytes} bytes become ${raw.sizeBytes}`);
   }
@@ -84,29 +86,46 @@ export function checkEntry(raw: RawEntry, label: string): BundleEntry {
  * @param directoryOffset where the central directory starts: the end of all data
  * @throws {CdhError} CDH_BUNDLE_DUPLICATE, CDH_BUNDLE_DIRECTORY, CDH_BUNDLE_OVERLAP, CDH_BUNDLE_BOMB
  */
-export function checkDirectory(entries: readonly { entry: BundleEntry; nameBytes: number }[], directoryOffset: number, label: string): void {
+export function checkDirectory(
+  entries: readonly { entry: BundleEntry; nameBytes: number }[],
+  directoryOffset: number,
+  label: string,
+): void {
   const names = new Set<string>();
   let sidecarBytes = 0;
   for (const { entry } of entries) {
     // Names that differ only in case are one file on macOS and Windows.
     const key = entry.name.normalize("NFC").toLowerCase();
-    if (names.has(key)) throw new CdhError("CDH_BUNDLE_DUPLICATE", `cannot trust ${label}: two entries are named ${JSON.stringify(entry.name)}`);
+    if (names.has(key))
+      throw new CdhError(
+        "CDH_BUNDLE_DUPLICATE",
+        `cannot trust ${label}: two entries are named ${JSON.stringify(entry.name)}`,
+      );
     names.add(key);
     if (!isCoreName(entry.name)) sidecarBytes += entry.sizeBytes;
   }
   if (sidecarBytes > SIDECARS_MAX_BYTES) {
-    throw new CdhError("CDH_BUNDLE_BOMB", `cannot trust ${label}: beside the core it would unpack to ${sidecarBytes} bytes`);
+    throw new CdhError(
+      "CDH_BUNDLE_BOMB",
+      `cannot trust ${label}: beside the core it would unpack to ${sidecarBytes} bytes`,
+    );
   }
   const byOffset = entries.toSorted((left, right) => left.entry.headerOffset - right.entry.headerOffset);
   for (const [index, { entry, nameBytes }] of byOffset.entries()) {
     const end = entry.headerOffset + LOCAL_HEADER_BYTES + nameBytes + entry.storedBytes;
     if (entry.headerOffset >= directoryOffset || !Number.isSafeInteger(end)) {
-      throw new CdhError("CDH_BUNDLE_DIRECTORY", `cannot trust ${label}: the directory points outside the data for ${JSON.stringify(entry.name)}`);
+      throw new CdhError(
+        "CDH_BUNDLE_DIRECTORY",
+        `cannot trust ${label}: the directory points outside the data for ${JSON.stringify(entry.name)}`,
+      );
     }
     const next = byOffset[index + 1]?.entry;
     if (end > (next?.headerOffset ?? directoryOffset)) {
       const into = next === undefined ? "the directory" : JSON.stringify(next.name);
-      throw new CdhError("CDH_BUNDLE_OVERLAP", `cannot trust ${label}: entry ${JSON.stringify(entry.name)} runs into ${into}`);
+      throw new CdhError(
+        "CDH_BUNDLE_OVERLAP",
+        `cannot trust ${label}: entry ${JSON.stringify(entry.name)} runs into ${into}`,
+      );
     }
   }
 }
@@ -114,9 +133,16 @@ export function checkDirectory(entries: readonly { entry: BundleEntry; nameBytes
 function whyBadName(name: string): string | undefined {
   if (name === "") return "has an empty name";
   // eslint-disable-next-line no-control-regex -- control characters are exactly what is looked for
-  if (/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/.test(name)) return "has control characters in its name";
+  if (/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/.test(name))
+    return "has control characters in its name";
   if (name.includes("\\")) return "has a backslash in its name";
   if (name.startsWith("/") || /^[a-zA-Z]:/.test(name)) return "has an absolute name";
-  if (name.replace(/\/$/, "").split("/").some((part) => part === ".." || part === "." || part === "")) return "has a name that leaves its folder";
+  if (
+    name
+      .replace(/\/$/, "")
+      .split("/")
+      .some((part) => part === ".." || part === "." || part === "")
+  )
+    return "has a name that leaves its folder";
   return undefined;
 }

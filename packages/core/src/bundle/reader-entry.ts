@@ -22,7 +22,10 @@ export async function readEntry(
 ): Promise<Buffer> {
   const maxBytes = options.maxBytes ?? READ_MAX_BYTES;
   if (entry.sizeBytes > maxBytes) {
-    throw new CdhError("CDH_BUNDLE_ENTRY_TOO_LARGE", `cannot read ${JSON.stringify(entry.name)} in ${source.label}: ${entry.sizeBytes} bytes, at most ${maxBytes} are sensible`);
+    throw new CdhError(
+      "CDH_BUNDLE_ENTRY_TOO_LARGE",
+      `cannot read ${JSON.stringify(entry.name)} in ${source.label}: ${entry.sizeBytes} bytes, at most ${maxBytes} are sensible`,
+    );
   }
   const chunks: Buffer[] = [];
   for await (const chunk of streamEntry(source, entry, located, options.signal)) chunks.push(chunk);
@@ -33,7 +36,12 @@ export async function readEntry(
  * Decompress an entry piece by piece.
  * @throws {CdhError} CDH_BUNDLE_SIZE when it decodes to more or less than promised, CDH_BUNDLE_CRC, CDH_BUNDLE_DATA
  */
-export async function* streamEntry(source: RandomAccessSource, entry: BundleEntry, located: Located, signal?: AbortSignal): AsyncGenerator<Buffer> {
+export async function* streamEntry(
+  source: RandomAccessSource,
+  entry: BundleEntry,
+  located: Located,
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer> {
   const stored = storedChunks(source, entry, located, signal);
   let sizeBytes = 0;
   let crc = 0;
@@ -45,7 +53,10 @@ export async function* streamEntry(source: RandomAccessSource, entry: BundleEntr
   }
   if (sizeBytes !== entry.sizeBytes) throw sizeError(source.label, entry, `${sizeBytes}`);
   if (crc !== entry.crc32) {
-    throw new CdhError("CDH_BUNDLE_CRC", `cannot trust ${JSON.stringify(entry.name)} in ${source.label}: its checksum is wrong, the data was changed`);
+    throw new CdhError(
+      "CDH_BUNDLE_CRC",
+      `cannot trust ${JSON.stringify(entry.name)} in ${source.label}: its checksum is wrong, the data was changed`,
+    );
   }
 }
 
@@ -59,12 +70,20 @@ export async function readEntryStored(
   signal?: AbortSignal,
 ): Promise<Buffer> {
   if (offset < 0 || offset + length > entry.storedBytes) {
-    throw new CdhError("CDH_BUNDLE_CUT_SHORT", `cannot read ${JSON.stringify(entry.name)} in ${source.label}: it ends at byte ${entry.storedBytes}`);
+    throw new CdhError(
+      "CDH_BUNDLE_CUT_SHORT",
+      `cannot read ${JSON.stringify(entry.name)} in ${source.label}: it ends at byte ${entry.storedBytes}`,
+    );
   }
   return source.read(located.dataOffset + offset, length, signal);
 }
 
-async function* storedChunks(source: RandomAccessSource, entry: BundleEntry, located: Located, signal?: AbortSignal): AsyncGenerator<Buffer> {
+async function* storedChunks(
+  source: RandomAccessSource,
+  entry: BundleEntry,
+  located: Located,
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer> {
   for (let offset = 0; offset < entry.storedBytes; offset += CHUNK_BYTES) {
     signal?.throwIfAborted();
     yield await source.read(located.dataOffset + offset, Math.min(CHUNK_BYTES, entry.storedBytes - offset), signal);
@@ -80,14 +99,21 @@ async function* inflate(stored: AsyncIterable<Buffer>, label: string, entry: Bun
     await feeding;
   } catch (error) {
     if (error instanceof CdhError || (error instanceof Error && error.name === "AbortError")) throw error;
-    throw new CdhError("CDH_BUNDLE_DATA", `cannot decompress ${JSON.stringify(entry.name)} in ${label}: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    throw new CdhError(
+      "CDH_BUNDLE_DATA",
+      `cannot decompress ${JSON.stringify(entry.name)} in ${label}: ${error instanceof Error ? error.message : String(error)}`,
+      {
+        cause: error,
+      },
+    );
   } finally {
     inflater.destroy();
   }
 }
 
 function sizeError(label: string, entry: BundleEntry, found: string): CdhError {
-  return new CdhError("CDH_BUNDLE_SIZE", `cannot trust ${JSON.stringify(entry.name)} in ${label}: it promises ${entry.sizeBytes} bytes and holds ${found}`);
+  return new CdhError(
+    "CDH_BUNDLE_SIZE",
+    `cannot trust ${JSON.stringify(entry.name)} in ${label}: it promises ${entry.sizeBytes} bytes and holds ${found}`,
+  );
 }

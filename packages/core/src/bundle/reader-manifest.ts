@@ -87,9 +87,13 @@ export function parseManifest(bytes: Uint8Array, label: string): Manifest {
   const value = parseBoundedJson(bytes, `the manifest of ${label}`);
   if (!isRecord(value)) throw jsonError(label, "it is no object");
   if (value["schemaVersion"] !== 1) {
-    throw new CdhError("CDH_BUNDLE_SCHEMA", `cannot read the manifest of ${label}: schema version ${JSON.stringify(value["schemaVersion"])}, this program knows 1`, {
-      hint: "take a newer cdh-inspect",
-    });
+    throw new CdhError(
+      "CDH_BUNDLE_SCHEMA",
+      `cannot read the manifest of ${label}: schema version ${JSON.stringify(value["schemaVersion"])}, this program knows 1`,
+      {
+        hint: "take a newer cdh-inspect",
+      },
+    );
   }
   checkShape(value, SHAPE, "", label);
   if (typeof value["crashId"] !== "string" || !isRecord(value["core"]) || typeof value["core"]["entry"] !== "string") {
@@ -118,7 +122,8 @@ function checkShape(value: Record<string, unknown>, shape: Shape, path: string, 
       if (!isKind(found, kind)) throw jsonError(label, `${at} is not what it must be (${kind})`);
     } else if (Array.isArray(kind)) {
       if (!Array.isArray(found)) throw jsonError(label, `${at} is no list`);
-      for (const [index, item] of found.entries()) checkObject(item, (kind as readonly [Shape])[0], `${at}[${index}]`, label);
+      for (const [index, item] of found.entries())
+        checkObject(item, (kind as readonly [Shape])[0], `${at}[${index}]`, label);
     } else {
       checkObject(found, kind as Shape, at, label);
     }

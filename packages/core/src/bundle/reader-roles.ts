@@ -1,7 +1,17 @@
 import type { BundleEntry } from "./reader-directory.ts";
 
 /** What an entry is for. @see docs/on-disk.md */
-export type EntryRole = "manifest" | "dump-info" | "core" | "pod-info" | "runtime-info" | "ps-info" | "log" | "image-info" | "proc" | "other";
+export type EntryRole =
+  | "manifest"
+  | "dump-info"
+  | "core"
+  | "pod-info"
+  | "runtime-info"
+  | "ps-info"
+  | "log"
+  | "image-info"
+  | "proc"
+  | "other";
 
 const FIXED_SUFFIXES: readonly (readonly [string, EntryRole])[] = [
   ["-manifest.json", "manifest"],

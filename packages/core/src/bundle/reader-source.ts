@@ -29,7 +29,11 @@ const FILE_BLOCK_BYTES = 64 * 1024;
  */
 export async function fileSource(path: string): Promise<RandomAccessSource> {
   const handle = await open(path, "r").catch((error: unknown) => {
-    throw new CdhError(errnoOf(error) === "ENOENT" ? "CDH_NOT_FOUND" : "CDH_DISK", `cannot open ${path}: ${reasonOf(error)}`, { cause: error });
+    throw new CdhError(
+      errnoOf(error) === "ENOENT" ? "CDH_NOT_FOUND" : "CDH_DISK",
+      `cannot open ${path}: ${reasonOf(error)}`,
+      { cause: error },
+    );
   });
   const stat = await handle.stat();
   if (!stat.isFile()) {
@@ -46,9 +50,11 @@ export async function fileSource(path: string): Promise<RandomAccessSource> {
         const bytes = Buffer.allocUnsafe(length);
         let filled = 0;
         while (filled < length) {
-          const { bytesRead } = await handle.read(bytes, filled, length - filled, offset + filled).catch((error: unknown) => {
-            throw new CdhError("CDH_DISK", `cannot read ${path}: ${reasonOf(error)}`, { cause: error });
-          });
+          const { bytesRead } = await handle
+            .read(bytes, filled, length - filled, offset + filled)
+            .catch((error: unknown) => {
+              throw new CdhError("CDH_DISK", `cannot read ${path}: ${reasonOf(error)}`, { cause: error });
+            });
           if (bytesRead === 0) throw cutShort(path, offset + filled, length - filled);
           filled += bytesRead;
         }
@@ -108,7 +114,8 @@ export function bytesSource(label: string, bytes: Uint8Array): RandomAccessSourc
     sizeBytes: bytes.length,
     traffic,
     read: async (offset, length) => {
-      if (offset < 0 || offset + length > bytes.length) throw cutShort(label, bytes.length, offset + length - bytes.length);
+      if (offset < 0 || offset + length > bytes.length)
+        throw cutShort(label, bytes.length, offset + length - bytes.length);
       traffic.requests += 1;
       traffic.bytes += length;
       return Buffer.from(bytes.buffer, bytes.byteOffset + offset, length);
@@ -119,7 +126,11 @@ export function bytesSource(label: string, bytes: Uint8Array): RandomAccessSourc
 
 /** Say that a source ended before the bytes that were promised. */
 export function cutShort(label: string, offset: number, missingBytes: number): CdhError {
-  return new CdhError("CDH_BUNDLE_CUT_SHORT", `cannot read ${label}: it ends at byte ${offset}, ${missingBytes} more were promised`, {
-    details: { offset, missingBytes },
-  });
+  return new CdhError(
+    "CDH_BUNDLE_CUT_SHORT",
+    `cannot read ${label}: it ends at byte ${offset}, ${missingBytes} more were promised`,
+    {
+      details: { offset, missingBytes },
+    },
+  );
 }

@@ -62,7 +62,8 @@ export async function openBundle(source: RandomAccessSource): Promise<Bundle> {
     stream: async function* (entry, options) {
       yield* streamEntry(source, entry, await locate(entry), options?.signal);
     },
-    readStored: async (entry, offset, length, signal) => readEntryStored(source, entry, await locate(entry), offset, length, signal),
+    readStored: async (entry, offset, length, signal) =>
+      readEntryStored(source, entry, await locate(entry), offset, length, signal),
     close: async () => {
       zip.close();
       await source.close();
@@ -89,7 +90,13 @@ class SourceReader extends yauzl.RandomAccessReader {
     this.source = source;
   }
 
-  override read(buffer: Buffer, offset: number, length: number, position: number, callback: (error: Error | null, bytesRead?: number) => void): void {
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null, bytesRead?: number) => void,
+  ): void {
     this.source.read(position, length).then(
       (bytes) => {
         bytes.copy(buffer, offset);
@@ -115,28 +122,42 @@ async function openZip(source: RandomAccessSource): Promise<yauzl.ZipFile> {
     const start = await source.read(0, Math.min(4, source.sizeBytes));
     const startsLikeZip = start.length === 4 && start.readUInt32LE(0) === 0x04034b50;
     if (!/signature not found|too short/.test(why)) throw directoryError(source.label, why);
-    if (!startsLikeZip) throw new CdhError("CDH_BUNDLE_NOT_ZIP", `cannot read ${source.label}: not a zip file`, { cause: error });
-    throw new CdhError("CDH_BUNDLE_CUT_SHORT", `cannot read ${source.label}: it starts like a bundle, but its end is missing`, {
-      hint: "the file was cut: fetch it again, or take it from the node's spool",
-      cause: error,
-    });
+    if (!startsLikeZip)
+      throw new CdhError("CDH_BUNDLE_NOT_ZIP", `cannot read ${source.label}: not a zip file`, { cause: error });
+    throw new CdhError(
+      "CDH_BUNDLE_CUT_SHORT",
+      `cannot read ${source.label}: it starts like a bundle, but its end is missing`,
+      {
+        hint: "the file was cut: fetch it again, or take it from the node's spool",
+        cause: error,
+      },
+    );
   }
 }
 
-async function readDirectory(zip: yauzl.ZipFile, source: RandomAccessSource): Promise<{ entries: BundleEntry[]; directoryOffset: number }> {
+async function readDirectory(
+  zip: yauzl.ZipFile,
+  source: RandomAccessSource,
+): Promise<{ entries: BundleEntry[]; directoryOffset: number }> {
   const cursor = zip as unknown as ZipCursor;
   const directoryOffset = cursor.readEntryCursor;
   if (cursor.entryCount > ENTRIES_MAX) {
-    throw new CdhError("CDH_BUNDLE_TOO_MANY", `cannot trust ${source.label}: it says it has ${cursor.entryCount} entries`);
+    throw new CdhError(
+      "CDH_BUNDLE_TOO_MANY",
+      `cannot trust ${source.label}: it says it has ${cursor.entryCount} entries`,
+    );
   }
   const checked: { entry: BundleEntry; nameBytes: number }[] = [];
   try {
-    for await (const raw of zip.eachEntry()) checked.push({ entry: checkEntry(rawEntry(raw), source.label), nameBytes: raw.fileNameLength });
+    for await (const raw of zip.eachEntry())
+      checked.push({ entry: checkEntry(rawEntry(raw), source.label), nameBytes: raw.fileNameLength });
     const end = await source.read(cursor.readEntryCursor, 4);
-    if (!END_SIGNATURES.has(end.readUInt32LE(0))) throw new Error("the directory does not end where its own end record says");
+    if (!END_SIGNATURES.has(end.readUInt32LE(0)))
+      throw new Error("the directory does not end where its own end record says");
   } catch (error) {
     if (error instanceof CdhError && error.code !== "CDH_BUNDLE_CUT_SHORT") throw error;
-    if (/strong encryption/.test(String(error))) throw new CdhError("CDH_BUNDLE_ENCRYPTED", `cannot trust ${source.label}: it is encrypted`);
+    if (/strong encryption/.test(String(error)))
+      throw new CdhError("CDH_BUNDLE_ENCRYPTED", `cannot trust ${source.label}: it is encrypted`);
     throw directoryError(source.label, error instanceof Error ? error.message : String(error));
   }
   checkDirectory(checked, directoryOffset, source.label);
@@ -157,12 +178,20 @@ async function readLocalHeader(
   });
   const method = header.compressionMethod === 0 ? "stored" : header.compressionMethod === 8 ? "deflate" : "other";
   if (method !== entry.method) throw headerError(label, entry, "its two headers name different compression methods");
-  if ((header.generalPurposeBitFlag & 1) !== 0) throw headerError(label, entry, "its local header says it is encrypted");
-  if (decodeName(header.fileName) !== entry.name) throw headerError(label, entry, "its two headers name different files");
+  if ((header.generalPurposeBitFlag & 1) !== 0)
+    throw headerError(label, entry, "its local header says it is encrypted");
+  if (decodeName(header.fileName) !== entry.name)
+    throw headerError(label, entry, "its two headers name different files");
   const end = header.fileDataStart + entry.storedBytes;
-  const limit = Math.min(directoryOffset, ...entries.map((other) => other.headerOffset).filter((offset) => offset > entry.headerOffset));
+  const limit = Math.min(
+    directoryOffset,
+    ...entries.map((other) => other.headerOffset).filter((offset) => offset > entry.headerOffset),
+  );
   if (end > limit) {
-    throw new CdhError("CDH_BUNDLE_OVERLAP", `cannot trust ${label}: entry ${JSON.stringify(entry.name)} runs into the next one`);
+    throw new CdhError(
+      "CDH_BUNDLE_OVERLAP",
+      `cannot trust ${label}: entry ${JSON.stringify(entry.name)} runs into the next one`,
+    );
   }
   return { dataOffset: header.fileDataStart };
 }

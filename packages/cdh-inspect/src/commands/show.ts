@@ -1,0 +1,51 @@
+import { Command, Option } from "clipanion";
+import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
+import { CdhError } from "@cdh/core/errors";
+import { InspectCommand } from "../inspect-command.ts";
+import { formatReport } from "../report-text.ts";
+import { makeReport } from "../report.ts";
+
+/** How `BUNDLE` may be written, for every help page. */
+export const BUNDLE_HELP = `
+  BUNDLE is a path, \`file:///…\` or \`s3://bucket/key\`; any part of a name that only one bundle has will do, and a
+  directory or a prefix means its newest bundle. A plain core (also .gz, .zst, .lz4) works too.
+`;
+
+/** Show one screen about a crash. */
+export class ShowCommand extends InspectCommand {
+  static override paths = [["show"]];
+
+  static override usage = Command.Usage({
+    category: "Look",
+    description: "what crashed, where and why, on one screen",
+    details: `
+      ${BUNDLE_HELP}
+
+      Nothing of the core is read: from a store this takes a few small requests, however large the core is.
+
+      EXIT STATUS: ${EXIT_STATUS_HELP}.
+    `,
+    examples: [
+      ["A bundle on this machine", "$0 show crash.zip"],
+      ["The newest crash in a bucket", "$0 show s3://cores"],
+      ["Everything, for a script", "$0 show -o json s3://cores/payments/3f2a"],
+    ],
+  });
+
+  bundle = Option.String({ name: "BUNDLE" });
+  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
+  lines = Option.String("--lines", "8", { description: "how many of the log's last lines to show" });
+
+  override async run(): Promise<void> {
+    const format = parseOutputFormat(this.output);
+    const lines = Number(this.lines);
+    if (!/^\d+$/.test(this.lines) || lines > 100_000)
+      throw new CdhError("CDH_CONFIG_INVALID", `--lines ${this.lines}: a number of lines`);
+    await this.withSubject(this.bundle, async (subject) => {
+      const report = await makeReport(subject, lines);
+      if (format === "json") this.write(`${JSON.stringify(report, undefined, 2)}\n`);
+      else if (format === "jsonl") this.write(`${JSON.stringify(report)}\n`);
+      else this.write(formatReport(report, this.paint(), this.context.clock.now()));
+    });
+  }
+}

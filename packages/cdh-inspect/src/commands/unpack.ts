@@ -1,0 +1,138 @@
+import { statfs } from "node:fs/promises";
+import { Command, Option } from "clipanion";
+import { findCoreEntry, type CoreReader } from "@cdh/core/bundle/core-reader";
+import type { BundleEntry } from "@cdh/core/bundle/reader";
+import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
+import { CdhError } from "@cdh/core/errors";
+import { printable } from "@cdh/core/output";
+import { formatBytes, formatDuration } from "@cdh/core/units";
+import { InspectCommand } from "../inspect-command.ts";
+import { startProgress } from "../progress.ts";
+import type { Subject } from "../subject.ts";
+import { targetPath, unpackCore, unpackEntry, type UnpackedFile } from "../unpack.ts";
+import { BUNDLE_HELP } from "./show.ts";
+
+/** Write a bundle's entries to files. */
+export class UnpackCommand extends InspectCommand {
+  static override paths = [["unpack"]];
+
+  static override usage = Command.Usage({
+    category: "Take out",
+    description: "write a bundle's entries to files, the core decompressed",
+    details: `
+      ${BUNDLE_HELP}
+
+      Writes all entries, or those chosen with \`--entry\` (\`core\` means the core), below DIR, which defaults to the
+      current directory. The core is decompressed in parallel, checked against its SHA-256, and written with holes where
+      it is zero. A file has its name only when it is whole.
+
+      EXIT STATUS: ${EXIT_STATUS_HELP}.
+    `,
+    examples: [
+      ["Everything into a new directory", "$0 unpack crash.zip ./crash"],
+      ["Only the core, out of a bucket", "$0 unpack s3://cores/payments/3f2a --entry core"],
+    ],
+  });
+
+  bundle = Option.String({ name: "BUNDLE" });
+  directory = Option.String({ required: false, name: "DIR" });
+  entries = Option.Array("--entry", {
+    description: "an entry's name, any part of it that fits one, or `core`; may be repeated",
+  });
+  force = Option.Boolean("--force", false, { description: "replace files that are there already" });
+  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
+
+  override async run(): Promise<void> {
+    const format = parseOutputFormat(this.output);
+    await this.withSubject(this.bundle, async (subject) => {
+      const started = this.context.clock.monotonic();
+      const directory = this.directory ?? ".";
+      const files: UnpackedFile[] = [];
+      const coreEntry = subject.bundle === undefined ? undefined : findCoreEntry(subject.bundle, subject.manifest);
+      const { entries, withCore } = this.#choose(subject, coreEntry);
+      for (const entry of entries) {
+        if (subject.bundle === undefined) break;
+        files.push(await unpackEntry(subject.bundle, entry, targetPath(directory, entry.name), this.#options()));
+      }
+      if (withCore) files.push(await this.#unpackCore(subject, await subject.core(), directory));
+      const tookMs = this.context.clock.monotonic() - started;
+      if (format === "json") this.write(`${JSON.stringify({ files, durationMs: Math.round(tookMs) }, undefined, 2)}\n`);
+      else if (format === "jsonl") this.write(files.map((file) => `${JSON.stringify(file)}\n`).join(""));
+      else this.#tell(files, tookMs);
+    });
+  }
+
+  #options(): { force: boolean; signal: AbortSignal } {
+    return { force: this.force, signal: this.context.stopSignal };
+  }
+
+  #choose(subject: Subject, coreEntry: BundleEntry | undefined): { entries: BundleEntry[]; withCore: boolean } {
+    const all = subject.bundle?.entries ?? [];
+    if (this.entries === undefined)
+      return {
+        entries: all.filter((entry) => entry !== coreEntry),
+        withCore: subject.bundle === undefined || coreEntry !== undefined,
+      };
+    const entries = new Set<BundleEntry>();
+    let withCore = false;
+    for (const wanted of this.entries) {
+      const found = wanted === "core" ? coreEntry : findEntry(all, wanted);
+      if (wanted === "core" && (found !== undefined || subject.bundle === undefined)) withCore = true;
+      else if (found === undefined)
+        throw new CdhError("CDH_NOT_FOUND", `no entry ${wanted} in ${subject.label}`, {
+          hint: "cdh-inspect show -o json lists the entries",
+        });
+      else if (found === coreEntry) withCore = true;
+      else entries.add(found);
+    }
+    return { entries: [...entries], withCore };
+  }
+
+  async #unpackCore(subject: Subject, core: CoreReader, directory: string): Promise<UnpackedFile> {
+    const name = core.name.slice(core.name.lastIndexOf("/") + 1).replace(/\.(zst|gz|lz4|xz)$/, "");
+    const path = targetPath(directory, subject.bundle === undefined ? name : core.name.replace(/\.zst$/, ""));
+    await refuseTooLarge(directory, core.sizeBytes);
+    const progress = startProgress(this.context.stderr, this.context.clock, "core", core.sizeBytes);
+    try {
+      return await unpackCore(core, path, {
+        ...this.#options(),
+        sha256: subject.manifest.core.sha256,
+        onProgress: progress.update,
+      });
+    } finally {
+      progress.end();
+    }
+  }
+
+  #tell(files: readonly UnpackedFile[], tookMs: number): void {
+    for (const { path, sizeBytes, writtenBytes } of files) {
+      const holes = sizeBytes - writtenBytes > sizeBytes / 20 ? `, ${formatBytes(writtenBytes)} on disk` : "";
+      this.say(`${printable(path)}  ${formatBytes(sizeBytes)}${holes}`);
+    }
+    const total = files.reduce((sum, file) => sum + file.sizeBytes, 0);
+    this.say(`${files.length} files, ${formatBytes(total)} in ${formatDuration(tookMs)}`);
+  }
+}
+
+/** Find an entry by its whole name, or by an end or a part of it that no other has. */
+export function findEntry(entries: readonly BundleEntry[], wanted: string): BundleEntry | undefined {
+  const exact = entries.find((entry) => entry.name === wanted);
+  if (exact !== undefined) return exact;
+  for (const test of [(name: string) => name.endsWith(wanted), (name: string) => name.includes(wanted)]) {
+    const found = entries.filter((entry) => test(entry.name));
+    if (found.length === 1) return found[0];
+  }
+  return undefined;
+}
+
+/** A core cannot take more than its size; holes make it less, so only what could never fit is refused. */
+async function refuseTooLarge(directory: string, sizeBytes: number | undefined): Promise<void> {
+  const stats = await statfs(directory).catch(() => undefined);
+  if (stats === undefined || sizeBytes === undefined) return;
+  const totalBytes = stats.blocks * stats.bsize;
+  if (sizeBytes > totalBytes)
+    throw new CdhError(
+      "CDH_DISK",
+      `cannot unpack ${formatBytes(sizeBytes)} to ${directory}: the file system has ${formatBytes(totalBytes)}`,
+    );
+}

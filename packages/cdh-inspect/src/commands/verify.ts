@@ -1,0 +1,77 @@
+import { Command, Option } from "clipanion";
+import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
+import { EXIT } from "@cdh/core/errors";
+import { printable } from "@cdh/core/output";
+import { InspectCommand } from "../inspect-command.ts";
+import type { Paint } from "../paint.ts";
+import { startProgress } from "../progress.ts";
+import { verify, type Finding } from "../verify.ts";
+import { BUNDLE_HELP } from "./show.ts";
+
+/** Check everything that a bundle promises. */
+export class VerifyCommand extends InspectCommand {
+  static override paths = [["verify"]];
+
+  static override usage = Command.Usage({
+    category: "Take out",
+    description: "check structure, checksums, hashes, the seek table and whether the core is whole",
+    details: `
+      ${BUNDLE_HELP}
+
+      Prints one line per finding. Reads everything once; nothing is written.
+
+      EXIT STATUS: ${EXIT_STATUS_HELP}. 0 when all is right, 3 when it is undamaged but not whole (a cut core, metadata
+      that could not be collected), 16 when something is damaged.
+    `,
+    examples: [
+      ["A bundle", "$0 verify crash.zip"],
+      ["In a store, for a script", "$0 verify -o jsonl s3://cores/payments/3f2a"],
+    ],
+  });
+
+  bundle = Option.String({ name: "BUNDLE" });
+  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
+
+  override async run(): Promise<number> {
+    const format = parseOutputFormat(this.output);
+    return this.withSubject(this.bundle, async (subject) => {
+      const { stderr, clock, stopSignal } = this.context;
+      const progress = startProgress(stderr, clock, "verify", subject.manifest.core.sizeBytes || undefined);
+      const findings: Finding[] = [];
+      try {
+        for await (const finding of verify(subject, { signal: stopSignal, onProgress: progress.update })) {
+          findings.push(finding);
+          if (format === "jsonl") this.write(`${JSON.stringify(finding)}\n`);
+          if (format !== "table") continue;
+          progress.end();
+          this.write(formatFinding(finding, this.paint()));
+        }
+      } finally {
+        progress.end();
+      }
+      const status = statusOf(findings);
+      if (format === "json")
+        this.write(`${JSON.stringify({ bundle: subject.label, ok: status === EXIT.ok, findings }, undefined, 2)}\n`);
+      if (format === "table") this.say(`${printable(subject.label)}: ${VERDICTS[status] ?? ""}`);
+      return status;
+    });
+  }
+}
+
+const VERDICTS: Record<number, string> = {
+  [EXIT.ok]: "all right",
+  [EXIT.incomplete]: "undamaged, but see the warnings",
+  [EXIT.damaged]: "damaged",
+};
+
+function statusOf(findings: readonly Finding[]): number {
+  if (findings.some((finding) => finding.level === "damaged")) return EXIT.damaged;
+  return findings.some((finding) => finding.level === "warning") ? EXIT.incomplete : EXIT.ok;
+}
+
+function formatFinding({ level, subject, message, code }: Finding, paint: Paint): string {
+  const mark = { ok: paint.green("ok      "), warning: paint.yellow("warning "), damaged: paint.red("DAMAGED ") }[
+    level
+  ];
+  return `${mark} ${printable(subject)}: ${printable(message)}${code === undefined ? "" : ` (${printable(code)})`}\n`;
+}

@@ -1,0 +1,34 @@
+import type { Manifest } from "@cdh/core/bundle/manifest";
+import { parseManifest } from "@cdh/core/bundle/reader-manifest";
+import { CdhError, reasonOf } from "@cdh/core/errors";
+import { mapConcurrently } from "./concurrently.ts";
+import type { Found } from "./places.ts";
+import { readSubject } from "./subject.ts";
+import { summarise, type Summary } from "./summary.ts";
+
+/** Small objects that are read at the same time: a listing is all latency. */
+const READS_AT_ONCE = 32;
+
+/**
+ * Summarise bundles. A bundle that cannot be read becomes a line that says why; the others still show.
+ */
+export async function summariseAll(found: readonly Found[]): Promise<Summary[]> {
+  return mapConcurrently(found, READS_AT_ONCE, async (one) => {
+    try {
+      return summarise(await readListedManifest(one), one.label, one.sizeBytes);
+    } catch (error) {
+      const code = error instanceof CdhError ? error.code : "CDH_DAMAGED";
+      return { bundle: one.label, bundleBytes: one.sizeBytes, error: { code, message: reasonOf(error) } };
+    }
+  });
+}
+
+async function readListedManifest(found: Found): Promise<Manifest> {
+  if (found.readSidecar !== undefined) return parseManifest(await found.readSidecar(), found.label);
+  const subject = await readSubject(await found.open());
+  try {
+    return subject.manifest;
+  } finally {
+    await subject.close();
+  }
+}

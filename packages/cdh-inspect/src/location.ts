@@ -1,0 +1,32 @@
+import { fileURLToPath } from "node:url";
+import { CdhError, reasonOf } from "@cdh/core/errors";
+
+/** Where bundles are: on this machine, or below a prefix of a bucket. */
+export type Location = { kind: "path"; path: string } | { kind: "s3"; bucket: string; key: string };
+
+/**
+ * Read what a person typed for a bundle or a place that holds some: a path, `file:///…` or `s3://bucket/key`.
+ * @throws {CdhError} CDH_CONFIG_INVALID for another scheme or a URL that cannot be
+ */
+export function parseLocation(text: string): Location {
+  const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(text)?.[1]?.toLowerCase();
+  if (scheme === undefined) return { kind: "path", path: text };
+  if (scheme === "file") {
+    try {
+      return { kind: "path", path: fileURLToPath(text) };
+    } catch (error) {
+      throw new CdhError("CDH_CONFIG_INVALID", `not a file URL: ${text}: ${reasonOf(error)}`, {
+        hint: "file:///absolute/path",
+      });
+    }
+  }
+  if (scheme === "s3") {
+    const rest = text.slice("s3://".length);
+    const slash = rest.indexOf("/");
+    const bucket = slash === -1 ? rest : rest.slice(0, slash);
+    const key = slash === -1 ? "" : rest.slice(slash + 1);
+    if (bucket === "") throw new CdhError("CDH_CONFIG_INVALID", `no bucket in ${text}`, { hint: "s3://bucket/prefix" });
+    return { kind: "s3", bucket, key };
+  }
+  throw new CdhError("CDH_CONFIG_INVALID", `cannot read from ${text}`, { hint: "a path, file:///… or s3://bucket/…" });
+}

@@ -1,0 +1,177 @@
+import type { Manifest } from "@cdh/core/bundle/manifest";
+import { printable } from "@cdh/core/output";
+import { formatBytes, formatDuration } from "@cdh/core/units";
+import { formatMoment } from "./moment.ts";
+import type { Paint } from "./paint.ts";
+import type { Report } from "./report.ts";
+import { registerLines } from "./report-registers.ts";
+
+/** Cuts that a person reads as a reason. */
+const TRUNCATION_WORDS: Record<string, string> = {
+  rlimit: "the process's RLIMIT_CORE",
+  coreSizeMax: "the limit CORE_SIZE_MAX",
+  keepFree: "KEEP_FREE: the disk was nearly full",
+  maxUse: "MAX_USE: the spool was full",
+  deadline: "the composer's deadline",
+  shortRead: "the kernel stopped sending",
+  diskFull: "a full disk",
+};
+
+/** Longest command line on the screen. */
+const CMDLINE_MAX = 160;
+const PROBLEMS_SHOWN = 8;
+
+/** Write a report for a person: one screen, what matters first. */
+export function formatReport(report: Report, paint: Paint, now: number): string {
+  const { manifest } = report;
+  const lines: string[] = [headline(report, paint), ""];
+  const row = (label: string, value: string | undefined): void => {
+    if (value !== undefined && value !== "") lines.push(`${paint.dim(label.padEnd(9))} ${value}`);
+  };
+  row("Process", processText(manifest, paint));
+  row(
+    "Command",
+    manifest.process.cmdline === undefined
+      ? undefined
+      : printable(shorten(manifest.process.cmdline.join(" "), CMDLINE_MAX)),
+  );
+  row("Signal", signalText(report, paint));
+  row("When", whenText(manifest, now));
+  row("Pod", podText(manifest));
+  row("Container", containerText(manifest));
+  row("Image", imageText(manifest));
+  row("Node", nodeText(manifest));
+  row("Core", coreText(manifest, paint));
+  row("Bundle", `${printable(report.bundle)}, ${formatBytes(report.bundleBytes)}`);
+  if (manifest.suppressed !== undefined && manifest.suppressed.count > 0) {
+    row(
+      "Others",
+      `${manifest.suppressed.count} more crashes of this workload since ${formatMoment(manifest.suppressed.since)} were counted and not kept`,
+    );
+  }
+  lines.push(...section(paint, threadTitle(report), registerLines(report, paint)));
+  for (const log of report.logs) {
+    const body = log.lines.map((line) => `  ${printable(line)}`);
+    lines.push(
+      ...section(
+        paint,
+        `Log ${printable(log.entry.slice(log.entry.lastIndexOf("-") + 1))}, last ${body.length} lines`,
+        body,
+      ),
+    );
+  }
+  const problems = manifest.problems
+    .slice(0, PROBLEMS_SHOWN)
+    .map(
+      ({ step, code, detail }) => `  ${paint.yellow(printable(step))}  ${printable(detail ?? "")} (${printable(code)})`,
+    );
+  if (manifest.problems.length > PROBLEMS_SHOWN)
+    problems.push(`  … and ${manifest.problems.length - PROBLEMS_SHOWN} more: -o json has them all`);
+  lines.push(...section(paint, "Problems while collecting", problems));
+  return `${lines.join("\n")}\n`;
+}
+
+function headline({ manifest }: Report, paint: Paint): string {
+  const { process, signal, pod, node } = manifest;
+  const name = process.comm ?? process.exe?.split("/").at(-1) ?? "a process";
+  const where =
+    pod?.name === undefined
+      ? node.nodeName === undefined
+        ? ""
+        : ` on ${node.nodeName}`
+      : ` in ${pod.namespace ?? "?"}/${pod.name}`;
+  const how = signal.name === "" ? "crashed" : `died of ${signal.name}`;
+  return paint.bold(`${paint.red(`${printable(name)} ${printable(how)}`)}${printable(where)}`);
+}
+
+function processText({ process }: Manifest, paint: Paint): string {
+  const ids = [
+    process.pid === undefined ? undefined : `pid ${process.pid}`,
+    process.pidInNamespace === undefined || process.pidInNamespace === process.pid
+      ? undefined
+      : `${process.pid === undefined ? "pid " : ""}${process.pidInNamespace} in its container`,
+    process.uid === undefined ? undefined : `uid ${process.uid}`,
+  ].filter((text) => text !== undefined);
+  const build = process.exeBuildId === undefined ? "" : paint.dim(`  build-id ${printable(process.exeBuildId)}`);
+  return `${printable(process.exe ?? process.comm ?? "unknown")}${ids.length === 0 ? "" : `  (${ids.join(", ")})`}${build}`;
+}
+
+function signalText({ manifest: { signal }, signalMeaning }: Report, paint: Paint): string | undefined {
+  if (signal.name === "") return undefined;
+  const code = signal.codeName ?? (signal.code === undefined ? undefined : `code ${signal.code}`);
+  const meaning = signalMeaning === undefined ? "" : `: ${printable(signalMeaning)}`;
+  return `${paint.bold(printable(signal.name))} (${signal.number})${code === undefined ? "" : `, ${printable(code)}`}${meaning}`;
+}
+
+function whenText({ crashedAt, process }: Manifest, now: number): string | undefined {
+  const time = Date.parse(crashedAt);
+  if (Number.isNaN(time)) return undefined;
+  const started = Date.parse(process.startedAt ?? "");
+  const age = now >= time ? `, ${formatDuration(now - time)} ago` : "";
+  const life = Number.isNaN(started) || started > time ? "" : `, after ${formatDuration(time - started)} of running`;
+  return `${printable(formatMoment(crashedAt))} UTC${age}${life}`;
+}
+
+function podText({ pod, identity }: Manifest): string | undefined {
+  if (pod === undefined) return undefined;
+  const owner = pod.owner === undefined ? "" : `  (${pod.owner.kind} ${pod.owner.name})`;
+  const doubt = identity?.verified === false ? `  (not verified: known by ${identity.source} only)` : "";
+  return printable(`${pod.namespace ?? "?"}/${pod.name ?? "?"}${owner}${doubt}`);
+}
+
+function containerText({ container }: Manifest): string | undefined {
+  if (container === undefined) return undefined;
+  const restarts =
+    container.restartCount === undefined || container.restartCount === 0
+      ? ""
+      : `, restarted ${container.restartCount} times before`;
+  const id =
+    container.id === ""
+      ? ""
+      : `  ${container.runtime ?? ""}${container.runtime === undefined ? "" : "://"}${container.id.slice(0, 12)}`;
+  return printable(`${container.name ?? "?"}${id}${restarts}`);
+}
+
+function imageText({ container }: Manifest): string | undefined {
+  const parts = [container?.imageRef, container?.imageId].filter((part) => part !== undefined && part !== "");
+  return parts.length === 0 ? undefined : printable([...new Set(parts)].join("  "));
+}
+
+function nodeText({ node }: Manifest): string | undefined {
+  const machine = [node.architecture, node.kernelRelease === undefined ? undefined : `Linux ${node.kernelRelease}`]
+    .filter((part) => part !== undefined)
+    .join(", ");
+  const name = node.nodeName ?? "";
+  return printable(machine === "" ? name : `${name}  (${machine})`.trim());
+}
+
+function coreText({ core, restricted, process }: Manifest, paint: Paint): string {
+  const size = `${formatBytes(core.sizeBytes)}${core.storedBytes === core.sizeBytes ? "" : `, ${formatBytes(core.storedBytes)} in the bundle (${printable(core.compression)})`}`;
+  const rest = restricted === true ? "; restricted: the process was not dumpable by its own user" : "";
+  if (core.complete) return `${size}, ${paint.green("whole")}${rest}`;
+  const by =
+    core.truncatedBy === undefined ? "" : ` by ${TRUNCATION_WORDS[core.truncatedBy] ?? printable(core.truncatedBy)}`;
+  const limit =
+    core.truncatedBy === "rlimit" && process.rlimitCoreBytes !== undefined
+      ? ` (${formatBytes(process.rlimitCoreBytes)})`
+      : "";
+  const missing =
+    core.expectedBytes === undefined || core.expectedBytes <= core.sizeBytes
+      ? ""
+      : `, ${formatBytes(core.expectedBytes - core.sizeBytes)} missing`;
+  return `${size}, ${paint.yellow(`${by === "" ? "not known to be whole" : `cut${by}${limit}`}${missing}`)}${rest}`;
+}
+
+function threadTitle({ crashedThread, manifest }: Report): string {
+  if (crashedThread === undefined) return "";
+  const total = manifest.threads?.length ?? 1;
+  return `Thread ${crashedThread.tid} crashed${total > 1 ? `, ${total - 1} more ${total === 2 ? "thread" : "threads"}` : ", the only one"}`;
+}
+
+function section(paint: Paint, title: string, body: readonly string[]): string[] {
+  return body.length === 0 ? [] : ["", paint.bold(title), ...body];
+}
+
+function shorten(text: string, max: number): string {
+  return text.length <= max ? text : `${text.slice(0, max - 1)}…`;
+}

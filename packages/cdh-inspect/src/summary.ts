@@ -1,0 +1,75 @@
+import type { Manifest } from "@cdh/core/bundle/manifest";
+
+/** One line of `ls`: what a person needs to pick the right crash. Absent means unknown. */
+export interface Summary {
+  /** What `show` takes: a path or a URL. */
+  bundle: string;
+  crashId?: string;
+  crashedAt?: string;
+  namespace?: string;
+  pod?: string;
+  container?: string;
+  node?: string;
+  /** Path of the executable, or the process's name. */
+  exe?: string;
+  signal?: string;
+  coreBytes?: number;
+  bundleBytes?: number;
+  complete?: boolean;
+  truncatedBy?: string;
+  /** Why nothing more is known: the code and the message of what went wrong with this bundle. */
+  error?: { code: string; message: string };
+}
+
+/** Summarise a manifest. */
+export function summarise(manifest: Manifest, bundle: string, bundleBytes?: number): Summary {
+  const exe = manifest.process.exe ?? manifest.process.comm;
+  const { namespace, name: pod } = manifest.pod ?? {};
+  return {
+    bundle,
+    ...(manifest.crashId === "" ? {} : { crashId: manifest.crashId }),
+    ...(manifest.crashedAt === "" ? {} : { crashedAt: manifest.crashedAt }),
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(pod === undefined ? {} : { pod }),
+    ...(manifest.container?.name === undefined ? {} : { container: manifest.container.name }),
+    ...(manifest.node.nodeName === undefined ? {} : { node: manifest.node.nodeName }),
+    ...(exe === undefined ? {} : { exe }),
+    ...(manifest.signal.name === "" ? {} : { signal: manifest.signal.name }),
+    coreBytes: manifest.core.sizeBytes,
+    ...(bundleBytes === undefined ? {} : { bundleBytes }),
+    complete: manifest.core.complete,
+    ...(manifest.core.truncatedBy === undefined ? {} : { truncatedBy: manifest.core.truncatedBy }),
+  };
+}
+
+/** Choose summaries: each given wish must hold. */
+export interface SummaryFilter {
+  namespace?: string | undefined;
+  pod?: string | undefined;
+  /** Full name, `SIGSEGV`. */
+  signal?: string | undefined;
+  exe?: string | undefined;
+  /** Epoch milliseconds, inclusive. */
+  since?: number | undefined;
+  until?: number | undefined;
+}
+
+/** Tell whether a summary is wanted. Pod and executable match any part of the name; a bundle that cannot be read matches only when nothing is asked for. */
+export function matches(summary: Summary, filter: SummaryFilter): boolean {
+  const time = summary.crashedAt === undefined ? undefined : Date.parse(summary.crashedAt);
+  const tests: (boolean | undefined)[] = [
+    filter.namespace === undefined ? true : (summary.namespace ?? "") === filter.namespace,
+    filter.pod === undefined ? true : summary.pod?.includes(filter.pod),
+    filter.signal === undefined ? true : summary.signal === filter.signal,
+    filter.exe === undefined ? true : summary.exe?.includes(filter.exe),
+    filter.since === undefined ? true : time !== undefined && time >= filter.since,
+    filter.until === undefined ? true : time !== undefined && time <= filter.until,
+  ];
+  return tests.every((test) => test === true);
+}
+
+/** Order newest first; those without a time come last, by name. */
+export function newestFirst(left: Summary, right: Summary): number {
+  const byTime = (right.crashedAt ?? "").localeCompare(left.crashedAt ?? "");
+  return byTime === 0 ? left.bundle.localeCompare(right.bundle) : byTime;
+}

@@ -1,0 +1,127 @@
+import { createHash } from "node:crypto";
+import { crc32 } from "node:zlib";
+import { findCoreEntry } from "@cdh/core/bundle/core-reader";
+import { isCoreName } from "@cdh/core/bundle/reader-directory";
+import { CdhError } from "@cdh/core/errors";
+import { formatBytes } from "@cdh/core/units";
+import type { Subject } from "./subject.ts";
+
+/** One thing that was looked at. */
+export interface Finding {
+  /** `ok`, `warning` (true, but a person should know) or `damaged`. */
+  level: "ok" | "warning" | "damaged";
+  /** What was looked at: `structure`, `manifest`, an entry's name, `core`. */
+  subject: string;
+  message: string;
+  /** The error code of what is damaged. */
+  code?: string;
+}
+
+/** Say how to verify. */
+export interface VerifyOptions {
+  signal?: AbortSignal;
+  /** Called with the core's bytes done so far. */
+  onProgress?: (doneBytes: number) => void;
+}
+
+/** Look at everything a bundle promises, and tell each result as it comes. The bundle's structure was checked when it was opened. */
+export async function* verify(subject: Subject, options: VerifyOptions = {}): AsyncGenerator<Finding> {
+  const { bundle, manifest } = subject;
+  if (bundle !== undefined) {
+    yield ok("structure", `${bundle.entries.length} entries, no two overlap, every name is safe`);
+    yield subject.kind === "older"
+      ? { level: "warning", subject: "manifest", message: "there is none: an older handler wrote this bundle" }
+      : ok("manifest", `schema version ${manifest.schemaVersion}`);
+    const core = findCoreEntry(bundle, manifest);
+    for (const entry of bundle.entries) {
+      if (entry === core) continue;
+      yield await checked(entry.name, async () => {
+        let sizeBytes = 0;
+        for await (const chunk of bundle.stream(entry, signalOption(options))) sizeBytes += chunk.length;
+        return `${formatBytes(sizeBytes)}, checksum right`;
+      });
+      if (isCoreName(entry.name) && core !== undefined)
+        yield {
+          level: "warning",
+          subject: entry.name,
+          message: "a second core; only the one in the manifest is looked at",
+        };
+    }
+  }
+  yield* verifyCore(subject, options);
+  for (const { step, code, detail } of manifest.problems) {
+    yield { level: "warning", subject: step, message: `while collecting: ${detail ?? "no detail"}`, code };
+  }
+}
+
+async function* verifyCore(subject: Subject, options: VerifyOptions): AsyncGenerator<Finding> {
+  const { manifest, bundle } = subject;
+  const entry = bundle === undefined ? undefined : findCoreEntry(bundle, manifest);
+  let measured: { sizeBytes: number; sha256: string } | undefined;
+  yield await checked(entry?.name ?? "core", async () => {
+    const core = await subject.core();
+    const hash = createHash("sha256");
+    let sizeBytes = 0;
+    let storedBytes = 0;
+    let crc = 0;
+    const onStoredBytes = (bytes: Uint8Array): void => {
+      storedBytes += bytes.length;
+      crc = crc32(bytes, crc);
+    };
+    for await (const { bytes } of core.chunks({ ...signalOption(options), onStoredBytes })) {
+      hash.update(bytes);
+      sizeBytes += bytes.length;
+      options.onProgress?.(sizeBytes);
+    }
+    // A deflated entry checks its own checksum; of a stored one it is that of the bytes that were read for it.
+    if (entry?.method === "stored" && (storedBytes !== entry.storedBytes || crc !== entry.crc32)) {
+      throw new CdhError("CDH_BUNDLE_CRC", "its checksum is wrong, the data was changed");
+    }
+    measured = { sizeBytes, sha256: hash.digest("hex") };
+    const table = core.layout === "frames" ? ", seek table right" : "";
+    return `${formatBytes(sizeBytes)} decoded, checksum right${table}`;
+  });
+  if (measured === undefined) return;
+  const { core } = manifest;
+  if (subject.kind === "bundle" && core.sizeBytes !== measured.sizeBytes) {
+    yield {
+      level: "damaged",
+      subject: "core",
+      code: "CDH_BUNDLE_SIZE",
+      message: `it is ${measured.sizeBytes} bytes, the manifest says ${core.sizeBytes}`,
+    };
+  }
+  if (core.sha256 === undefined)
+    yield { level: "warning", subject: "core", message: "the manifest has no SHA-256 to compare with" };
+  else if (core.sha256.toLowerCase() === measured.sha256) yield ok("core", `SHA-256 ${measured.sha256}`);
+  else
+    yield {
+      level: "damaged",
+      subject: "core",
+      code: "CDH_BUNDLE_HASH",
+      message: `SHA-256 is ${measured.sha256}, the manifest says ${core.sha256}`,
+    };
+  if (core.complete) yield ok("core", "whole: every byte that its headers promise is there");
+  else {
+    const by = core.truncatedBy === undefined ? "" : ` (${core.truncatedBy})`;
+    const missing = core.expectedBytes === undefined ? "" : `: ${measured.sizeBytes} of ${core.expectedBytes} bytes`;
+    yield { level: "warning", subject: "core", message: `not whole${by}${missing}` };
+  }
+}
+
+async function checked(subject: string, check: () => Promise<string>): Promise<Finding> {
+  try {
+    return ok(subject, await check());
+  } catch (error) {
+    if (!(error instanceof CdhError) || !error.code.startsWith("CDH_BUNDLE_")) throw error;
+    return { level: "damaged", subject, message: error.message, code: error.code };
+  }
+}
+
+function signalOption(options: VerifyOptions): { signal?: AbortSignal } {
+  return options.signal === undefined ? {} : { signal: options.signal };
+}
+
+function ok(subject: string, message: string): Finding {
+  return { level: "ok", subject, message };
+}
