@@ -14,7 +14,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "bundle/dump-info.ts",
   ],
   ["exec.ts", "clock.ts", "roots.ts"],
-  ["log.ts", "config.ts", "env-file.ts", "container/", "bundle/", "spool/", "store/"],
+  ["log.ts", "config.ts", "env-file.ts", "metrics.ts", "http-server.ts", "container/", "bundle/", "spool/", "store/"],
   ["cli.ts", "output.ts"],
 ];
 

@@ -24,7 +24,9 @@ export async function applyInstall(node: Node, desired: Desired, options: ApplyO
   const made = makeHostDir(node);
   const lock = await takeLock(node, options.lockTimeoutMs, options.signal);
   try {
-    const steps = planInstall(node, desired).map((step) => (step.id === "make-host-dir" ? { ...step, changes: made } : step));
+    const steps = planInstall(node, desired).map((step) =>
+      step.id === "make-host-dir" ? { ...step, changes: made } : step,
+    );
     return await runSteps(steps, options.after);
   } finally {
     lock.release();
@@ -52,7 +54,10 @@ export async function applyRestore(
   node: Node,
   options: ApplyOptions & { configured: Parameters<typeof planRestore>[1] },
 ): Promise<RestoreResult> {
-  if (lstatIfThere(inHostDir(node)) === undefined && !isOurPattern(readKernelValue(node.roots, "core_pattern"), node.hostDir)) {
+  if (
+    lstatIfThere(inHostDir(node)) === undefined &&
+    !isOurPattern(readKernelValue(node.roots, "core_pattern"), node.hostDir)
+  ) {
     return { steps: [], left: [], kept: [] };
   }
   makeHostDir(node);

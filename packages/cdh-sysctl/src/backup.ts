@@ -26,11 +26,13 @@ export function judgeBackup(name: KernelValueName, text: string): Backup {
   const value = text.replace(/\n$/, "");
   if (name !== "core_pattern") {
     const highest = name === "suid_dumpable" ? 2 : 0xffff_ffff;
-    if (!/^\d{1,10}$/.test(value) || Number(value) > highest) return { state: "unusable", reason: "not a value of this setting" };
+    if (!/^\d{1,10}$/.test(value) || Number(value) > highest)
+      return { state: "unusable", reason: "not a value of this setting" };
     return { state: "valid", value };
   }
   // eslint-disable-next-line no-control-regex -- control characters are exactly what must not be there
-  if (/[\u0000-\u001f\u007f\ufffd]/.test(value) || Buffer.byteLength(value) > 127) return { state: "unusable", reason: "not a core pattern" };
+  if (/[\u0000-\u001f\u007f\ufffd]/.test(value) || Buffer.byteLength(value) > 127)
+    return { state: "unusable", reason: "not a core pattern" };
   if (isOurPattern(value)) return { state: "unusable", reason: "a core dump handler's own line" };
   return { state: "valid", value };
 }

@@ -51,7 +51,8 @@ export function inspectComposer(path: string, hostDir: string): ComposerSource {
   }
   try {
     const info = fstatSync(file);
-    if (!info.isFile() || info.size === 0) throw new CdhError("CDH_NOT_FOUND", `cannot install ${path}: not an executable file`);
+    if (!info.isFile() || info.size === 0)
+      throw new CdhError("CDH_NOT_FOUND", `cannot install ${path}: not an executable file`);
     const interpreter = findInterpreter((offset, length) => {
       const bytes = Buffer.alloc(length);
       return bytes.subarray(0, readSync(file, bytes, 0, length, offset));
@@ -100,7 +101,7 @@ function inspectLibraries(folder: string): LibrarySource[] {
 function hashPatched(file: number, patches: readonly Patch[]): string {
   const hash = createHash("sha256");
   const chunk = Buffer.alloc(CHUNK_BYTES);
-  for (let offset = 0; ; ) {
+  for (let offset = 0; ;) {
     const length = readSync(file, chunk, 0, CHUNK_BYTES, offset);
     if (length === 0) return hash.digest("hex");
     for (const patch of patches) overlay(chunk, offset, length, patch);

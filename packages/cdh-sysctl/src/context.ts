@@ -64,11 +64,14 @@ export function prepareInstall(inputs: Inputs): InstallContext {
   const problems = [...checkPrivileges(node), ...context.problems];
   const notes: string[] = [];
   const composerEnv = collectComposerEnv(inputs.env, inputs.assignments, node);
-  if (composerEnv.unknown.length > 0) notes.push(`the composer may not know ${composerEnv.unknown.join(", ")}; passed on as it is`);
+  if (composerEnv.unknown.length > 0)
+    notes.push(`the composer may not know ${composerEnv.unknown.join(", ")}; passed on as it is`);
   const values = attempt(problems, () => desiredValues(node.hostDir, settings.corePipeLimit, settings.suidDumpable));
   const composer = attempt(problems, () => inspectComposer(composerPath(settings), node.hostDir));
   if (composer !== undefined) problems.push(...checkSpace(node, composer));
-  const crictl = settings.deployCrictl ? attempt(problems, () => crictlToCopy(settings, inputs.env, composer)) : undefined;
+  const crictl = settings.deployCrictl
+    ? attempt(problems, () => crictlToCopy(settings, inputs.env, composer))
+    : undefined;
   const desired: Desired | undefined =
     values === undefined || composer === undefined
       ? undefined
@@ -93,7 +96,9 @@ function crictlToCopy(
   env: Readonly<Record<string, string | undefined>>,
   composer: ComposerSource | undefined,
 ): { path: string; sha256: string } {
-  const directories = [...settings.localBin.split(delimiter), ...(env["PATH"] ?? "").split(delimiter)].filter((part) => part !== "");
+  const directories = [...settings.localBin.split(delimiter), ...(env["PATH"] ?? "").split(delimiter)].filter(
+    (part) => part !== "",
+  );
   const path = settings.crictl ?? findCrictl(composer?.path ?? composerPath(settings), directories);
   const sha256 = hashFile(path);
   if (sha256 === undefined) throw new CdhError("CDH_NOT_FOUND", `cannot copy crictl: there is no ${path}`);

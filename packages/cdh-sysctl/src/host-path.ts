@@ -39,7 +39,8 @@ export function resolveHostPath(roots: Roots, wanted: string): HostPath {
       missing = true;
     } else if (entry.isSymbolicLink()) {
       if (entry.uid !== 0) problems.push(`${here(name)} is a symbolic link that belongs to uid ${entry.uid}`);
-      if ((links += 1) > MAX_LINKS) return { path: wanted, existing, problems: [...problems, `${wanted} has too many symbolic links`] };
+      if ((links += 1) > MAX_LINKS)
+        return { path: wanted, existing, problems: [...problems, `${wanted} has too many symbolic links`] };
       const target = readlinkSync(onHost(roots, here(name)));
       if (target.startsWith("/")) done.length = 0;
       pending.unshift(...split(target));
@@ -66,10 +67,13 @@ export function mountOptionsOf(roots: Roots, path: string): string[] {
   }
   for (const line of text.split("\n")) {
     const fields = line.split(" ");
-    const point = (fields[4] ?? "").replace(/\\([0-7]{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+    const point = (fields[4] ?? "").replace(/\\([0-7]{3})/g, (_all, octal: string) =>
+      String.fromCharCode(Number.parseInt(octal, 8)),
+    );
     const covers = point === "/" || path === point || path.startsWith(`${point}/`);
     // Of several mounts on one directory the last one is seen.
-    if (point !== "" && covers && point.length >= best.point.length) best = { point, options: (fields[5] ?? "").split(",") };
+    if (point !== "" && covers && point.length >= best.point.length)
+      best = { point, options: (fields[5] ?? "").split(",") };
   }
   return best.options;
 }

@@ -29,7 +29,11 @@ export interface Desired {
 
 /** Compute the three values that capture needs. @throws {CdhError} CDH_PATTERN_TOO_LONG, CDH_CONFIG_INVALID */
 export function desiredValues(hostDir: string, corePipeLimit: number, suidDumpable: number): KernelValues {
-  return { core_pattern: buildCorePattern(hostDir), core_pipe_limit: String(corePipeLimit), suid_dumpable: String(suidDumpable) };
+  return {
+    core_pattern: buildCorePattern(hostDir),
+    core_pipe_limit: String(corePipeLimit),
+    suid_dumpable: String(suidDumpable),
+  };
 }
 
 /**
@@ -76,7 +80,9 @@ function planComposer(node: Node, { composer }: Desired): Step[] {
   const target = inHostDir(node, NAMES.composer);
   const folder = inHostDir(node, NAMES.libraries);
   const present = hashFile(target) === composer.sha256 && (statSync(target).mode & 0o111) === 0o111;
-  const librariesPresent = composer.libraries.every(({ name, sha256 }) => hashFile(inHostDir(node, NAMES.libraries, name)) === sha256);
+  const librariesPresent = composer.libraries.every(
+    ({ name, sha256 }) => hashFile(inHostDir(node, NAMES.libraries, name)) === sha256,
+  );
   const steps: Step[] = [];
   if (composer.libraries.length > 0) {
     steps.push({
@@ -99,7 +105,13 @@ function planComposer(node: Node, { composer }: Desired): Step[] {
       run: () => void (present || stageFile(composer, target, 0o755)),
       undo: () => rmSync(partialOf(target), { force: true }),
     },
-    { id: "self-test", title: "prove that the composer runs on this node", changes: false, check: true, run: async () => void (await selfTest(node.roots, probe)) },
+    {
+      id: "self-test",
+      title: "prove that the composer runs on this node",
+      changes: false,
+      check: true,
+      run: async () => void (await selfTest(node.roots, probe)),
+    },
     {
       id: "publish-composer",
       title: "put the composer in place",
@@ -113,9 +125,27 @@ function planComposer(node: Node, { composer }: Desired): Step[] {
 }
 
 function planSideFiles(node: Node, desired: Desired): Step[] {
-  const steps = [planFile(node, "write-env", "write the composer's settings", NAMES.env, renderComposerEnv(desired.composerEnv), 0o600)];
+  const steps = [
+    planFile(
+      node,
+      "write-env",
+      "write the composer's settings",
+      NAMES.env,
+      renderComposerEnv(desired.composerEnv),
+      0o600,
+    ),
+  ];
   if (desired.crictlConfig !== undefined) {
-    steps.push(planFile(node, "write-crictl-config", "write crictl's configuration", NAMES.crictlConfig, desired.crictlConfig, 0o644));
+    steps.push(
+      planFile(
+        node,
+        "write-crictl-config",
+        "write crictl's configuration",
+        NAMES.crictlConfig,
+        desired.crictlConfig,
+        0o644,
+      ),
+    );
   }
   const { crictl } = desired;
   if (crictl !== undefined) {
@@ -190,7 +220,9 @@ function planState(node: Node, desired: Desired): Step {
     eventDir: node.eventDir,
     values,
   };
-  const same = before !== undefined && JSON.stringify({ ...before, installedAt: "" }) === JSON.stringify({ ...next, installedAt: "" });
+  const same =
+    before !== undefined &&
+    JSON.stringify({ ...before, installedAt: "" }) === JSON.stringify({ ...next, installedAt: "" });
   return {
     id: "record",
     title: "record what is installed",

@@ -20,7 +20,11 @@ export const SYSCTL_NAMES: Readonly<Record<KernelValueName, string>> = {
 };
 
 /** What a kernel starts with when nobody has set anything. @see https://docs.kernel.org/admin-guide/sysctl/kernel.html */
-export const KERNEL_DEFAULTS: Readonly<KernelValues> = { core_pattern: "core", core_pipe_limit: "0", suid_dumpable: "0" };
+export const KERNEL_DEFAULTS: Readonly<KernelValues> = {
+  core_pattern: "core",
+  core_pipe_limit: "0",
+  suid_dumpable: "0",
+};
 
 /** Path of a setting below this process's view of the node's /proc. */
 export function kernelValuePath(roots: Roots, name: KernelValueName): string {
@@ -64,9 +68,13 @@ export function writeKernelValue(roots: Roots, name: KernelValueName, value: str
   }
   const actual = readKernelValue(roots, name);
   if (actual !== value) {
-    throw new CdhError("CDH_NOT_APPLIED", `cannot set ${SYSCTL_NAMES[name]} to ${value}: the kernel holds ${JSON.stringify(actual)} afterwards`, {
-      hint: "something else on this node sets the value: cdh-sysctl status shows who",
-      details: { name, wanted: value, actual },
-    });
+    throw new CdhError(
+      "CDH_NOT_APPLIED",
+      `cannot set ${SYSCTL_NAMES[name]} to ${value}: the kernel holds ${JSON.stringify(actual)} afterwards`,
+      {
+        hint: "something else on this node sets the value: cdh-sysctl status shows who",
+        details: { name, wanted: value, actual },
+      },
+    );
   }
 }

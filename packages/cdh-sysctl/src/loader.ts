@@ -60,9 +60,13 @@ export function findInterpreter(read: (offset: number, length: number) => Buffer
 export function interpreterPatch(interpreter: Interpreter, path: string): Patch {
   const bytes = Buffer.byteLength(path);
   if (bytes > interpreter.room) {
-    throw new CdhError("CDH_CONFIG_INVALID", `cannot give the composer the loader ${path}: ${bytes} bytes, and there is room for ${interpreter.room}`, {
-      hint: "choose a shorter HOST_DIR",
-    });
+    throw new CdhError(
+      "CDH_CONFIG_INVALID",
+      `cannot give the composer the loader ${path}: ${bytes} bytes, and there is room for ${interpreter.room}`,
+      {
+        hint: "choose a shorter HOST_DIR",
+      },
+    );
   }
   return { offset: interpreter.offset, bytes: Buffer.from(`${"/".repeat(interpreter.room - bytes)}${path}\0`) };
 }

@@ -44,9 +44,13 @@ export async function takeLock(node: Node, timeoutMs: number, signal?: AbortSign
     }
     if (node.clock.monotonic() >= deadline) {
       const holder = parseHolder(text);
-      throw new CdhError("CDH_DEADLINE", `cannot work on ${node.hostDir}: another cdh-sysctl does (pid ${holder?.pid ?? "unknown"}, since ${holder?.since ?? "unknown"})`, {
-        hint: "wait until it is done, or give --lock-timeout",
-      });
+      throw new CdhError(
+        "CDH_DEADLINE",
+        `cannot work on ${node.hostDir}: another cdh-sysctl does (pid ${holder?.pid ?? "unknown"}, since ${holder?.since ?? "unknown"})`,
+        {
+          hint: "wait until it is done, or give --lock-timeout",
+        },
+      );
     }
     await node.clock.sleep(POLL_MS, signal);
   }

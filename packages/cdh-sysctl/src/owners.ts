@@ -16,16 +16,38 @@ export interface Owner {
 }
 
 /** Directories that sysctl.d(5) reads. The same file name in an earlier one hides that in a later one. */
-const SYSCTL_DIRECTORIES = ["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d"];
+const SYSCTL_DIRECTORIES = [
+  "/etc/sysctl.d",
+  "/run/sysctl.d",
+  "/usr/local/lib/sysctl.d",
+  "/usr/lib/sysctl.d",
+  "/lib/sysctl.d",
+];
 
 /** Files that show another handler. @see systemd-coredump(8) */
 const UNITS = [
-  { name: "systemd-coredump", path: "/usr/lib/systemd/systemd-coredump", effect: "handles crashes when its sysctl.d file is applied" },
-  { name: "systemd-coredump", path: "/lib/systemd/systemd-coredump", effect: "handles crashes when its sysctl.d file is applied" },
-  { name: "apport", path: "/usr/lib/systemd/system/apport.service", effect: "sets its own core pattern when it starts" },
+  {
+    name: "systemd-coredump",
+    path: "/usr/lib/systemd/systemd-coredump",
+    effect: "handles crashes when its sysctl.d file is applied",
+  },
+  {
+    name: "systemd-coredump",
+    path: "/lib/systemd/systemd-coredump",
+    effect: "handles crashes when its sysctl.d file is applied",
+  },
+  {
+    name: "apport",
+    path: "/usr/lib/systemd/system/apport.service",
+    effect: "sets its own core pattern when it starts",
+  },
   { name: "apport", path: "/lib/systemd/system/apport.service", effect: "sets its own core pattern when it starts" },
   { name: "apport", path: "/etc/init.d/apport", effect: "sets its own core pattern when it starts" },
-  { name: "abrt", path: "/usr/lib/systemd/system/abrt-ccpp.service", effect: "sets its own core pattern when it starts" },
+  {
+    name: "abrt",
+    path: "/usr/lib/systemd/system/abrt-ccpp.service",
+    effect: "sets its own core pattern when it starts",
+  },
 ];
 
 /** A value that the node sets at boot. */
@@ -72,7 +94,11 @@ export function findOwners(roots: Roots, currentPattern: string): Owner[] {
   }
   for (const name of Object.keys(SYSCTL_NAMES) as KernelValueName[]) {
     for (const boot of findBootValues(roots, name)) {
-      owners.push({ name: ownerName(boot.path), path: boot.path, effect: `sets ${SYSCTL_NAMES[name]} = ${boot.value} at boot` });
+      owners.push({
+        name: ownerName(boot.path),
+        path: boot.path,
+        effect: `sets ${SYSCTL_NAMES[name]} = ${boot.value} at boot`,
+      });
     }
   }
   return owners;

@@ -23,17 +23,26 @@ export function attempt<T>(problems: Problem[], check: () => T): T | undefined {
     return check();
   } catch (error) {
     if (!(error instanceof CdhError)) throw error;
-    problems.push({ code: error.code, message: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) });
+    problems.push({
+      code: error.code,
+      message: error.message,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    });
     return undefined;
   }
 }
 
 /** Check what every change of the node needs: Linux, root, and kernel settings that can be written. */
 export function checkPrivileges(node: Pick<Node, "roots">): Problem[] {
-  if (process.platform !== "linux") return [{ code: "CDH_NOT_LINUX", message: `this is ${process.platform}, not Linux` }];
+  if (process.platform !== "linux")
+    return [{ code: "CDH_NOT_LINUX", message: `this is ${process.platform}, not Linux` }];
   const problems: Problem[] = [];
   if (process.geteuid?.() !== 0) {
-    problems.push({ code: "CDH_NOT_ROOT", message: "not root", hint: "run it as root, in a privileged container on Kubernetes" });
+    problems.push({
+      code: "CDH_NOT_ROOT",
+      message: "not root",
+      hint: "run it as root, in a privileged container on Kubernetes",
+    });
   }
   const refused = KERNEL_VALUES.flatMap((name) => {
     try {
@@ -54,7 +63,11 @@ export function checkPrivileges(node: Pick<Node, "roots">): Problem[] {
 }
 
 /** Check a directory of ours, and resolve the symbolic links on the way to it. */
-export function checkDirectory(node: Pick<Node, "roots">, setting: string, path: string): { path: string; problems: Problem[] } {
+export function checkDirectory(
+  node: Pick<Node, "roots">,
+  setting: string,
+  path: string,
+): { path: string; problems: Problem[] } {
   const { path: resolved, existing, problems } = resolveHostPath(node.roots, path);
   const found: Problem[] = problems.map((problem) => ({
     code: "CDH_ENVIRONMENT",
@@ -62,7 +75,8 @@ export function checkDirectory(node: Pick<Node, "roots">, setting: string, path:
     hint: "the kernel runs the handler as root: only root may be able to change what lies there",
   }));
   const options = mountOptionsOf(node.roots, onHost(node.roots, existing));
-  if (options.includes("ro")) found.push({ code: "CDH_ENVIRONMENT", message: `cannot use ${setting} ${path}: it is on a read-only mount` });
+  if (options.includes("ro"))
+    found.push({ code: "CDH_ENVIRONMENT", message: `cannot use ${setting} ${path}: it is on a read-only mount` });
   if (setting === "HOST_DIR" && options.includes("noexec")) {
     found.push({
       code: "CDH_ENVIRONMENT",
@@ -76,7 +90,8 @@ export function checkDirectory(node: Pick<Node, "roots">, setting: string, path:
 /** Check that what has to be copied fits beside what is there: both versions exist for a moment. */
 export function checkSpace(node: Node, composer: ComposerSource): Problem[] {
   const { existing } = resolveHostPath(node.roots, node.hostDir);
-  const needed = composer.sizeBytes + composer.libraries.reduce((sum, library) => sum + library.sizeBytes, 0) + HEADROOM_BYTES;
+  const needed =
+    composer.sizeBytes + composer.libraries.reduce((sum, library) => sum + library.sizeBytes, 0) + HEADROOM_BYTES;
   const { bavail, bsize } = statfsSync(onHost(node.roots, existing));
   if (bavail * bsize >= needed) return [];
   return [

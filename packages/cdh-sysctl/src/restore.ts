@@ -7,7 +7,15 @@ import { STATE_DIRECTORY } from "@cdh/core/spool/layout";
 import { readBackup, removeBackup } from "./backup.ts";
 import { lstatIfThere } from "./files.ts";
 import { leftovers } from "./install.ts";
-import { KERNEL_VALUES, readKernelValue, readKernelValues, SYSCTL_NAMES, writeKernelValue, type KernelValueName, type KernelValues } from "./kernel-values.ts";
+import {
+  KERNEL_VALUES,
+  readKernelValue,
+  readKernelValues,
+  SYSCTL_NAMES,
+  writeKernelValue,
+  type KernelValueName,
+  type KernelValues,
+} from "./kernel-values.ts";
 import { inHostDir, NAMES, onNode, type Node } from "./node.ts";
 import { findOriginals, type Original } from "./originals.ts";
 import { readState, type InstallState } from "./state.ts";
@@ -45,7 +53,8 @@ export function planRestore(node: Node, configured: Omit<KernelValues, "core_pat
     if (verdict.left !== undefined) left.push({ what: SYSCTL_NAMES[name], reason: verdict.left });
     return {
       id: `restore-${name}`,
-      title: verdict.left === undefined ? `restore ${SYSCTL_NAMES[name]}` : `leave ${SYSCTL_NAMES[name]}: ${verdict.left}`,
+      title:
+        verdict.left === undefined ? `restore ${SYSCTL_NAMES[name]}` : `leave ${SYSCTL_NAMES[name]}: ${verdict.left}`,
       ...(verdict.restore ? { from: current[name], to: `${original.value}${guessed(original)}` } : {}),
       changes: verdict.restore,
       run: () => {
@@ -63,7 +72,13 @@ interface Knowledge {
   configured: Omit<KernelValues, "core_pattern">;
 }
 
-function judge(node: Node, name: KernelValueName, current: string, original: Original, known: Knowledge): { restore: boolean; left?: string } {
+function judge(
+  node: Node,
+  name: KernelValueName,
+  current: string,
+  original: Original,
+  known: Knowledge,
+): { restore: boolean; left?: string } {
   if (name === "core_pattern") {
     if (isOurPattern(current, node.hostDir)) return { restore: true };
     // Without an install of ours there is nothing to put back, and whatever is set is not our business.
@@ -89,11 +104,19 @@ function guessed(original: Original): string {
 function planFiles(node: Node): { steps: Step[]; kept: Left[] } {
   const kept: Left[] = [];
   const steps: Step[] = [
-    removal("remove-composer", "remove the composer", [inHostDir(node, NAMES.composer), inHostDir(node, NAMES.libraries)], () => {
-      // Checked when it is time: restoring the pattern may have failed just before.
-      if (!isOurPattern(readKernelValue(node.roots, "core_pattern"), node.hostDir)) return;
-      throw new CdhError("CDH_NOT_APPLIED", `the kernel still starts ${onNode(node, NAMES.composer)}: it stays, so that no crash is lost`);
-    }),
+    removal(
+      "remove-composer",
+      "remove the composer",
+      [inHostDir(node, NAMES.composer), inHostDir(node, NAMES.libraries)],
+      () => {
+        // Checked when it is time: restoring the pattern may have failed just before.
+        if (!isOurPattern(readKernelValue(node.roots, "core_pattern"), node.hostDir)) return;
+        throw new CdhError(
+          "CDH_NOT_APPLIED",
+          `the kernel still starts ${onNode(node, NAMES.composer)}: it stays, so that no crash is lost`,
+        );
+      },
+    ),
     removal(
       "remove-settings",
       "remove the composer's settings and log",
@@ -112,7 +135,9 @@ function planFiles(node: Node): { steps: Step[]; kept: Left[] } {
   steps.push({
     id: "remove-backups",
     title: "remove the saved values and the record",
-    changes: KERNEL_VALUES.some((name) => readBackup(node, name).state !== "absent") || lstatIfThere(inHostDir(node, NAMES.state)) !== undefined,
+    changes:
+      KERNEL_VALUES.some((name) => readBackup(node, name).state !== "absent") ||
+      lstatIfThere(inHostDir(node, NAMES.state)) !== undefined,
     run: () => {
       assertComposerGone(node);
       for (const path of leftovers(node)) rmSync(path, { force: true });

@@ -15,10 +15,14 @@ const SELF_TEST_TIMEOUT_MS = 30_000;
 export async function selfTest(roots: Roots, executable: string): Promise<number> {
   const result = await runOnNode(roots, executable, ["--self-test"], SELF_TEST_TIMEOUT_MS);
   if (!result.failed) return result.durationMs;
-  throw new CdhError("CDH_ENVIRONMENT", `cannot run ${executable} on this node: ${explain(roots, executable, result)}`, {
-    hint: "choose a HOST_DIR from which the node can execute programs",
-    details: { exitCode: result.exitCode, signal: result.signal, stderr: result.stderr.slice(0, 2000) },
-  });
+  throw new CdhError(
+    "CDH_ENVIRONMENT",
+    `cannot run ${executable} on this node: ${explain(roots, executable, result)}`,
+    {
+      hint: "choose a HOST_DIR from which the node can execute programs",
+      details: { exitCode: result.exitCode, signal: result.signal, stderr: result.stderr.slice(0, 2000) },
+    },
+  );
 }
 
 /** Ask a composer for its version; undefined when it does not run or says nothing. */

@@ -114,7 +114,8 @@ export const sysctlSettings = defineSettings({
 /** Read an absolute path without a slash at its end. @throws {CdhError} CDH_CONFIG_INVALID */
 function absolutePath(text: string): string {
   // eslint-disable-next-line no-control-regex -- control characters are exactly what must not be there
-  if (!text.startsWith("/") || /[\u0000-\u001f]/.test(text)) throw new CdhError("CDH_CONFIG_INVALID", "not an absolute path");
+  if (!text.startsWith("/") || /[\u0000-\u001f]/.test(text))
+    throw new CdhError("CDH_CONFIG_INVALID", "not an absolute path");
   if (text.split("/").includes("..")) throw new CdhError("CDH_CONFIG_INVALID", "a path without .. is needed");
   return text.replace(/\/{2,}/g, "/").replace(/(?<=.)\/$/, "");
 }

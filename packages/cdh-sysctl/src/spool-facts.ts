@@ -24,7 +24,13 @@ export interface SpoolFacts {
 /** Look into CORE_DIR. A directory that is not there counts as empty. */
 export function readSpoolFacts(node: Node): SpoolFacts {
   const directory = onHost(node.roots, node.coreDir);
-  const facts: SpoolFacts = { coreDir: node.coreDir, bundleCount: 0, bundleBytes: 0, partialCount: 0, quarantineCount: 0 };
+  const facts: SpoolFacts = {
+    coreDir: node.coreDir,
+    bundleCount: 0,
+    bundleBytes: 0,
+    partialCount: 0,
+    quarantineCount: 0,
+  };
   let oldest = Number.POSITIVE_INFINITY;
   let newest = Number.NEGATIVE_INFINITY;
   for (const name of list(directory)) {
@@ -45,7 +51,9 @@ export function readSpoolFacts(node: Node): SpoolFacts {
     facts.oldestAt = toRfc3339(oldest);
     facts.oldestAgeMs = Math.max(0, Math.round(node.clock.now() - oldest));
   }
-  facts.quarantineCount = list(join(directory, QUARANTINE_DIRECTORY)).filter((name) => bundleNameOf(name) !== undefined).length;
+  facts.quarantineCount = list(join(directory, QUARANTINE_DIRECTORY)).filter(
+    (name) => bundleNameOf(name) !== undefined,
+  ).length;
   try {
     const { bavail, blocks, bsize } = statfsSync(directory);
     facts.freeBytes = bavail * bsize;

@@ -1,4 +1,14 @@
-import { chmodSync, closeSync, constants, copyFileSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
 import { hashFile, type LibrarySource } from "./composer-source.ts";

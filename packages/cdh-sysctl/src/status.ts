@@ -69,7 +69,9 @@ export async function readStatus(node: Node, desired: KernelValues): Promise<Nod
     ...(composer.intact === false ? [`${composer.path} is not the file that was installed`] : []),
     ...(composer.installed && composer.version === undefined ? [`${composer.path} does not run on this node`] : []),
     ...(lstatIfThere(onHost(node.roots, node.coreDir)) === undefined ? [`there is no CORE_DIR ${node.coreDir}`] : []),
-    ...values.flatMap(({ name, backupProblem }) => (backupProblem === undefined ? [] : [`the saved value of ${name} is unusable: ${backupProblem}`])),
+    ...values.flatMap(({ name, backupProblem }) =>
+      backupProblem === undefined ? [] : [`the saved value of ${name} is unusable: ${backupProblem}`],
+    ),
   ];
   return {
     healthy: problems.length === 0,

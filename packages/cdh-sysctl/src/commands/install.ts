@@ -26,7 +26,10 @@ export class InstallCommand extends NodeCommand {
     examples: [
       ["Install with the defaults", "cdh-sysctl install"],
       ["See what it would do", "cdh-sysctl install --dry-run"],
-      ["Install for a node whose root is mounted in a container", "cdh-sysctl install --host-root /host --proc-root /host/proc"],
+      [
+        "Install for a node whose root is mounted in a container",
+        "cdh-sysctl install --host-root /host --proc-root /host/proc",
+      ],
     ],
   });
 
@@ -38,7 +41,13 @@ export class InstallCommand extends NodeCommand {
     if (this.printConfig) return this.showConfig(context);
     const { node, desired, problems } = context;
     if (problems.length > 0 || desired === undefined) return this.refuse(context);
-    if (this.dryRun) return this.showPlan(planInstall(node, desired).filter((step) => step.changes).map((step) => describeStep(step, "done")), context);
+    if (this.dryRun)
+      return this.showPlan(
+        planInstall(node, desired)
+          .filter((step) => step.changes)
+          .map((step) => describeStep(step, "done")),
+        context,
+      );
 
     const table = this.format() === "table";
     const fault = faultHook(this.context.env);
@@ -54,7 +63,11 @@ export class InstallCommand extends NodeCommand {
     if (!table) this.printJson({ steps, changed, hostDir: node.hostDir, coreDir: node.coreDir, notes: context.notes });
     else {
       for (const note of context.notes) this.say(`! ${note}`);
-      this.say(changed ? `✓ installed: the kernel hands every crash to ${node.hostDir}/cdc, bundles go to ${node.coreDir}` : "✓ nothing to do: everything is installed and set already");
+      this.say(
+        changed
+          ? `✓ installed: the kernel hands every crash to ${node.hostDir}/cdc, bundles go to ${node.coreDir}`
+          : "✓ nothing to do: everything is installed and set already",
+      );
     }
     return EXIT.ok;
   }
@@ -62,17 +75,28 @@ export class InstallCommand extends NodeCommand {
   private refuse(context: InstallContext): never {
     const { problems, node } = context;
     if (this.format() !== "table") this.printJson({ problems });
-    else if (problems.length > 1) for (const problem of problems) for (const line of problemLines(problem)) this.context.stderr.write(`${line}\n`);
+    else if (problems.length > 1)
+      for (const problem of problems) for (const line of problemLines(problem)) this.context.stderr.write(`${line}\n`);
     throw problemsError(`cannot install into ${node.hostDir}`, problems);
   }
 
   private showPlan(steps: StepResult[], context: InstallContext): number {
     const { node, notes } = context;
-    if (this.format() !== "table") this.printJson({ plan: steps.map(({ outcome: _outcome, ...step }) => step), hostDir: node.hostDir, coreDir: node.coreDir, notes });
+    if (this.format() !== "table")
+      this.printJson({
+        plan: steps.map(({ outcome: _outcome, ...step }) => step),
+        hostDir: node.hostDir,
+        coreDir: node.coreDir,
+        notes,
+      });
     else {
       for (const step of steps) for (const line of planLines(step)) this.say(line);
       for (const note of notes) this.say(`! ${note}`);
-      this.say(steps.length === 0 ? "nothing to do: everything is installed and set already" : `${steps.length} changes planned, nothing was changed`);
+      this.say(
+        steps.length === 0
+          ? "nothing to do: everything is installed and set already"
+          : `${steps.length} changes planned, nothing was changed`,
+      );
     }
     return EXIT.ok;
   }

@@ -24,7 +24,9 @@ export abstract class NodeCommand extends CdhCommand {
   crictlEndpoint = Option.String("--crictl-endpoint", { description: sysctlSettings.crictlEndpoint.doc });
   lockTimeout = Option.String("--lock-timeout", { description: sysctlSettings.lockTimeoutMs.doc });
   set = Option.Array("--set", { description: "NAME=VALUE: a setting of the composer; stronger than COMP_NAME" });
-  printConfig = Option.Boolean("--print-config", false, { description: "Show each setting, its value and where it comes from" });
+  printConfig = Option.Boolean("--print-config", false, {
+    description: "Show each setting, its value and where it comes from",
+  });
 
   /** Give the flags and the environment to the settings. */
   protected inputs(): Inputs {

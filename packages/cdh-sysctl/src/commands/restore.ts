@@ -28,11 +28,16 @@ export class RestoreCommand extends NodeCommand {
     if (this.printConfig) return this.showConfig(context);
     const { node, settings } = context;
     // Directories that others can write to are a reason not to install, and none not to clean up.
-    const problems = [...checkPrivileges(node), ...context.problems.filter(({ code }) => code === "CDH_CONFIG_INVALID")];
+    const problems = [
+      ...checkPrivileges(node),
+      ...context.problems.filter(({ code }) => code === "CDH_CONFIG_INVALID"),
+    ];
     const table = this.format() === "table";
     if (problems.length > 0) {
       if (!table) this.printJson({ problems });
-      else if (problems.length > 1) for (const problem of problems) for (const line of problemLines(problem)) this.context.stderr.write(`${line}\n`);
+      else if (problems.length > 1)
+        for (const problem of problems)
+          for (const line of problemLines(problem)) this.context.stderr.write(`${line}\n`);
       throw problemsError(`cannot restore ${node.hostDir}`, problems);
     }
     const fault = faultHook(this.context.env);
@@ -51,7 +56,13 @@ export class RestoreCommand extends NodeCommand {
     else {
       for (const { what, reason } of left) this.say(`! left ${what}: ${reason}`);
       for (const { what, reason } of kept) this.say(`! kept ${what}: ${reason}`);
-      this.say(failed || left.length > 0 ? "! restored, but not everything: see above, and run it again" : changed ? "✓ restored" : "✓ nothing to do: nothing of ours is here");
+      this.say(
+        failed || left.length > 0
+          ? "! restored, but not everything: see above, and run it again"
+          : changed
+            ? "✓ restored"
+            : "✓ nothing to do: nothing of ours is here",
+      );
     }
     return failed || left.length > 0 ? EXIT.incomplete : EXIT.ok;
   }

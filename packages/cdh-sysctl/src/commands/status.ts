@@ -53,12 +53,17 @@ export class StatusCommand extends NodeCommand {
     this.say();
     this.say(`composer   ${composer.path}${composer.installed ? "" : " (not installed)"}`);
     if (composer.installed) {
-      this.say(`           ${printable(composer.version ?? "does not run")}, ${formatBytes(composer.sizeBytes ?? 0)}, sha256 ${composer.sha256?.slice(0, 12) ?? "-"}${composer.installedAt === undefined ? "" : `, installed ${composer.installedAt}`}`);
+      this.say(
+        `           ${printable(composer.version ?? "does not run")}, ${formatBytes(composer.sizeBytes ?? 0)}, sha256 ${composer.sha256?.slice(0, 12) ?? "-"}${composer.installedAt === undefined ? "" : `, installed ${composer.installedAt}`}`,
+      );
     }
-    this.say(`spool      ${spool.coreDir}: ${spool.bundleCount} bundles, ${formatBytes(spool.bundleBytes)}${spool.oldestAgeMs === undefined ? "" : `, oldest ${formatDuration(spool.oldestAgeMs)} old`}${spool.freeBytes === undefined ? "" : `, ${formatBytes(spool.freeBytes)} free`}`);
+    this.say(
+      `spool      ${spool.coreDir}: ${spool.bundleCount} bundles, ${formatBytes(spool.bundleBytes)}${spool.oldestAgeMs === undefined ? "" : `, oldest ${formatDuration(spool.oldestAgeMs)} old`}${spool.freeBytes === undefined ? "" : `, ${formatBytes(spool.freeBytes)} free`}`,
+    );
     if (spool.partialCount > 0) this.say(`           ${spool.partialCount} being written`);
     if (spool.quarantineCount > 0) this.say(`           ${spool.quarantineCount} in quarantine`);
-    if (spool.lastBundle !== undefined) this.say(`           last ${printable(spool.lastBundle.name)} at ${spool.lastBundle.at}`);
+    if (spool.lastBundle !== undefined)
+      this.say(`           last ${printable(spool.lastBundle.name)} at ${spool.lastBundle.at}`);
     for (const owner of status.owners) this.say(`! ${printable(`${owner.name} ${owner.effect} (${owner.path})`)}`);
     for (const problem of status.problems) this.say(`✗ ${printable(problem)}`);
     this.say(status.healthy ? "✓ healthy" : "✗ not as it should be: cdh-sysctl install puts it right");

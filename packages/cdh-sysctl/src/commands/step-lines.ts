@@ -2,14 +2,24 @@ import { printable } from "@cdh/core/output";
 import type { Problem } from "../preflight.ts";
 import type { StepResult } from "../steps.ts";
 
-const MARKS: Readonly<Record<StepResult["outcome"], string>> = { done: "✓", checked: "✓", unchanged: "·", failed: "✗", undone: "↩" };
+const MARKS: Readonly<Record<StepResult["outcome"], string>> = {
+  done: "✓",
+  checked: "✓",
+  unchanged: "·",
+  failed: "✗",
+  undone: "↩",
+};
 
 /** Write a step for people: `✓ set kernel.core_pattern`, and below it what was there and what is there now. */
 export function stepLines(step: StepResult): string[] {
   const lines = [`${MARKS[step.outcome]} ${printable(step.title)}${note(step)}`];
   if (step.outcome === "unchanged" || step.to === undefined) return lines;
   if (step.from === undefined) return [`${lines[0]}: ${printable(step.to)}`];
-  return [...lines, `    from  ${printable(step.from)}`, `    to    ${printable(step.outcome === "undone" ? step.from : step.to)}`];
+  return [
+    ...lines,
+    `    from  ${printable(step.from)}`,
+    `    to    ${printable(step.outcome === "undone" ? step.from : step.to)}`,
+  ];
 }
 
 /** Write a planned step for people. */
