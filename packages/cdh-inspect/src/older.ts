@@ -30,7 +30,7 @@ export async function adoptOlderBundle(bundle: Bundle): Promise<Manifest> {
     bundle: bundle.name === undefined ? "" : `${bundle.name}.zip`,
     crashedAt: hasTime ? toRfc3339(seconds * 1000) : "",
     composer: { version: "" },
-    node: { ...(isKnown(info["node_hostname"]) ? { nodeName: info["node_hostname"] } : {}) },
+    node: isKnown(info["node_hostname"]) ? { nodeName: info["node_hostname"] } : {},
     process: {
       ...(isKnown(info["exe"]) ? { comm: info["exe"] } : {}),
       ...(exePath === undefined ? {} : { exe: exePath }),

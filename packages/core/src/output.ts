@@ -23,13 +23,29 @@ export function printable(text: string): string {
   });
 }
 
+/**
+ * Render JSON that is safe to show on a terminal: what {@link printable} would make visible is written as `\\uNNNN`, which
+ * means the same to every parser.
+ * @param indent blanks a level; on one line when left out
+ */
+export function stringifyJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, undefined, indent).replace(
+    /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** Lay rows out under headers, two blanks apart, like kubectl does. */
 export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
   const cells = rows.map((row) => columns.map((column) => printable(column.value(row))));
-  const widths = columns.map((column, index) => Math.max(column.header.length, ...cells.map((line) => line[index]?.length ?? 0)));
+  const widths = columns.map((column, index) =>
+    Math.max(column.header.length, ...cells.map((line) => line[index]?.length ?? 0)),
+  );
   const layOut = (line: readonly string[]): string =>
     line
-      .map((cell, index) => (columns[index]?.align === "right" ? cell.padStart(widths[index] ?? 0) : cell.padEnd(widths[index] ?? 0)))
+      .map((cell, index) =>
+        columns[index]?.align === "right" ? cell.padStart(widths[index] ?? 0) : cell.padEnd(widths[index] ?? 0),
+      )
       .join("  ")
       .trimEnd();
   return [layOut(columns.map((column) => column.header)), ...cells.map(layOut)].map((line) => `${line}\n`).join("");
@@ -39,8 +55,13 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
  * Render rows in the asked format. JSON is one object with a plural key, JSON lines one row a line.
  * @param plural the key that holds the rows, such as `bundles`
  */
-export function renderRows<Row>(format: OutputFormat, plural: string, rows: readonly Row[], columns: readonly Column<Row>[]): string {
-  if (format === "json") return `${JSON.stringify({ [plural]: rows }, undefined, 2)}\n`;
-  if (format === "jsonl") return rows.map((row) => `${JSON.stringify(row)}\n`).join("");
+export function renderRows<Row>(
+  format: OutputFormat,
+  plural: string,
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+): string {
+  if (format === "json") return `${stringifyJson({ [plural]: rows }, 2)}\n`;
+  if (format === "jsonl") return rows.map((row) => `${stringifyJson(row)}\n`).join("");
   return formatTable(columns, rows);
 }

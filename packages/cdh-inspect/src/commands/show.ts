@@ -1,6 +1,7 @@
 import { Command, Option } from "clipanion";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { CdhError } from "@cdh/core/errors";
+import { stringifyJson } from "@cdh/core/output";
 import { InspectCommand } from "../inspect-command.ts";
 import { formatReport } from "../report-text.ts";
 import { makeReport } from "../report.ts";
@@ -43,8 +44,8 @@ export class ShowCommand extends InspectCommand {
       throw new CdhError("CDH_CONFIG_INVALID", `--lines ${this.lines}: a number of lines`);
     await this.withSubject(this.bundle, async (subject) => {
       const report = await makeReport(subject, lines);
-      if (format === "json") this.write(`${JSON.stringify(report, undefined, 2)}\n`);
-      else if (format === "jsonl") this.write(`${JSON.stringify(report)}\n`);
+      if (format === "json") this.write(`${stringifyJson(report, 2)}\n`);
+      else if (format === "jsonl") this.write(`${stringifyJson(report)}\n`);
       else this.write(formatReport(report, this.paint(), this.context.clock.now()));
     });
   }

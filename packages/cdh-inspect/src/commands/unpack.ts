@@ -4,7 +4,7 @@ import { findCoreEntry, type CoreReader } from "@cdh/core/bundle/core-reader";
 import type { BundleEntry } from "@cdh/core/bundle/reader";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { CdhError } from "@cdh/core/errors";
-import { printable } from "@cdh/core/output";
+import { printable, stringifyJson } from "@cdh/core/output";
 import { formatBytes, formatDuration } from "@cdh/core/units";
 import { InspectCommand } from "../inspect-command.ts";
 import { startProgress } from "../progress.ts";
@@ -56,8 +56,8 @@ export class UnpackCommand extends InspectCommand {
       }
       if (withCore) files.push(await this.#unpackCore(subject, await subject.core(), directory));
       const tookMs = this.context.clock.monotonic() - started;
-      if (format === "json") this.write(`${JSON.stringify({ files, durationMs: Math.round(tookMs) }, undefined, 2)}\n`);
-      else if (format === "jsonl") this.write(files.map((file) => `${JSON.stringify(file)}\n`).join(""));
+      if (format === "json") this.write(`${stringifyJson({ files, durationMs: Math.round(tookMs) }, 2)}\n`);
+      else if (format === "jsonl") this.write(files.map((file) => `${stringifyJson(file)}\n`).join(""));
       else this.#tell(files, tookMs);
     });
   }

@@ -1,7 +1,7 @@
 import { Command, Option } from "clipanion";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { EXIT } from "@cdh/core/errors";
-import { printable } from "@cdh/core/output";
+import { printable, stringifyJson } from "@cdh/core/output";
 import { InspectCommand } from "../inspect-command.ts";
 import type { Paint } from "../paint.ts";
 import { startProgress } from "../progress.ts";
@@ -41,7 +41,7 @@ export class VerifyCommand extends InspectCommand {
       try {
         for await (const finding of verify(subject, { signal: stopSignal, onProgress: progress.update })) {
           findings.push(finding);
-          if (format === "jsonl") this.write(`${JSON.stringify(finding)}\n`);
+          if (format === "jsonl") this.write(`${stringifyJson(finding)}\n`);
           if (format !== "table") continue;
           progress.end();
           this.write(formatFinding(finding, this.paint()));
@@ -51,7 +51,7 @@ export class VerifyCommand extends InspectCommand {
       }
       const status = statusOf(findings);
       if (format === "json")
-        this.write(`${JSON.stringify({ bundle: subject.label, ok: status === EXIT.ok, findings }, undefined, 2)}\n`);
+        this.write(`${stringifyJson({ bundle: subject.label, ok: status === EXIT.ok, findings }, 2)}\n`);
       if (format === "table") this.say(`${printable(subject.label)}: ${VERDICTS[status] ?? ""}`);
       return status;
     });

@@ -1,4 +1,4 @@
-import { cutShort, type RandomAccessSource } from "./reader-source.ts";
+import { cutShort, type RandomAccessSource } from "./random-access.ts";
 
 /** How many blocks of small reads are kept. */
 const BLOCKS_KEPT = 4;

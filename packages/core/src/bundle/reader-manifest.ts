@@ -100,6 +100,8 @@ export function parseManifest(bytes: Uint8Array, label: string): Manifest {
     throw jsonError(label, "crashId and core.entry are missing");
   }
   const filled = {
+    schemaVersion: 1,
+    crashId: "",
     bundle: "",
     crashedAt: "",
     composer: { version: "" },

@@ -1,22 +1,10 @@
 import { open } from "node:fs/promises";
 import { CdhError, errnoOf, reasonOf } from "../errors.ts";
 import type { ObjectStore } from "../store/store.ts";
+import { cutShort, type RandomAccessSource } from "./random-access.ts";
 import { cacheReads } from "./reader-cache.ts";
 
-/** Read a bundle's bytes at any offset, wherever they are: a file, an object in a store, memory. */
-export interface RandomAccessSource {
-  /** Path or URL, for messages. */
-  readonly label: string;
-  readonly sizeBytes: number;
-  /** What reading has cost so far. */
-  readonly traffic: { requests: number; bytes: number };
-  /**
-   * Read exactly `length` bytes from `offset`.
-   * @throws {CdhError} CDH_BUNDLE_CUT_SHORT when the source ends before
-   */
-  read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer>;
-  close(): Promise<void>;
-}
+export type { RandomAccessSource } from "./random-access.ts";
 
 /** A bundle's small entries lie behind its core, so one read of the end serves the directory and all of them. */
 const STORE_TAIL_BYTES = 1024 * 1024;
@@ -122,15 +110,4 @@ export function bytesSource(label: string, bytes: Uint8Array): RandomAccessSourc
     },
     close: async () => {},
   };
-}
-
-/** Say that a source ended before the bytes that were promised. */
-export function cutShort(label: string, offset: number, missingBytes: number): CdhError {
-  return new CdhError(
-    "CDH_BUNDLE_CUT_SHORT",
-    `cannot read ${label}: it ends at byte ${offset}, ${missingBytes} more were promised`,
-    {
-      details: { offset, missingBytes },
-    },
-  );
 }
