@@ -141,6 +141,7 @@ async function ensureToolchain() {
       fs.rmSync(stampFile, { force: true });
       fs.mkdirSync(toolBin, { recursive: true });
       for (const file of inputs) fs.copyFileSync(file, path.join(toolchain, path.basename(file)));
+      const env = cleanEnvironment();
       const result = await step("npm", ["ci", "--loglevel=error"], {
         cwd: toolchain,
         env: cleanEnvironment(),
@@ -157,7 +158,14 @@ async function ensureToolchain() {
       for (const [name, target] of Object.entries(executables)) {
         const link = path.join(toolBin, name);
         if (!fs.existsSync(path.join(toolchain, "node_modules", target))) {
-          throw new BootstrapError(`npm left out ${target}`, "is `optional` switched off in your npm configuration?");
+          // npm takes an optional package that it cannot get for one that is not wanted: ask it once more, aloud.
+          const name = target
+            .split("/")
+            .slice(0, target.startsWith("@") ? 2 : 1)
+            .join("/");
+          const asked = await step("npm", ["view", name, "version", "--loglevel=error"], { cwd: toolchain, env });
+          if (asked.status !== 0) throw explain(`installing ${name}`, asked.output);
+          throw new BootstrapError(`npm left out ${name}`, "is `optional` switched off in your npm configuration?");
         }
         fs.rmSync(link, { force: true });
         fs.symlinkSync(path.join("..", "node_modules", target), link);
@@ -191,7 +199,7 @@ async function ensurePackages() {
       const started = Date.now();
       const result = await step(path.join(toolBin, "pnpm"), ["install", "--frozen-lockfile"], {
         cwd: root,
-        env: { ...taskEnvironment(), CI: "1" },
+        env: { ...packageManagerEnvironment(), CI: "1" },
       });
       if (result.status !== 0) throw explain("installing packages", result.output);
       fs.writeFileSync(stampFile, wanted);
@@ -206,6 +214,13 @@ function taskEnvironment() {
   const local = path.join(root, "node_modules", ".bin");
   env.PATH = [toolBin, local, env.PATH ?? "/usr/local/bin:/usr/bin:/bin"].join(path.delimiter);
   return env;
+}
+
+/** pnpm reads .npmrc files, but not npm's variable for the registry. */
+function packageManagerEnvironment() {
+  const env = taskEnvironment();
+  const registry = env.npm_config_registry ?? env.NPM_CONFIG_REGISTRY;
+  return registry === undefined ? env : { pnpm_config_registry: registry, ...env };
 }
 
 /** Does the terminal itself send Ctrl-C to our whole process group, child included? */
