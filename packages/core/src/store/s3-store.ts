@@ -61,8 +61,10 @@ export class S3Store implements ObjectStore {
     const fullKey = this.#fullKey(key);
     const handle = await openRegularFile(source.path);
     try {
+      // First, because hashing a large file for a store that is down would be for nothing.
+      const before = await this.#head(key, options.signal);
       const digest = await digestFile(handle, source, partBytesFor(source.sizeBytes, this.#settings.partBytes), options.signal);
-      return await this.#put(key, digest, options, async (create) => {
+      return await this.#put(key, digest, before, options, async (create) => {
         if (digest.partMd5s.length === 1) await this.#putWhole(key, digest, create, options, () => handle);
         else await this.#putParts(key, fullKey, handle, digest, create, options);
       });
@@ -74,7 +76,8 @@ export class S3Store implements ObjectStore {
   async putBytes(key: string, body: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
     this.#fullKey(key);
     const digest = digestBytes(body);
-    return await this.#put(key, digest, options, (create) => this.#putWhole(key, digest, create, options, () => body));
+    const before = await this.#head(key, options.signal);
+    return await this.#put(key, digest, before, options, (create) => this.#putWhole(key, digest, create, options, () => body));
   }
 
   async head(key: string, signal?: AbortSignal): Promise<ObjectInfo | undefined> {
@@ -145,14 +148,17 @@ export class S3Store implements ObjectStore {
     this.#requests.client.destroy();
   }
 
-  /** Look first, send, look again: the object counts as stored only when the store shows the very same bytes. */
+  /**
+   * Send what is not there yet and look: the object counts as stored only when the store shows the very same bytes.
+   * @param before what the store shows under the key now
+   */
   async #put(
     key: string,
     digest: FileDigest,
+    before: HeadObjectCommandOutput | undefined,
     options: PutOptions,
     send: (create: Partial<PutObjectCommandInput>) => Promise<void>,
   ): Promise<PutResult> {
-    const before = await this.#head(key, options.signal);
     if (before !== undefined) {
       const verifiedBy = await this.#verify(key, before, digest, options.signal);
       if (verifiedBy !== undefined) return this.#result(key, before, digest, true, verifiedBy);

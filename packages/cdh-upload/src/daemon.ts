@@ -1,0 +1,137 @@
+import type { Clock } from "@cdh/core/clock";
+import { reasonOf } from "@cdh/core/errors";
+import type { Logger } from "@cdh/core/log";
+import type { UploadSettings } from "./settings.ts";
+import { bySchedule, everyInterval, type Timetable } from "./timetable.ts";
+import type { Uploader } from "./uploader.ts";
+import { watchSpool } from "./watch.ts";
+
+/** Between two looks when nobody set anything. */
+const DEFAULT_INTERVAL_MS = 60_000;
+/** Events come in bursts: a crash makes several. */
+const HURRY_MS = 50;
+/** A spool that cannot be watched is tried again after this. */
+const REWATCH_MS = 30_000;
+
+/** What the daemon needs. */
+export interface DaemonOptions {
+  settings: UploadSettings;
+  uploader: Uploader;
+  clock: Clock;
+  log: Logger;
+  stopSignal: AbortSignal;
+  /** Called after each look at the spool, failed ones included. */
+  onLook?: (error?: unknown) => Promise<void> | void;
+}
+
+/** Choose when to look. INTERVAL wins over SCHEDULE, as in IBM's agent. @throws {CdhError} CDH_CONFIG_INVALID */
+export function chooseTimetable(settings: UploadSettings): Timetable {
+  if (settings.intervalMs !== undefined) return everyInterval(Math.max(1000, settings.intervalMs));
+  if (settings.schedule !== undefined) return bySchedule(settings.schedule);
+  return everyInterval(DEFAULT_INTERVAL_MS);
+}
+
+/**
+ * Look and send until told to stop. The look on the timer is the truth; watching only hurries it. Everything happens in
+ * one loop, so nothing overlaps.
+ */
+export async function runDaemon(options: DaemonOptions): Promise<void> {
+  const { settings, uploader, clock, log, stopSignal } = options;
+  const timetable = chooseTimetable(settings);
+  const watches = settings.useInotify ?? (settings.intervalMs === undefined && settings.schedule === undefined);
+  const giveUp = new AbortController();
+  const alarm = new Alarm();
+  stopSignal.addEventListener("abort", () => alarm.ring(), { once: true });
+  let hurry = false;
+  let watching: { close(): void } | undefined;
+  let rewatchAt = 0;
+  let lookAt = clock.monotonic();
+  // Watch first, then look: whatever appears in between is seen by one of the two.
+  const ensureWatch = (): void => {
+    if (!watches || watching !== undefined || clock.monotonic() < rewatchAt) return;
+    watching = watchSpool(
+      settings.coreDir,
+      () => {
+        hurry = true;
+        alarm.ring();
+      },
+      (error) => {
+        watching = undefined;
+        rewatchAt = clock.monotonic() + REWATCH_MS;
+        log.warn("cannot watch the spool; looking on the timer only", { reason: reasonOf(error) });
+      },
+    );
+  };
+
+  try {
+    while (!stopSignal.aborted) {
+      ensureWatch();
+      const now = clock.monotonic();
+      if (hurry || now >= lookAt) {
+        const scheduled = now >= lookAt;
+        hurry = false;
+        const error = await uploader.scan().then(
+          () => undefined,
+          (failure: unknown) => failure ?? new Error("the look failed"),
+        );
+        if (error !== undefined) log.error("cannot look at the spool", { reason: reasonOf(error) });
+        await options.onLook?.(error);
+        if (scheduled) lookAt = clock.monotonic() + timetable.nextDelayMs(clock.now());
+      }
+      uploader.pump(giveUp.signal, () => alarm.ring());
+      await alarm.wait(clock, untilNext(), stopSignal);
+      // Let a burst of events come to its end.
+      if (hurry && !stopSignal.aborted) await clock.sleep(HURRY_MS, stopSignal).catch(() => {});
+    }
+  } finally {
+    watching?.close();
+    await windDown();
+  }
+
+  function untilNext(): number {
+    const now = clock.monotonic();
+    const next = uploader.nextMoment();
+    // When every slot is taken, the end of an upload rings.
+    const busy = next !== undefined && next <= now;
+    const moments = [lookAt, ...(next === undefined || busy ? [] : [next])];
+    return Math.max(0, Math.min(...moments) - now);
+  }
+
+  async function windDown(): Promise<void> {
+    if (uploader.running === 0) return;
+    log.info("finishing uploads before the end", { running: uploader.running, graceMs: settings.shutdownGraceMs });
+    const timer = new AbortController();
+    const grace = clock.sleep(settings.shutdownGraceMs, timer.signal).then(
+      () => giveUp.abort(new Error("the grace period is over")),
+      () => {},
+    );
+    await uploader.settle();
+    timer.abort();
+    await grace;
+  }
+}
+
+/** Something to wait for that may ring before anybody waits. */
+class Alarm {
+  #rung = false;
+  #wake: (() => void) | undefined;
+
+  ring(): void {
+    this.#rung = true;
+    this.#wake?.();
+  }
+
+  /** Wait until it rings, or so long. */
+  async wait(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+    if (!this.#rung && !signal.aborted) {
+      const over = new AbortController();
+      await Promise.race([
+        new Promise<void>((resolve) => (this.#wake = resolve)),
+        clock.sleep(ms, over.signal).catch(() => {}),
+      ]);
+      over.abort();
+    }
+    this.#wake = undefined;
+    this.#rung = false;
+  }
+}

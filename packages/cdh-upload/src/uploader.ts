@@ -1,0 +1,280 @@
+import type { Clock } from "@cdh/core/clock";
+import { CdhError, reasonOf } from "@cdh/core/errors";
+import type { Logger } from "@cdh/core/log";
+import { STATE_DIRECTORY } from "@cdh/core/spool/layout";
+import { backoffMs } from "@cdh/core/store/backoff";
+import type { ObjectStore } from "@cdh/core/store/store";
+import { join } from "node:path";
+import { Attempts } from "./attempts.ts";
+import { HOST_NAMESPACE, readBundleFacts } from "./bundle-facts.ts";
+import { Circuit } from "./circuit.ts";
+import { faultOf } from "./faults.ts";
+import { quarantine } from "./quarantine.ts";
+import { Queue, type QueueItem } from "./queue.ts";
+import type { UploadSettings } from "./settings.ts";
+import { scanSpool, type SpoolFile } from "./spool-scan.ts";
+import { uploadBundle, type UploadedBundle } from "./upload-bundle.ts";
+
+/** A zip without an end may still be written by an older composer, which writes under the final name. */
+const QUIET_MS = 60_000;
+/** Waits after an upload that went wrong on its way. */
+const OBJECT_BACKOFF = { baseMs: 2000, capMs: 10 * 60_000 };
+
+/** What an attempt with one bundle led to. */
+export type Outcome =
+  | { status: "uploaded"; file: SpoolFile; uploaded: UploadedBundle; durationMs: number }
+  | { status: "retried"; file: SpoolFile; error: unknown; waitMs: number; durationMs: number }
+  | { status: "quarantined"; file: SpoolFile; error: unknown; path: string; durationMs: number }
+  | { status: "unfinished"; file: SpoolFile; error: unknown; durationMs: number }
+  | { status: "gone"; file: SpoolFile; durationMs: number }
+  | { status: "stopped"; file: SpoolFile; durationMs: number };
+
+/** Who wants to know what happens. */
+export interface UploaderEvents {
+  /** A bundle that was not there at the last look. */
+  found?(file: SpoolFile): void;
+  began?(file: SpoolFile): void;
+  progress?(file: SpoolFile, sentBytes: number): void;
+  ended?(outcome: Outcome): void;
+  storeTrouble?(error: unknown, waitMs: number): void;
+  storeRecovered?(): void;
+}
+
+/** What the uploader works with. */
+export interface UploaderOptions {
+  settings: UploadSettings;
+  store: ObjectStore;
+  clock: Clock;
+  log: Logger;
+  events?: UploaderEvents;
+}
+
+/** Move bundles from the spool to the store. Scanning and sending are separate: whoever calls decides when to look. */
+export class Uploader {
+  readonly circuit: Circuit;
+  readonly queue = new Queue();
+  readonly #options: UploaderOptions;
+  readonly #attempts: Attempts;
+  readonly #running = new Set<Promise<void>>();
+  readonly #reported = new Set<string>();
+
+  private constructor(options: UploaderOptions, attempts: Attempts) {
+    this.#options = options;
+    this.#attempts = attempts;
+    this.circuit = new Circuit(options.clock);
+  }
+
+  /** Make an uploader with what is remembered in the spool. */
+  static async open(options: UploaderOptions): Promise<Uploader> {
+    const path = join(options.settings.coreDir, STATE_DIRECTORY, "upload-attempts.json");
+    return new Uploader(options, await Attempts.open(path));
+  }
+
+  /** How many uploads are under way. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** Look at the spool and put what is new into the queue. */
+  async scan(): Promise<void> {
+    const { settings, clock } = this.#options;
+    const { files, ignored } = await scanSpool(settings.coreDir);
+    const there = new Set(files.map((file) => file.fileName));
+    for (const item of [...this.queue.items()]) {
+      if (!item.running && !there.has(item.file.fileName)) this.queue.remove(item.file.fileName);
+    }
+    for (const file of files) await this.notice(file);
+    await this.#attempts.keepOnly(new Set(files.map((file) => file.name))).catch((error: unknown) => this.#stateTrouble(error));
+    this.#reportIgnored(ignored);
+    this.#options.log.trace("looked at the spool", { bundles: files.length, waiting: this.queue.size, at: clock.now() });
+  }
+
+  /** Put one file into the queue, wherever it lies. */
+  async notice(file: SpoolFile): Promise<void> {
+    const known = this.queue.get(file.fileName);
+    if (known?.running === true) return;
+    const changed = known === undefined || known.file.sizeBytes !== file.sizeBytes || known.file.modifiedAt !== file.modifiedAt;
+    if (!changed) return;
+    const namespace = await readBundleFacts(file.path, file.name).then(
+      (facts) => facts.namespace,
+      () => HOST_NAMESPACE,
+    );
+    this.queue.add({ file, namespace, notBefore: known?.notBefore ?? 0, failures: known?.failures ?? 0, running: false });
+    if (known === undefined) this.#options.events?.found?.(file);
+  }
+
+  /**
+   * Begin as many uploads as may begin now.
+   * @returns how many began
+   */
+  pump(signal: AbortSignal, onSettled: () => void): number {
+    const { settings, clock } = this.#options;
+    let begun = 0;
+    while (this.#running.size < settings.uploadConcurrency) {
+      const now = clock.monotonic();
+      const next = this.queue.nextMoment();
+      if (next === undefined || next > now || !this.circuit.tryBegin()) break;
+      const item = this.queue.take(now);
+      if (item === undefined) break;
+      const work = this.#work(item, signal).finally(() => {
+        this.#running.delete(work);
+        onSettled();
+      });
+      this.#running.add(work);
+      begun += 1;
+      if (this.circuit.isOpen) break;
+    }
+    return begun;
+  }
+
+  /** When something may begin that cannot now, on the clock that never jumps. */
+  nextMoment(): number | undefined {
+    const next = this.queue.nextMoment();
+    if (next === undefined) return undefined;
+    return Math.max(next, this.circuit.nextAttemptAt ?? 0);
+  }
+
+  /** Wait for all uploads under way. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#running);
+  }
+
+  async #work(item: QueueItem, signal: AbortSignal): Promise<void> {
+    const { settings, store, clock, events } = this.#options;
+    const { file } = item;
+    const started = clock.monotonic();
+    events?.began?.(file);
+    let outcome: Outcome;
+    try {
+      const uploaded = await uploadBundle(file, {
+        store,
+        signal,
+        keyTemplate: settings.keyTemplate,
+        keepUploaded: settings.keepUploaded,
+        nodeName: settings.nodeName,
+        clusterName: settings.clusterName,
+        onProgress: (sentBytes) => events?.progress?.(file, sentBytes),
+      });
+      if (this.circuit.succeeded()) this.#recovered();
+      this.queue.remove(file.fileName);
+      await this.#attempts.forget(file.name).catch((error: unknown) => this.#stateTrouble(error));
+      outcome = { status: "uploaded", file, uploaded, durationMs: clock.monotonic() - started };
+    } catch (error) {
+      outcome = await this.#failed(item, error, signal, started);
+    }
+    item.running = false;
+    this.#report(outcome);
+    events?.ended?.(outcome);
+  }
+
+  async #failed(item: QueueItem, error: unknown, signal: AbortSignal, started: number): Promise<Outcome> {
+    const { clock } = this.#options;
+    const { file } = item;
+    const took = (): number => clock.monotonic() - started;
+    if (signal.aborted) {
+      this.circuit.undecided();
+      return { status: "stopped", file, durationMs: took() };
+    }
+    const fault = faultOf(error);
+    if (fault === "store") {
+      const waitMs = this.circuit.failed();
+      this.#options.events?.storeTrouble?.(error, waitMs);
+      // This one goes behind the others: were it the cause, the next probe is with another.
+      item.failures += 1;
+      item.notBefore = clock.monotonic() + waitMs;
+      return { status: "retried", file, error, waitMs, durationMs: took() };
+    }
+    // Conflicts and refusals are answers: the store is well.
+    if (fault === "bundle" && error instanceof CdhError && error.code.startsWith("CDH_STORE")) {
+      if (this.circuit.succeeded()) this.#recovered();
+    } else this.circuit.undecided();
+    if (fault === "gone") {
+      this.queue.remove(file.fileName);
+      return { status: "gone", file, durationMs: took() };
+    }
+    if (fault === "object") {
+      item.failures += 1;
+      const waitMs = backoffMs(item.failures, OBJECT_BACKOFF);
+      item.notBefore = clock.monotonic() + waitMs;
+      return { status: "retried", file, error, waitMs, durationMs: took() };
+    }
+    return await this.#bundleTrouble(item, error, took);
+  }
+
+  async #bundleTrouble(item: QueueItem, error: unknown, took: () => number): Promise<Outcome> {
+    const { settings, clock } = this.#options;
+    const { file } = item;
+    const damaged = error instanceof CdhError && !error.code.startsWith("CDH_STORE");
+    if (damaged && clock.now() - file.modifiedAt < QUIET_MS) {
+      item.notBefore = clock.monotonic() + 5000;
+      return { status: "unfinished", file, error, durationMs: took() };
+    }
+    const code = error instanceof CdhError ? error.code : "CDH_DAMAGED";
+    const reason = reasonOf(error);
+    const at = clock.now();
+    try {
+      const record = await this.#attempts.count(file.name, `${file.sizeBytes} ${file.modifiedAt}`, { code, reason, at });
+      if (record.attempts >= settings.quarantineAttempts) {
+        const hint = error instanceof CdhError && error.hint !== undefined ? { hint: error.hint } : {};
+        const path = await quarantine(settings.coreDir, file, { code, reason, ...hint, attempts: record.attempts }, clock);
+        this.queue.remove(file.fileName);
+        await this.#attempts.forget(file.name);
+        return { status: "quarantined", file, error, path, durationMs: took() };
+      }
+    } catch (stateError) {
+      this.#stateTrouble(stateError);
+    }
+    item.failures += 1;
+    const waitMs = backoffMs(item.failures, OBJECT_BACKOFF);
+    item.notBefore = clock.monotonic() + waitMs;
+    return { status: "retried", file, error, waitMs, durationMs: took() };
+  }
+
+  #recovered(): void {
+    this.#options.log.info("the store answers again");
+    this.#options.events?.storeRecovered?.();
+    // Whoever waits because of the store need not wait any longer.
+    for (const item of this.queue.items()) if (!item.running) item.notBefore = 0;
+  }
+
+  #report(outcome: Outcome): void {
+    const { log } = this.#options;
+    const fields = { bundle: outcome.file.fileName, sizeBytes: outcome.file.sizeBytes, durationMs: Math.round(outcome.durationMs) };
+    switch (outcome.status) {
+      case "uploaded": {
+        const { put, location, facts } = outcome.uploaded;
+        const { alreadyThere, verifiedBy, sha256 } = put;
+        log.info("uploaded", { ...fields, location, sha256, verifiedBy, alreadyThere, crashId: facts.manifest.crashId });
+        break;
+      }
+      case "quarantined":
+        log.error("moved to quarantine", { ...fields, path: outcome.path, ...errorFields(outcome.error) });
+        break;
+      case "retried":
+        log.warn("not uploaded yet", { ...fields, waitMs: Math.round(outcome.waitMs), ...errorFields(outcome.error) });
+        break;
+      default:
+        log.debug(`upload ${outcome.status}`, fields);
+    }
+  }
+
+  #reportIgnored(names: readonly string[]): void {
+    for (const name of names) {
+      if (this.#reported.has(name) || RESERVED.has(name)) continue;
+      this.#reported.add(name);
+      this.#options.log.info("left alone: not a published bundle", { name });
+    }
+  }
+
+  #stateTrouble(error: unknown): void {
+    this.#options.log.warn("cannot keep the state", errorFields(error));
+  }
+}
+
+/** Names in the spool that are directories of our own. */
+const RESERVED = new Set(["quarantine", "state", "uploaded"]);
+
+function errorFields(error: unknown): Record<string, unknown> {
+  if (!(error instanceof CdhError)) return { error };
+  return { code: error.code, reason: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) };
+}
