@@ -18,7 +18,10 @@ export abstract class InspectCommand extends CdhCommand {
   /** Do something with the bundle that a person means, and close it whatever happens. */
   async withSubject<Result>(text: string, work: (subject: Subject) => Promise<Result>): Promise<Result> {
     const found = await findOne(text, (url) => this.#openBucket(url), this.context.stopSignal);
-    const subject = await readSubject(await found.open());
+    const subject = await readSubject(await found.open(), {
+      modifiedAt: found.modifiedAt,
+      signal: this.context.stopSignal,
+    });
     try {
       return await work(subject);
     } finally {

@@ -1,4 +1,8 @@
 import { runMain } from "@cdh/core/cli";
+import { CatCommand } from "./commands/cat.ts";
+import { LogsCommand } from "./commands/logs.ts";
+import { ModulesCommand } from "./commands/modules.ts";
+import { ThreadsCommand } from "./commands/threads.ts";
 import { LsCommand } from "./commands/ls.ts";
 import { ShowCommand } from "./commands/show.ts";
 import { UnpackCommand } from "./commands/unpack.ts";
@@ -8,5 +12,14 @@ await runMain({
   name: "cdh-inspect",
   label: "Reads bundles: what crashed, where and why",
   version: "0.1.0",
-  commands: [LsCommand, ShowCommand, UnpackCommand, VerifyCommand],
+  commands: [
+    LsCommand,
+    ShowCommand,
+    ThreadsCommand,
+    ModulesCommand,
+    LogsCommand,
+    CatCommand,
+    UnpackCommand,
+    VerifyCommand,
+  ],
 });

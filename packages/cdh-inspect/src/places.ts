@@ -5,6 +5,7 @@ import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
 import { bundleNameOf, QUARANTINE_DIRECTORY, STATE_DIRECTORY } from "@cdh/core/spool/layout";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { parseLocation } from "./location.ts";
+import { looksLikeCore } from "./plain/names.ts";
 
 /** A bundle that was found, not yet opened. */
 export interface Found {
@@ -74,7 +75,7 @@ async function walk(directory: string, depth: number): Promise<Found[]> {
       found.push(...(await walk(path, depth + 1)));
     }
     const name = bundleNameOf(entry.name);
-    if (name === undefined || !entry.isFile()) continue;
+    if (!entry.isFile() || (name === undefined && !looksLikeCore(entry.name))) continue;
     const stats = await stat(path).catch(() => undefined);
     if (stats === undefined) continue; // uploaded and deleted between the two looks
     const sidecar = `${name}.manifest.json`;

@@ -5,6 +5,7 @@ import { formatMoment } from "./moment.ts";
 import type { Paint } from "./paint.ts";
 import type { Report } from "./report.ts";
 import { registerLines } from "./report-registers.ts";
+import { isCompletenessKnown, isSizeKnown } from "./summary.ts";
 
 /** Cuts that a person reads as a reason. */
 const TRUNCATION_WORDS: Record<string, string> = {
@@ -41,7 +42,7 @@ export function formatReport(report: Report, paint: Paint, now: number): string 
   row("Container", containerText(manifest));
   row("Image", imageText(manifest));
   row("Node", nodeText(manifest));
-  row("Core", coreText(manifest, paint));
+  row("Core", coreText(report, paint));
   row("Bundle", `${printable(report.bundle)}, ${formatBytes(report.bundleBytes)}`);
   if (manifest.suppressed !== undefined && manifest.suppressed.count > 0) {
     row(
@@ -145,21 +146,26 @@ function nodeText({ node }: Manifest): string | undefined {
   return printable(machine === "" ? name : `${name}  (${machine})`.trim());
 }
 
-function coreText({ core, restricted, process }: Manifest, paint: Paint): string {
-  const size = `${formatBytes(core.sizeBytes)}${core.storedBytes === core.sizeBytes ? "" : `, ${formatBytes(core.storedBytes)} in the bundle (${printable(core.compression)})`}`;
+function coreText({ manifest, kind }: Report, paint: Paint): string {
+  const { core, restricted, process } = manifest;
+  const size = isSizeKnown(manifest) ? formatBytes(core.sizeBytes) : "size not known before it is read";
+  const stored =
+    core.storedBytes === core.sizeBytes
+      ? ""
+      : `, ${formatBytes(core.storedBytes)} compressed${kind === "core" ? "" : ` (${printable(core.compression)})`}`;
   const rest = restricted === true ? "; restricted: the process was not dumpable by its own user" : "";
-  if (core.complete) return `${size}, ${paint.green("whole")}${rest}`;
+  if (core.complete) return `${size}${stored}, ${paint.green("whole")}${rest}`;
+  if (!isCompletenessKnown(manifest))
+    return `${size}${stored}, ${paint.yellow("not known to be whole: verify reads it")}${rest}`;
   const by =
     core.truncatedBy === undefined ? "" : ` by ${TRUNCATION_WORDS[core.truncatedBy] ?? printable(core.truncatedBy)}`;
   const limit =
     core.truncatedBy === "rlimit" && process.rlimitCoreBytes !== undefined
       ? ` (${formatBytes(process.rlimitCoreBytes)})`
       : "";
-  const missing =
-    core.expectedBytes === undefined || core.expectedBytes <= core.sizeBytes
-      ? ""
-      : `, ${formatBytes(core.expectedBytes - core.sizeBytes)} missing`;
-  return `${size}, ${paint.yellow(`${by === "" ? "not known to be whole" : `cut${by}${limit}`}${missing}`)}${rest}`;
+  const isMissing = isSizeKnown(manifest) && core.expectedBytes !== undefined && core.expectedBytes > core.sizeBytes;
+  const missing = isMissing ? `, ${formatBytes((core.expectedBytes ?? 0) - core.sizeBytes)} missing` : "";
+  return `${size}${stored}, ${paint.yellow(`cut${by}${limit}${missing}`)}${rest}`;
 }
 
 function threadTitle({ crashedThread, manifest }: Report): string {

@@ -3,7 +3,12 @@ import type { Manifest } from "@cdh/core/bundle/manifest";
 import { openBundle, type Bundle } from "@cdh/core/bundle/reader";
 import { readManifest } from "@cdh/core/bundle/reader-manifest";
 import type { RandomAccessSource } from "@cdh/core/bundle/reader-source";
+import type { CoreFacts } from "@cdh/core/elf/facts";
+import { CdhError, reasonOf } from "@cdh/core/errors";
+import { factsOf, fillFromCore } from "./core-facts.ts";
 import { adoptOlderBundle } from "./older.ts";
+import { manifestOfFile } from "./plain/names.ts";
+import { kindOf, openPlainCore, type FileKind } from "./plain/plain-core.ts";
 
 /** What a command looks at: a bundle of ours, an older one, or a core by itself. */
 export interface Subject {
@@ -11,36 +16,118 @@ export interface Subject {
   readonly label: string;
   readonly kind: "bundle" | "older" | "core";
   readonly sizeBytes: number;
+  /** The composer's; of other subjects, the same told from what there is. */
   readonly manifest: Manifest;
   /** The zip; a core by itself has none. */
   readonly bundle?: Bundle;
   readonly source: RandomAccessSource;
   /** Open the core. @throws {CdhError} CDH_BUNDLE_NO_CORE, CDH_BUNDLE_SEEK_TABLE */
   core(): Promise<CoreReader>;
+  /** Read the core's own headers and notes, build-ids included. */
+  facts(): Promise<CoreFacts>;
   close(): Promise<void>;
 }
+
+/** Say how much to read. */
+export interface SubjectOptions {
+  /** Leave a core without a manifest alone: a listing must stay cheap. */
+  skipCore?: boolean;
+  /** When the file was changed, epoch milliseconds: a core by itself has no other time. */
+  modifiedAt?: number;
+  signal?: AbortSignal;
+}
+
+/** A stream smaller than this is read through to learn the core's size. */
+const MEASURE_MAX_BYTES = 64 * 1024 * 1024;
 
 /**
  * Read what a source holds. The source is closed again when it is none of ours.
  * @throws {CdhError} the CDH_BUNDLE family
  */
-export async function readSubject(source: RandomAccessSource): Promise<Subject> {
+export async function readSubject(source: RandomAccessSource, options: SubjectOptions = {}): Promise<Subject> {
   try {
-    const bundle = await openBundle(source);
-    const manifest = await readManifest(bundle);
-    let core: Promise<CoreReader> | undefined;
-    return {
-      label: source.label,
-      kind: manifest === undefined ? "older" : "bundle",
-      sizeBytes: source.sizeBytes,
-      manifest: manifest ?? (await adoptOlderBundle(bundle)),
-      bundle,
-      source,
-      core: () => (core ??= openCore(bundle, manifest)),
-      close: () => bundle.close(),
-    };
+    const head = await source.read(0, Math.min(8, source.sizeBytes), options.signal);
+    const kind = kindOf(head);
+    // A zip may have something before it; whatever else is not known goes the zip's way for its error.
+    return kind === "zip" || kind === "unknown"
+      ? await readBundle(source, options)
+      : await readCore(source, kind, options);
   } catch (error) {
     await source.close();
     throw error;
   }
+}
+
+async function readBundle(source: RandomAccessSource, options: SubjectOptions): Promise<Subject> {
+  const bundle = await openBundle(source);
+  const written = await readManifest(bundle);
+  const core = once(() => openCore(bundle, written));
+  const facts = once(async () => factsOf(await core(), { everything: true, ...signalOf(options) }));
+  let manifest = written ?? (await adoptOlderBundle(bundle));
+  if (written === undefined && options.skipCore !== true && manifest.core.entry !== "")
+    manifest = await fillSafely(manifest, await core(), options);
+  return {
+    label: source.label,
+    kind: written === undefined ? "older" : "bundle",
+    sizeBytes: source.sizeBytes,
+    manifest,
+    bundle,
+    source,
+    core,
+    facts,
+    close: () => bundle.close(),
+  };
+}
+
+async function readCore(source: RandomAccessSource, kind: FileKind, options: SubjectOptions): Promise<Subject> {
+  const reader = await openPlainCore(source, kind);
+  const sizeBytes =
+    reader.sizeBytes ??
+    (options.skipCore !== true && source.sizeBytes <= MEASURE_MAX_BYTES ? await measure(reader, options) : undefined);
+  const about = { sizeBytes: sizeBytes ?? 0, storedBytes: source.sizeBytes, isCompressed: kind !== "elf" };
+  const named = manifestOfFile(reader.name, about, options.modifiedAt);
+  const manifest = await fillSafely(named, reader, options, sizeBytes);
+  return {
+    label: source.label,
+    kind: "core",
+    sizeBytes: source.sizeBytes,
+    manifest,
+    source,
+    core: async () => reader,
+    facts: once(() => factsOf(reader, { everything: true, ...signalOf(options) })),
+    close: () => source.close(),
+  };
+}
+
+/** Add the core's facts; a core that cannot be read is a problem of the report, not its end. */
+async function fillSafely(
+  manifest: Manifest,
+  core: CoreReader,
+  options: SubjectOptions,
+  sizeBytes = core.sizeBytes,
+): Promise<Manifest> {
+  try {
+    return fillFromCore(manifest, await factsOf(core, signalOf(options)), sizeBytes);
+  } catch (error) {
+    if (!(error instanceof CdhError) || !error.code.startsWith("CDH_BUNDLE_")) throw error;
+    return {
+      ...manifest,
+      problems: [...manifest.problems, { step: "core", code: error.code, detail: reasonOf(error) }],
+    };
+  }
+}
+
+async function measure(core: CoreReader, options: SubjectOptions): Promise<number> {
+  let sizeBytes = 0;
+  for await (const { bytes } of core.chunks(signalOf(options))) sizeBytes += bytes.length;
+  return sizeBytes;
+}
+
+function signalOf(options: SubjectOptions): { signal?: AbortSignal } {
+  return options.signal === undefined ? {} : { signal: options.signal };
+}
+
+function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  let made: Promise<Value> | undefined;
+  return () => (made ??= make());
 }

@@ -35,11 +35,21 @@ export function summarise(manifest: Manifest, bundle: string, bundleBytes?: numb
     ...(manifest.node.nodeName === undefined ? {} : { node: manifest.node.nodeName }),
     ...(exe === undefined ? {} : { exe }),
     ...(manifest.signal.name === "" ? {} : { signal: manifest.signal.name }),
-    coreBytes: manifest.core.sizeBytes,
+    ...(isSizeKnown(manifest) ? { coreBytes: manifest.core.sizeBytes } : {}),
     ...(bundleBytes === undefined ? {} : { bundleBytes }),
-    complete: manifest.core.complete,
+    ...(isCompletenessKnown(manifest) ? { complete: manifest.core.complete } : {}),
     ...(manifest.core.truncatedBy === undefined ? {} : { truncatedBy: manifest.core.truncatedBy }),
   };
+}
+
+/** Tell whether anybody compared the core with what its headers promise. */
+export function isCompletenessKnown({ core }: Manifest): boolean {
+  return core.complete || core.expectedBytes !== undefined || core.truncatedBy !== undefined;
+}
+
+/** Tell whether the core's size is known: a compressed stream says it only at its end. */
+export function isSizeKnown({ core }: Manifest): boolean {
+  return core.sizeBytes > 0 || core.storedBytes === 0;
 }
 
 /** Choose summaries: each given wish must hold. */

@@ -107,6 +107,7 @@ function columns(rows: readonly Summary[]): Column<Summary>[] {
 function stateOf(row: Summary): string {
   if (row.error !== undefined) return "unreadable";
   if (row.complete === true) return "complete";
+  if (row.complete === undefined) return "unknown";
   return row.truncatedBy === undefined ? "incomplete" : `cut (${row.truncatedBy})`;
 }
 
