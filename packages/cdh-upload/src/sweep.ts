@@ -73,9 +73,8 @@ export async function sweep(options: SweepOptions): Promise<SweepRow[]> {
   try {
     for (const file of files) await uploader.notice(file);
     while (uploader.queue.size > 0 && !signal.aborted) {
-      const { promise, resolve: wake } = Promise.withResolvers<void>();
-      if (uploader.pump(signal, wake) === 0 && uploader.running === 0) break;
-      await promise;
+      if (uploader.pump(signal) === 0 && uploader.running === 0) break;
+      await uploader.oneEnds();
     }
     await uploader.settle();
   } finally {

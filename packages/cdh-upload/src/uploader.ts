@@ -107,7 +107,7 @@ export class Uploader {
    * Begin as many uploads as may begin now.
    * @returns how many began
    */
-  pump(signal: AbortSignal, onSettled: () => void): number {
+  pump(signal: AbortSignal, onSettled: () => void = () => {}): number {
     const { settings, clock } = this.#options;
     let begun = 0;
     while (this.#running.size < settings.uploadConcurrency) {
@@ -132,6 +132,11 @@ export class Uploader {
     const next = this.queue.nextMoment();
     if (next === undefined) return undefined;
     return Math.max(next, this.circuit.nextAttemptAt ?? 0);
+  }
+
+  /** Wait until one of the uploads under way ends. */
+  async oneEnds(): Promise<void> {
+    await Promise.race(this.#running);
   }
 
   /** Wait for all uploads under way. */
