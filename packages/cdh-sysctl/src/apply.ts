@@ -1,10 +1,10 @@
 import { chmodSync } from "node:fs";
-import { isOurPattern } from "@cdh/core/kernel/pattern";
 import { lstatIfThere, makeDirectory } from "./files.ts";
 import { planInstall, type Desired } from "./install.ts";
 import { readKernelValue } from "./kernel-values.ts";
 import { takeLock } from "./lock.ts";
 import { inHostDir, type Node } from "./node.ts";
+import { isInstalledPattern } from "./ours.ts";
 import { planRestore, removeEmptyDirectories, type RestorePlan } from "./restore.ts";
 import { diskError } from "./stage.ts";
 import { runAllSteps, runSteps, type StepHook, type StepResult } from "./steps.ts";
@@ -56,7 +56,7 @@ export async function applyRestore(
 ): Promise<RestoreResult> {
   if (
     lstatIfThere(inHostDir(node)) === undefined &&
-    !isOurPattern(readKernelValue(node.roots, "core_pattern"), node.hostDir)
+    !isInstalledPattern(node, readKernelValue(node.roots, "core_pattern"))
   ) {
     return { steps: [], left: [], kept: [] };
   }

@@ -1,8 +1,8 @@
 import { renameSync, rmSync } from "node:fs";
-import { isOurPattern } from "@cdh/core/kernel/pattern";
 import { readTextIfThere, writeFileSafely } from "./files.ts";
 import type { KernelValueName } from "./kernel-values.ts";
 import { inHostDir, type Node } from "./node.ts";
+import { isHandlerPattern } from "./ours.ts";
 
 /** What a backup file holds. */
 export type Backup = { state: "absent" } | { state: "valid"; value: string } | { state: "unusable"; reason: string };
@@ -33,7 +33,7 @@ export function judgeBackup(name: KernelValueName, text: string): Backup {
   // eslint-disable-next-line no-control-regex -- control characters are exactly what must not be there
   if (/[\u0000-\u001f\u007f\ufffd]/.test(value) || Buffer.byteLength(value) > 127)
     return { state: "unusable", reason: "not a core pattern" };
-  if (isOurPattern(value)) return { state: "unusable", reason: "a core dump handler's own line" };
+  if (isHandlerPattern(value)) return { state: "unusable", reason: "a core dump handler's own line" };
   return { state: "valid", value };
 }
 

@@ -7,9 +7,12 @@ import { collectComposerEnv } from "./composer-env.ts";
 import { bundledComposer, hashFile, inspectComposer, type ComposerSource } from "./composer-source.ts";
 import { findCrictl, renderCrictlConfig } from "./crictl.ts";
 import { desiredValues, type Desired } from "./install.ts";
-import type { Node } from "./node.ts";
+import { readKernelValue, type KernelValues } from "./kernel-values.ts";
+import type { Mode, Node } from "./node.ts";
 import { attempt, checkDirectory, checkPrivileges, checkSpace, type Problem } from "./preflight.ts";
-import { DEFAULT_HOST_DIR, sysctlSettings } from "./settings.ts";
+import { detectProfile, PROFILES, type Profile, type ProfileName } from "./profiles.ts";
+import { sysctlSettings } from "./settings.ts";
+import { readState } from "./state.ts";
 
 /** The texts that a command line and an environment give. */
 export interface Inputs {
@@ -28,25 +31,61 @@ export type SysctlSettings = SettingsOf<typeof sysctlSettings>;
 export interface NodeContext {
   settings: SysctlSettings;
   resolved: ResolvedSettings<typeof sysctlSettings>;
+  profileName: ProfileName;
+  profile: Profile;
+  mode: Mode;
   node: Node;
   problems: Problem[];
 }
 
-/** Resolve the settings and the node's directories. Total: what is wrong is listed, so that everything can be said at once. */
-export function resolveNode(inputs: Inputs): NodeContext {
+/**
+ * Resolve the settings and the node's directories. Total: what is wrong is listed, so that everything can be said at once.
+ * @param fromRecord take what is not given from the last install rather than from the defaults: for commands that look
+ *   at an install or take it away
+ */
+export function resolveNode(inputs: Inputs, fromRecord: boolean): NodeContext {
   const resolved = resolveSettings(sysctlSettings, { flags: inputs.flags, env: inputs.env });
   const problems: Problem[] = resolved.problems.map((message) => ({ code: "CDH_CONFIG_INVALID", message }));
   const settings = resolved.values;
   const roots = makeRoots({ hostRoot: settings.hostRoot, procRoot: settings.procRoot });
-  const check = (name: string, path: string): string => {
-    const checked = checkDirectory({ roots }, name, path);
-    problems.push(...checked.problems);
-    return checked.path;
-  };
-  const hostDir = check("HOST_DIR", settings.hostDir ?? DEFAULT_HOST_DIR);
-  const coreDir = check("CORE_DIR", settings.coreDir ?? `${hostDir}/cores`);
-  const eventDir = settings.eventDir ?? textOf(inputs.env["COMP_CORE_EVENT_DIR"]) ?? `${hostDir}/events`;
-  return { settings, resolved, node: { roots, clock: inputs.clock, hostDir, coreDir, eventDir }, problems };
+  const profileName = settings.profile ?? detectProfile(roots);
+  const profile: Profile = PROFILES[profileName];
+  const { clock, env } = inputs;
+
+  const executes = (settings.mode ?? profile.mode) === "pipe";
+  const hostDirCheck = checkDirectory({ roots }, "HOST_DIR", settings.hostDir ?? profile.hostDir, "private", executes);
+  const hostDir = hostDirCheck.path;
+  const record = fromRecord ? readState({ roots, clock, hostDir, coreDir: "", eventDir: "" }) : undefined;
+  if (record !== undefined)
+    settings.corePipeLimit = lastNumber(
+      record.values.core_pipe_limit,
+      resolved.sources.corePipeLimit,
+      settings.corePipeLimit,
+    );
+  if (record !== undefined)
+    settings.suidDumpable = lastNumber(
+      record.values.suid_dumpable,
+      resolved.sources.suidDumpable,
+      settings.suidDumpable,
+    );
+  const mode = settings.mode ?? record?.mode ?? profile.mode;
+  const coreDirCheck = checkDirectory(
+    { roots },
+    "CORE_DIR",
+    settings.coreDir ?? record?.coreDir ?? profile.coreDir ?? `${hostDir}/cores`,
+    mode === "pipe" ? "private" : "sticky",
+  );
+  problems.push(...hostDirCheck.problems, ...coreDirCheck.problems);
+  const eventDir = settings.eventDir ?? textOf(env["COMP_CORE_EVENT_DIR"]) ?? record?.eventDir ?? `${hostDir}/events`;
+  const node: Node = { roots, clock, hostDir, coreDir: coreDirCheck.path, eventDir };
+  return { settings, resolved, profileName, profile, mode, node, problems };
+}
+
+/** Work out the values that the kernel should have. @throws {CdhError} CDH_PATTERN_TOO_LONG, CDH_CONFIG_INVALID */
+export function wantedValues({ node, mode, settings }: Pick<NodeContext, "node" | "mode" | "settings">): KernelValues {
+  const values = desiredValues(node, mode, settings.corePipeLimit, settings.suidDumpable);
+  // A plain file needs no limit of handlers: the node's own stays.
+  return mode === "pipe" ? values : { ...values, core_pipe_limit: readKernelValue(node.roots, "core_pipe_limit") };
 }
 
 /** What to install, and everything that stands against it. */
@@ -59,35 +98,39 @@ export interface InstallContext extends NodeContext {
 
 /** Work out what to install, and check all that can be checked before anything is changed. */
 export function prepareInstall(inputs: Inputs): InstallContext {
-  const context = resolveNode(inputs);
-  const { node, settings } = context;
+  const context = resolveNode(inputs, false);
+  const { node, settings, mode } = context;
   const problems = [...checkPrivileges(node), ...context.problems];
   const notes: string[] = [];
   const composerEnv = collectComposerEnv(inputs.env, inputs.assignments, node);
-  if (composerEnv.unknown.length > 0)
+  if (composerEnv.unknown.length > 0) {
     notes.push(`the composer may not know ${composerEnv.unknown.join(", ")}; passed on as it is`);
-  const values = attempt(problems, () => desiredValues(node.hostDir, settings.corePipeLimit, settings.suidDumpable));
-  const composer = attempt(problems, () => inspectComposer(composerPath(settings), node.hostDir));
+  }
+  if (mode === "file") notes.push("MODE=file: the kernel writes plain cores, without any facts about the container");
+  const values = attempt(problems, () => wantedValues(context));
+  const composer =
+    mode === "file" ? undefined : attempt(problems, () => inspectComposer(composerPath(settings), node.hostDir));
   if (composer !== undefined) problems.push(...checkSpace(node, composer));
   const crictl = settings.deployCrictl
     ? attempt(problems, () => crictlToCopy(settings, inputs.env, composer))
     : undefined;
-  const desired: Desired | undefined =
-    values === undefined || composer === undefined
-      ? undefined
-      : {
-          version: inputs.version,
-          composer,
-          values,
-          composerEnv: composerEnv.values,
-          ...(settings.deployCrictlConfig ? { crictlConfig: renderCrictlConfig(settings.crictlEndpoint) } : {}),
-          ...(crictl === undefined ? {} : { crictl }),
-        };
+  if (values === undefined || (composer === undefined && mode === "pipe"))
+    return { ...context, problems, desired: undefined, notes };
+  const desired: Desired = {
+    version: inputs.version,
+    mode,
+    values,
+    composerEnv: composerEnv.values,
+    ...(composer === undefined ? {} : { composer }),
+    ...(settings.deployCrictlConfig
+      ? { crictlConfig: renderCrictlConfig(settings.crictlEndpoint ?? context.profile.crictlEndpoint) }
+      : {}),
+    ...(crictl === undefined ? {} : { crictl }),
+  };
   return { ...context, problems, desired, notes };
 }
 
-/** Find the composer that the settings mean. */
-export function composerPath(settings: SysctlSettings): string {
+function composerPath(settings: SysctlSettings): string {
   return settings.composer ?? bundledComposer();
 }
 
@@ -96,13 +139,16 @@ function crictlToCopy(
   env: Readonly<Record<string, string | undefined>>,
   composer: ComposerSource | undefined,
 ): { path: string; sha256: string } {
-  const directories = [...settings.localBin.split(delimiter), ...(env["PATH"] ?? "").split(delimiter)].filter(
-    (part) => part !== "",
-  );
+  const directories = [...settings.localBin.split(delimiter), ...(env["PATH"] ?? "").split(delimiter)].filter(Boolean);
   const path = settings.crictl ?? findCrictl(composer?.path ?? composerPath(settings), directories);
   const sha256 = hashFile(path);
   if (sha256 === undefined) throw new CdhError("CDH_NOT_FOUND", `cannot copy crictl: there is no ${path}`);
   return { path, sha256 };
+}
+
+function lastNumber(recorded: readonly string[], source: string, given: number): number {
+  const last = recorded.at(-1);
+  return source === "default" && last !== undefined ? Number(last) : given;
 }
 
 function textOf(text: string | undefined): string | undefined {

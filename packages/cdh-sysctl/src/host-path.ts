@@ -19,9 +19,9 @@ export interface HostPath {
 /**
  * Resolve a path on the node, links taken relative to the node's root, and check that nobody but root can change where
  * it leads: the kernel runs what lies there as root, so a directory that others can write to is a way to become root.
- * A sticky directory such as /tmp may be on the way, but not be the end of it.
+ * A sticky directory such as /tmp may be on the way, and only where `stickyEnd` says so be the end of it.
  */
-export function resolveHostPath(roots: Roots, wanted: string): HostPath {
+export function resolveHostPath(roots: Roots, wanted: string, stickyEnd = false): HostPath {
   const problems: string[] = [];
   const pending = split(wanted);
   const done: string[] = [];
@@ -47,7 +47,7 @@ export function resolveHostPath(roots: Roots, wanted: string): HostPath {
       continue;
     } else {
       const last = pending.length === 0;
-      const complaint = entry.isDirectory() ? distrust(entry, last) : "is not a directory";
+      const complaint = entry.isDirectory() ? distrust(entry, last && !stickyEnd) : "is not a directory";
       if (complaint !== undefined) problems.push(`${here(name)} ${complaint}`);
       existing = here(name);
     }

@@ -2,6 +2,9 @@ import { join } from "node:path";
 import type { Clock } from "@cdh/core/clock";
 import { onHost, type Roots } from "@cdh/core/roots";
 
+/** How crashes are kept: handed to the composer, or written as plain files by the kernel. */
+export type Mode = "pipe" | "file";
+
 /** The node's directories, as paths on the node. */
 export interface Layout {
   hostDir: string;

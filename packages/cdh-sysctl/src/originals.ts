@@ -1,8 +1,9 @@
 import { dirname } from "node:path";
-import { isOurPattern, parseCorePattern } from "@cdh/core/kernel/pattern";
+import { parseCorePattern } from "@cdh/core/kernel/pattern";
 import { readBackup } from "./backup.ts";
 import { KERNEL_DEFAULTS, KERNEL_VALUES, type KernelValueName, type KernelValues } from "./kernel-values.ts";
 import type { Node } from "./node.ts";
+import { isHandlerPattern } from "./ours.ts";
 import { findBootValue } from "./owners.ts";
 
 /** The node's own value of a setting, and how we know. */
@@ -23,7 +24,7 @@ export interface Original {
  * value counts only while the kernel's line is somebody else's: with a line of ours, the numbers may be ours as well.
  */
 export function findOriginals(node: Node, current: KernelValues): Record<KernelValueName, Original> {
-  const ours = isOurPattern(current.core_pattern);
+  const ours = isHandlerPattern(current.core_pattern);
   const find = (name: KernelValueName): Original => {
     const backup = readBackup(node, name);
     if (backup.state === "valid") return { value: backup.value, source: "backup" };

@@ -1,9 +1,10 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { isOurPattern, parseCorePattern } from "@cdh/core/kernel/pattern";
+import { parseCorePattern } from "@cdh/core/kernel/pattern";
 import { onHost, type Roots } from "@cdh/core/roots";
 import { lstatIfThere, readTextIfThere } from "./files.ts";
 import { SYSCTL_NAMES, type KernelValueName } from "./kernel-values.ts";
+import { isHandlerPattern } from "./ours.ts";
 
 /** Somebody else on the node who sets what we set, now or at the next boot. */
 export interface Owner {
@@ -70,7 +71,7 @@ export function findBootValues(roots: Roots, name: KernelValueName): BootValue[]
       const match = /^\s*-?\s*([\w./]+)\s*=\s*(.*?)\s*$/.exec(line);
       if (match === null || (match[1] ?? "").replaceAll("/", ".") !== SYSCTL_NAMES[name]) continue;
       const value = match[2] ?? "";
-      if (name === "core_pattern" ? !isOurPattern(value) : /^\d+$/.test(value)) found.push({ value, path });
+      if (name === "core_pattern" ? !isHandlerPattern(value) : /^\d+$/.test(value)) found.push({ value, path });
     }
   }
   return found;
@@ -80,7 +81,7 @@ export function findBootValues(roots: Roots, name: KernelValueName): BootValue[]
 export function findOwners(roots: Roots, currentPattern: string): Owner[] {
   const owners: Owner[] = [];
   const seen = new Set<string>();
-  if (!isOurPattern(currentPattern)) {
+  if (!isHandlerPattern(currentPattern)) {
     const pattern = parseCorePattern(currentPattern);
     if (pattern.kind !== "file") {
       const path = pattern.kind === "pipe" ? pattern.executable : pattern.path;

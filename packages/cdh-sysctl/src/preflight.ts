@@ -62,22 +62,29 @@ export function checkPrivileges(node: Pick<Node, "roots">): Problem[] {
   return problems;
 }
 
-/** Check a directory of ours, and resolve the symbolic links on the way to it. */
+/**
+ * Check a directory of ours, and resolve the symbolic links on the way to it.
+ * @param executes programs are started from there
+ * @param who `private`: only root may write there; `sticky`: everybody may add files, and nobody may touch another's
+ */
 export function checkDirectory(
   node: Pick<Node, "roots">,
   setting: string,
   path: string,
+  who: "private" | "sticky",
+  executes = false,
 ): { path: string; problems: Problem[] } {
-  const { path: resolved, existing, problems } = resolveHostPath(node.roots, path);
+  const { path: resolved, existing, problems } = resolveHostPath(node.roots, path, who === "sticky");
   const found: Problem[] = problems.map((problem) => ({
     code: "CDH_ENVIRONMENT",
     message: `cannot use ${setting} ${path}: ${problem}`,
     hint: "the kernel runs the handler as root: only root may be able to change what lies there",
   }));
   const options = mountOptionsOf(node.roots, onHost(node.roots, existing));
-  if (options.includes("ro"))
+  if (options.includes("ro")) {
     found.push({ code: "CDH_ENVIRONMENT", message: `cannot use ${setting} ${path}: it is on a read-only mount` });
-  if (setting === "HOST_DIR" && options.includes("noexec")) {
+  }
+  if (executes && options.includes("noexec")) {
     found.push({
       code: "CDH_ENVIRONMENT",
       message: `cannot use HOST_DIR ${path}: it is on a mount that forbids execution (noexec)`,

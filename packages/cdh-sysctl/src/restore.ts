@@ -1,7 +1,6 @@
 import { readdirSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
-import { isOurPattern } from "@cdh/core/kernel/pattern";
 import { onHost } from "@cdh/core/roots";
 import { STATE_DIRECTORY } from "@cdh/core/spool/layout";
 import { readBackup, removeBackup } from "./backup.ts";
@@ -18,6 +17,7 @@ import {
 } from "./kernel-values.ts";
 import { inHostDir, NAMES, onNode, type Node } from "./node.ts";
 import { findOriginals, type Original } from "./originals.ts";
+import { isInstalledPattern } from "./ours.ts";
 import { readState, type InstallState } from "./state.ts";
 import type { Step } from "./steps.ts";
 
@@ -80,7 +80,7 @@ function judge(
   known: Knowledge,
 ): { restore: boolean; left?: string } {
   if (name === "core_pattern") {
-    if (isOurPattern(current, node.hostDir)) return { restore: true };
+    if (isInstalledPattern(node, current)) return { restore: true };
     // Without an install of ours there is nothing to put back, and whatever is set is not our business.
     if (!known.installed || current === original.value) return { restore: false };
     return { restore: false, left: `it is ${JSON.stringify(current)} now, which is not ours` };
@@ -110,7 +110,7 @@ function planFiles(node: Node): { steps: Step[]; kept: Left[] } {
       [inHostDir(node, NAMES.composer), inHostDir(node, NAMES.libraries)],
       () => {
         // Checked when it is time: restoring the pattern may have failed just before.
-        if (!isOurPattern(readKernelValue(node.roots, "core_pattern"), node.hostDir)) return;
+        if (!isInstalledPattern(node, readKernelValue(node.roots, "core_pattern"))) return;
         throw new CdhError(
           "CDH_NOT_APPLIED",
           `the kernel still starts ${onNode(node, NAMES.composer)}: it stays, so that no crash is lost`,

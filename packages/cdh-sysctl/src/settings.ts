@@ -1,8 +1,7 @@
 import { defineSettings, parsers, setting } from "@cdh/core/config";
 import { CdhError } from "@cdh/core/errors";
-
-/** HOST_DIR where neither the administrator nor the host's profile says otherwise; IBM's, so that its users can switch. */
-export const DEFAULT_HOST_DIR = "/var/mnt/core-dump-handler";
+import type { Mode } from "./node.ts";
+import { PROFILE_NAMES, type ProfileName } from "./profiles.ts";
 
 /** Every setting of cdh-sysctl except the composer's own, which come as `COMP_*`. */
 export const sysctlSettings = defineSettings({
@@ -11,7 +10,7 @@ export const sysctlSettings = defineSettings({
     flag: "--host-dir",
     parse: absolutePath,
     default: undefined,
-    doc: `Directory on the node for the composer and its files; the profile's, else ${DEFAULT_HOST_DIR}.`,
+    doc: "Directory on the node for the composer and its files; the profile's, else /var/mnt/core-dump-handler.",
   }),
   coreDir: setting<string | undefined>({
     env: "CORE_DIR",
@@ -26,6 +25,20 @@ export const sysctlSettings = defineSettings({
     parse: absolutePath,
     default: undefined,
     doc: "Directory on the node for event files, when COMP_CORE_EVENTS is true; HOST_DIR/events by default.",
+  }),
+  profile: setting<ProfileName | undefined>({
+    env: "PROFILE",
+    flag: "--profile",
+    parse: parsers.oneOf(...PROFILE_NAMES),
+    default: undefined,
+    doc: `Kind of host, which decides the directories: ${PROFILE_NAMES.join(", ")}; recognised by the host's os-release.`,
+  }),
+  mode: setting<Mode | undefined>({
+    env: "MODE",
+    flag: "--mode",
+    parse: parsers.oneOf("pipe", "file"),
+    default: undefined,
+    doc: "pipe: the kernel starts the composer; file: the kernel writes plain cores into CORE_DIR, for hosts that let no handler run. The profile's, else pipe.",
   }),
   suidDumpable: setting({
     env: "SUID_DUMPABLE",
@@ -83,12 +96,12 @@ export const sysctlSettings = defineSettings({
     default: undefined,
     doc: "The crictl to copy; by default the one beside the composer, else the first in LOCAL_BIN and PATH.",
   }),
-  crictlEndpoint: setting({
+  crictlEndpoint: setting<string | undefined>({
     env: "CRIO_ENDPOINT",
     flag: "--crictl-endpoint",
-    parse: parsers.text,
-    default: "unix:///run/containerd/containerd.sock",
-    doc: "Socket of the node's container runtime.",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Socket of the node's container runtime; the profile's, else unix:///run/containerd/containerd.sock.",
   }),
   localBin: setting({
     env: "LOCAL_BIN",

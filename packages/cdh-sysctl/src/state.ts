@@ -1,6 +1,6 @@
 import { readTextIfThere, writeFileSafely } from "./files.ts";
 import { KERNEL_VALUES, type KernelValueName } from "./kernel-values.ts";
-import { inHostDir, NAMES, type Node } from "./node.ts";
+import { inHostDir, NAMES, type Mode, type Node } from "./node.ts";
 
 /** What `install` remembers in HOST_DIR, to tell later what is ours. */
 export interface InstallState {
@@ -8,11 +8,12 @@ export interface InstallState {
   /** Version of the cdh-sysctl that installed. */
   version: string;
   installedAt: string;
-  /** Hash of HOST_DIR/cdc. */
-  composerSha256: string;
+  mode: Mode;
+  /** Hash of HOST_DIR/cdc; absent when the kernel writes plain files. */
+  composerSha256?: string;
   coreDir: string;
   eventDir: string;
-  /** Every value of each setting that we have set, or were about to set when we were stopped. */
+  /** Every value of each setting that we have set, or were about to set when we were stopped; the wanted one last. */
   values: Record<KernelValueName, string[]>;
 }
 
@@ -35,8 +36,9 @@ export function writeState(node: Node, state: InstallState): void {
 
 function isState(value: unknown): value is InstallState {
   if (typeof value !== "object" || value === null) return false;
-  const { schemaVersion, values, composerSha256, coreDir } = value as Partial<Record<keyof InstallState, unknown>>;
-  if (schemaVersion !== 1 || typeof composerSha256 !== "string" || typeof coreDir !== "string") return false;
+  const { schemaVersion, values, mode, coreDir, eventDir } = value as Partial<Record<keyof InstallState, unknown>>;
+  if (schemaVersion !== 1 || (mode !== "pipe" && mode !== "file")) return false;
+  if (typeof coreDir !== "string" || typeof eventDir !== "string") return false;
   if (typeof values !== "object" || values === null) return false;
   return KERNEL_VALUES.every((name) => Array.isArray((values as Record<string, unknown>)[name]));
 }

@@ -1,10 +1,10 @@
-import { isOurPattern } from "@cdh/core/kernel/pattern";
 import { onHost } from "@cdh/core/roots";
 import { readBackup } from "./backup.ts";
 import { hashFile } from "./composer-source.ts";
 import { lstatIfThere } from "./files.ts";
 import { KERNEL_VALUES, readKernelValues, SYSCTL_NAMES, type KernelValues } from "./kernel-values.ts";
-import { inHostDir, NAMES, onNode, type Node } from "./node.ts";
+import { inHostDir, NAMES, onNode, type Mode, type Node } from "./node.ts";
+import { isInstalledPattern } from "./ours.ts";
 import { findOwners, type Owner } from "./owners.ts";
 import { composerVersion } from "./self-test.ts";
 import { readSpoolFacts, type SpoolFacts } from "./spool-facts.ts";
@@ -39,6 +39,7 @@ export interface NodeStatus {
   healthy: boolean;
   /** Somebody's composer gets the crashes now. */
   capturing: boolean;
+  mode: Mode;
   hostDir: string;
   values: ValueStatus[];
   composer: ComposerStatus;
@@ -49,7 +50,7 @@ export interface NodeStatus {
 }
 
 /** Look at the node and compare it with what is desired. Changes nothing. @throws {CdhError} CDH_ENVIRONMENT */
-export async function readStatus(node: Node, desired: KernelValues): Promise<NodeStatus> {
+export async function readStatus(node: Node, mode: Mode, desired: KernelValues): Promise<NodeStatus> {
   const current = readKernelValues(node.roots);
   const values = KERNEL_VALUES.map((name): ValueStatus => {
     const backup = readBackup(node, name);
@@ -65,7 +66,7 @@ export async function readStatus(node: Node, desired: KernelValues): Promise<Nod
   const composer = await readComposerStatus(node);
   const problems = [
     ...values.filter(({ drift }) => drift).map(({ name, actual }) => `${name} is ${JSON.stringify(actual)}`),
-    ...(composer.installed ? [] : [`there is no composer at ${composer.path}`]),
+    ...(composer.installed || mode === "file" ? [] : [`there is no composer at ${composer.path}`]),
     ...(composer.intact === false ? [`${composer.path} is not the file that was installed`] : []),
     ...(composer.installed && composer.version === undefined ? [`${composer.path} does not run on this node`] : []),
     ...(lstatIfThere(onHost(node.roots, node.coreDir)) === undefined ? [`there is no CORE_DIR ${node.coreDir}`] : []),
@@ -75,7 +76,8 @@ export async function readStatus(node: Node, desired: KernelValues): Promise<Nod
   ];
   return {
     healthy: problems.length === 0,
-    capturing: isOurPattern(current.core_pattern) && composer.installed,
+    capturing: isInstalledPattern(node, current.core_pattern) && (mode === "file" || composer.installed),
+    mode,
     hostDir: node.hostDir,
     values,
     composer,
@@ -98,6 +100,11 @@ async function readComposerStatus(node: Node): Promise<ComposerStatus> {
     ...(version === undefined ? {} : { version }),
     ...(sha256 === undefined ? {} : { sha256 }),
     sizeBytes: entry.size,
-    ...(state === undefined ? {} : { installedAt: state.installedAt, intact: state.composerSha256 === sha256 }),
+    ...(state === undefined
+      ? {}
+      : {
+          installedAt: state.installedAt,
+          intact: state.composerSha256 === undefined || state.composerSha256 === sha256,
+        }),
   };
 }

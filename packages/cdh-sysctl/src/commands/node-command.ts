@@ -13,6 +13,8 @@ export abstract class NodeCommand extends CdhCommand {
   hostDir = Option.String("--host-dir", { description: sysctlSettings.hostDir.doc });
   coreDir = Option.String("--core-dir", { description: sysctlSettings.coreDir.doc });
   eventDir = Option.String("--event-dir", { description: sysctlSettings.eventDir.doc });
+  profile = Option.String("--profile", { description: sysctlSettings.profile.doc });
+  mode = Option.String("--mode", { description: sysctlSettings.mode.doc });
   suidDumpable = Option.String("--suid-dumpable", { description: sysctlSettings.suidDumpable.doc });
   corePipeLimit = Option.String("--core-pipe-limit", { description: sysctlSettings.corePipeLimit.doc });
   composer = Option.String("--composer", { description: sysctlSettings.composer.doc });
@@ -35,6 +37,8 @@ export abstract class NodeCommand extends CdhCommand {
         hostDir: this.hostDir,
         coreDir: this.coreDir,
         eventDir: this.eventDir,
+        profile: this.profile,
+        mode: this.mode,
         suidDumpable: this.suidDumpable,
         corePipeLimit: this.corePipeLimit,
         composer: this.composer,

@@ -24,7 +24,7 @@ export class RestoreCommand extends NodeCommand {
   });
 
   async run(): Promise<number> {
-    const context = resolveNode(this.inputs());
+    const context = resolveNode(this.inputs(), true);
     if (this.printConfig) return this.showConfig(context);
     const { node, settings } = context;
     // Directories that others can write to are a reason not to install, and none not to clean up.

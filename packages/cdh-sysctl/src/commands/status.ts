@@ -3,8 +3,7 @@ import { EXIT_STATUS_HELP } from "@cdh/core/cli";
 import { EXIT } from "@cdh/core/errors";
 import { formatTable, printable } from "@cdh/core/output";
 import { formatBytes, formatDuration } from "@cdh/core/units";
-import { resolveNode } from "../context.ts";
-import { desiredValues } from "../install.ts";
+import { resolveNode, wantedValues } from "../context.ts";
 import { problemsError } from "../preflight.ts";
 import { readStatus, type NodeStatus, type ValueStatus } from "../status.ts";
 import { NodeCommand } from "./node-command.ts";
@@ -25,12 +24,12 @@ export class StatusCommand extends NodeCommand {
   });
 
   async run(): Promise<number> {
-    const context = resolveNode(this.inputs());
+    const context = resolveNode(this.inputs(), true);
     if (this.printConfig) return this.showConfig(context);
-    const { node, settings } = context;
+    const { node, mode } = context;
     const invalid = context.problems.filter(({ code }) => code === "CDH_CONFIG_INVALID");
     if (invalid.length > 0) throw problemsError("cannot tell the status", invalid);
-    const status = await readStatus(node, desiredValues(node.hostDir, settings.corePipeLimit, settings.suidDumpable));
+    const status = await readStatus(node, mode, wantedValues(context));
     if (this.format() === "table") this.show(status);
     else this.printJson(status);
     return status.healthy ? EXIT.ok : EXIT.owned;
