@@ -83,8 +83,8 @@ export class CoreNotes {
     if (status === undefined) return;
     const crashed = this.threadCount === 1;
     if (crashed) this.#cursig = status.cursig;
-    const { tid, pc, sp } = status;
-    this.threads.push(crashed ? { tid, crashed, pc, sp, registers: status.registers } : { tid, crashed, pc, sp });
+    const { tid, pc, sp, fp, registers } = status;
+    this.threads.push({ tid, crashed, pc, sp, ...(fp === undefined ? {} : { fp }), ...(crashed ? { registers } : {}) });
   }
 
   #read<T>(what: string, value: T | undefined): T | undefined {

@@ -48,6 +48,8 @@ export interface CoreThread {
   crashed: boolean;
   pc: bigint;
   sp: bigint;
+  /** The frame pointer, on machines where compilers keep one in a fixed register (rbp, x29). */
+  fp?: bigint;
   /** Every general register by the kernel's name; only of the crashed thread. */
   registers?: Record<string, bigint>;
 }

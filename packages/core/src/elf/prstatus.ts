@@ -8,6 +8,8 @@ interface RegisterLayout {
   names: readonly string[];
   pc: string;
   sp: string;
+  /** Where compilers that keep frame pointers keep them. */
+  fp?: string;
 }
 
 const REGISTERS: Partial<Record<CoreMachine["name"], RegisterLayout>> = {
@@ -18,9 +20,10 @@ const REGISTERS: Partial<Record<CoreMachine["name"], RegisterLayout>> = {
       "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs".split(" "),
     pc: "rip",
     sp: "rsp",
+    fp: "rbp",
   },
   // struct user_pt_regs, arch/arm64/include/uapi/asm/ptrace.h
-  arm64: { bits: 64, names: [...Array.from({ length: 31 }, (_, index) => `x${index}`), "sp", "pc", "pstate"], pc: "pc", sp: "sp" },
+  arm64: { bits: 64, names: [...Array.from({ length: 31 }, (_, index) => `x${index}`), "sp", "pc", "pstate"], pc: "pc", sp: "sp", fp: "x29" },
   // struct user_regs_struct, arch/x86/include/asm/user_32.h
   x86: { bits: 32, names: "ebx ecx edx esi edi ebp eax ds es fs gs orig_eax eip cs eflags esp ss".split(" "), pc: "eip", sp: "esp" },
   // struct pt_regs, arch/arm/include/uapi/asm/ptrace.h
@@ -34,6 +37,7 @@ export interface ThreadStatus {
   cursig: number;
   pc: bigint;
   sp: bigint;
+  fp?: bigint;
   registers: Record<string, bigint>;
 }
 
@@ -55,6 +59,8 @@ export function tryParsePrstatus(bytes: Uint8Array, layout: ElfLayout, machine: 
   for (const [index, name] of table.names.entries()) status.registers[name] = at.word(registersAt + index * at.wordBytes);
   status.pc = status.registers[table.pc] ?? 0n;
   status.sp = status.registers[table.sp] ?? 0n;
+  const fp = table.fp === undefined ? undefined : status.registers[table.fp];
+  if (fp !== undefined) status.fp = fp;
   return status;
 }
 
