@@ -93,7 +93,8 @@ export async function runPath(path: string, args: readonly string[], options: Bu
     // A program may stop reading early; what it did then is for the test to judge.
     child.stdin.on("error", () => undefined);
     if (typeof options.stdin === "string" || options.stdin instanceof Uint8Array) child.stdin.end(options.stdin);
-    else if (options.stdin !== undefined && typeof options.stdin !== "number") pipeline(options.stdin, child.stdin).catch(() => undefined);
+    else if (options.stdin !== undefined && typeof options.stdin !== "number")
+      pipeline(options.stdin, child.stdin).catch(() => undefined);
   }
   try {
     const [exitCode, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
@@ -107,4 +108,10 @@ export async function runPath(path: string, args: readonly string[], options: Bu
 /** Run one of the built programs. @throws {Error} when it is not built */
 export function runBuilt(program: Program, args: readonly string[], options: BuiltOptions = {}): Promise<BuiltResult> {
   return runPath(options.path ?? builtPath(program), args, options);
+}
+
+/** Say how a run ended, for `expect(outcomeOf(result)).toBe("exit 0")`: a failure then shows what the program said. */
+export function outcomeOf(result: BuiltResult): string {
+  if (result.exitCode === 0) return "exit 0";
+  return `${result.timedOut ? "timed out" : `exit ${String(result.exitCode ?? result.signal)}`}\n${result.stdout}${result.stderr}`;
 }

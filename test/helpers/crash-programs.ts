@@ -18,6 +18,7 @@ export const CRASH_PROGRAMS = [
   "ill",
   "launch",
   "loop",
+  "measure",
   "nocore",
   "pattern300",
   "quit",
@@ -35,7 +36,17 @@ export function compilerUnavailable(): string | undefined {
 }
 
 // No optimisation and frame pointers, so that frames are where a debugger and our own walker expect them.
-const FLAGS = ["-std=gnu11", "-O0", "-g", "-fno-omit-frame-pointer", "-Wall", "-Wextra", "-Werror", "-Wl,--build-id=sha1", "-pthread"];
+const FLAGS = [
+  "-std=gnu11",
+  "-O0",
+  "-g",
+  "-fno-omit-frame-pointer",
+  "-Wall",
+  "-Wextra",
+  "-Werror",
+  "-Wl,--build-id=sha1",
+  "-pthread",
+];
 // These do real work before they crash; the bench would wait minutes for them unoptimised.
 const OPTIMISED = new Set(["fill", "pattern300"]);
 
@@ -49,7 +60,10 @@ export function compileCrashPrograms(): Record<CrashProgram, string> {
   for (const file of readdirSync(SOURCES).sort()) hash.update(file).update(readFileSync(join(SOURCES, file)));
   const directory = join(tmpdir(), `cdh-programs-${process.getuid?.() ?? 0}-${hash.digest("hex").slice(0, 16)}`);
   if (!existsSync(directory)) compileInto(directory);
-  return Object.fromEntries(CRASH_PROGRAMS.map((name) => [name, join(directory, name)])) as Record<CrashProgram, string>;
+  return Object.fromEntries(CRASH_PROGRAMS.map((name) => [name, join(directory, name)])) as Record<
+    CrashProgram,
+    string
+  >;
 }
 
 function compileInto(directory: string): void {
@@ -57,7 +71,9 @@ function compileInto(directory: string): void {
   const fresh = mkdtempSync(`${directory}-`);
   for (const name of CRASH_PROGRAMS) {
     const optimise = OPTIMISED.has(name) ? ["-O2"] : [];
-    const result = spawnSync("gcc", [...FLAGS, ...optimise, "-o", join(fresh, name), join(SOURCES, `${name}.c`)], { encoding: "utf8" });
+    const result = spawnSync("gcc", [...FLAGS, ...optimise, "-o", join(fresh, name), join(SOURCES, `${name}.c`)], {
+      encoding: "utf8",
+    });
     if (result.status !== 0) {
       rmSync(fresh, { recursive: true, force: true });
       throw new Error(`gcc ${basename(name)}.c: ${result.error?.message ?? result.stderr}`);

@@ -57,7 +57,9 @@ export interface KernelHold extends AsyncDisposable {
  * @param waitSeconds how long to wait for others; default `CDH_KERNEL_LOCK_WAIT`, else 600
  * @throws {Error} when somebody else holds the lock for longer than that
  */
-export async function holdKernel(waitSeconds = Number(process.env["CDH_KERNEL_LOCK_WAIT"] ?? 600)): Promise<KernelHold> {
+export async function holdKernel(
+  waitSeconds = Number(process.env["CDH_KERNEL_LOCK_WAIT"] ?? 600),
+): Promise<KernelHold> {
   const guardScript = join(REPOSITORY, "test/helpers/kernel-guard.sh");
   const guard = spawn("flock", ["-w", String(waitSeconds), "-E", "75", KERNEL_LOCK, "/bin/sh", guardScript, SAVED], {
     stdio: ["pipe", "pipe", "inherit"],
@@ -80,7 +82,8 @@ export async function holdKernel(waitSeconds = Number(process.env["CDH_KERNEL_LO
       if (value === undefined) continue;
       writeFileSync(FILES[name], `${value}\n`);
       const actual = readKernelSettings()[name];
-      if (actual !== value) throw new Error(`${FILES[name]} is ${JSON.stringify(actual)} after writing ${JSON.stringify(value)}`);
+      if (actual !== value)
+        throw new Error(`${FILES[name]} is ${JSON.stringify(actual)} after writing ${JSON.stringify(value)}`);
     }
   };
   let released: Promise<void> | undefined;

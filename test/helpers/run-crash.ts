@@ -33,7 +33,8 @@ export interface CrashResult {
   stderr: string;
 }
 
-async function textOf(stream: Readable): Promise<string> {
+async function textOf(stream: Readable | null): Promise<string> {
+  if (stream === null) return "";
   let text = "";
   for await (const part of stream.setEncoding("utf8")) text += String(part);
   return text;
@@ -43,7 +44,11 @@ async function textOf(stream: Readable): Promise<string> {
  * Run a program that is expected to crash, with its core limit set, and reap it at once.
  * @throws {Error} when the launcher itself failed or ran out of time
  */
-export async function runCrash(path: string, args: readonly string[] = [], options: CrashOptions = {}): Promise<CrashResult> {
+export async function runCrash(
+  path: string,
+  args: readonly string[] = [],
+  options: CrashOptions = {},
+): Promise<CrashResult> {
   const { soft, hard } = options.rlimitCore ?? { soft: "unlimited", hard: "unlimited" };
   const launcher = spawn(compileCrashPrograms().launch, [String(soft), String(hard), path, ...args], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],

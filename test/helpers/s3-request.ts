@@ -12,7 +12,10 @@ export interface S3Account {
 const sha256 = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex");
 const hmac = (key: string | Uint8Array, data: string): Buffer => createHmac("sha256", key).update(data).digest();
 const encode = (text: string): string =>
-  encodeURIComponent(text).replaceAll(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
+  encodeURIComponent(text).replaceAll(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 
 /**
  * Send one S3 request, signed by hand: tests look at the store with other eyes than the program under test.
@@ -23,7 +26,12 @@ export async function s3Request(
   account: S3Account,
   method: "GET" | "PUT" | "HEAD" | "DELETE" | "POST",
   path: string,
-  options: { query?: Record<string, string>; headers?: Record<string, string>; body?: Uint8Array | string; now?: Date } = {},
+  options: {
+    query?: Record<string, string>;
+    headers?: Record<string, string>;
+    body?: Uint8Array | string;
+    now?: Date;
+  } = {},
 ): Promise<Response> {
   const url = new URL(account.endpoint);
   const timestamp = (options.now ?? new Date()).toISOString().replaceAll(/[-:]|\.\d{3}/g, "");
@@ -51,7 +59,10 @@ export async function s3Request(
     names.join(";"),
     bodyHash,
   ].join("\n");
-  const key = ["s3", "aws4_request"].reduce((chain, part) => hmac(chain, part), hmac(hmac(`AWS4${account.secretKey}`, day), account.region));
+  const key = ["s3", "aws4_request"].reduce(
+    (chain, part) => hmac(chain, part),
+    hmac(hmac(`AWS4${account.secretKey}`, day), account.region),
+  );
   const signature = hmac(key, ["AWS4-HMAC-SHA256", timestamp, scope, sha256(canonical)].join("\n")).toString("hex");
   headers["authorization"] =
     `AWS4-HMAC-SHA256 Credential=${account.accessKey}/${scope}, SignedHeaders=${names.join(";")}, Signature=${signature}`;
@@ -83,7 +94,9 @@ export async function listKeys(account: S3Account, bucket: string, prefix = ""):
 function textOf(xml: string, element: string): string | undefined {
   const escaped = new RegExp(`<${element}>(.*?)</${element}>`, "s").exec(xml)?.[1];
   return escaped
-    ?.replaceAll(/&#(x?)([0-9a-f]+);/gi, (_, hex: string, digits: string) => String.fromCodePoint(parseInt(digits, hex === "" ? 10 : 16)))
+    ?.replaceAll(/&#(x?)([0-9a-f]+);/gi, (_, hex: string, digits: string) =>
+      String.fromCodePoint(parseInt(digits, hex === "" ? 10 : 16)),
+    )
     .replaceAll("&lt;", "<")
     .replaceAll("&gt;", ">")
     .replaceAll("&quot;", '"')

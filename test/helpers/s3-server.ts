@@ -41,7 +41,12 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-function commandOf(kind: S3Kind, port: number, dataDir: string, account: S3Account): [string, string[], Record<string, string>] {
+function commandOf(
+  kind: S3Kind,
+  port: number,
+  dataDir: string,
+  account: S3Account,
+): [string, string[], Record<string, string>] {
   const address = `127.0.0.1:${port}`;
   if (kind === "minio") {
     return [
@@ -60,11 +65,26 @@ function commandOf(kind: S3Kind, port: number, dataDir: string, account: S3Accou
   if (kind === "versitygw") {
     return [
       findTool("versitygw").path ?? "versitygw",
-      ["--port", address, "--access", account.accessKey, "--secret", account.secretKey, "--region", account.region, "posix", dataDir],
+      [
+        "--port",
+        address,
+        "--access",
+        account.accessKey,
+        "--secret",
+        account.secretKey,
+        "--region",
+        account.region,
+        "posix",
+        dataDir,
+      ],
       {},
     ];
   }
-  return [process.execPath, [join(REPOSITORY, "test/helpers/s3rver-main.mjs"), String(port), dataDir, account.accessKey, account.secretKey], {}];
+  return [
+    process.execPath,
+    [join(REPOSITORY, "test/helpers/s3rver-main.mjs"), String(port), dataDir, account.accessKey, account.secretKey],
+    {},
+  ];
 }
 
 async function untilReady(server: S3Account, child: TiedChild, timeoutMs: number): Promise<void> {
@@ -80,7 +100,8 @@ async function untilReady(server: S3Account, child: TiedChild, timeoutMs: number
     } catch {
       // Not listening yet.
     }
-    if (performance.now() > deadline) throw new Error(`the S3 server is not ready after ${timeoutMs} ms:\n${child.output()}`);
+    if (performance.now() > deadline)
+      throw new Error(`the S3 server is not ready after ${timeoutMs} ms:\n${child.output()}`);
     await delay(50);
   }
 }
@@ -105,7 +126,12 @@ export async function startS3Server(options: { kind?: S3Kind; bucket?: string } 
   const base = mkdtempSync(join(tmpdir(), `cdh-${kind}-`));
   const dataDir = join(base, "data");
   mkdirSync(dataDir);
-  const account: S3Account = { endpoint: `http://127.0.0.1:${port}`, region: "us-east-1", accessKey: "cdh-test-key", secretKey: "cdh-test-secret-key" };
+  const account: S3Account = {
+    endpoint: `http://127.0.0.1:${port}`,
+    region: "us-east-1",
+    accessKey: "cdh-test-key",
+    secretKey: "cdh-test-secret-key",
+  };
   const [command, args, env] = commandOf(kind, port, dataDir, account);
   let child: TiedChild | undefined;
   const start = async (): Promise<void> => {

@@ -26,7 +26,12 @@ function isExecutable(path: string): boolean {
  * @returns its path, or a reason such as `gdb is not on this machine`
  */
 export function findOnPath(name: string): ToolLookup {
-  for (const directory of [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin", "/usr/local/go/bin"]) {
+  for (const directory of [
+    ...(process.env["PATH"] ?? "").split(delimiter),
+    "/usr/sbin",
+    "/sbin",
+    "/usr/local/go/bin",
+  ]) {
     if (directory !== "" && isExecutable(join(directory, name))) return { path: join(directory, name) };
   }
   return { reason: `${name} is not on this machine` };
