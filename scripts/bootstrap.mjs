@@ -258,7 +258,7 @@ function runTask(command, args) {
       );
     });
     child.on("exit", (status, signal) => {
-      for (const name of signals) process.removeListener(name, forward);
+      for (const each of signals) process.removeListener(each, forward);
       if (signal !== null) process.kill(process.pid, signal);
       resolve(status ?? 1);
     });

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { hashInputs, isFresh, writeStamp } from "./inputs.ts";
+import { inputsOf, writeLicenses } from "./licenses.ts";
 import { dist, root, toolBin } from "./paths.ts";
 import {
   copyLibraries,
@@ -51,7 +52,7 @@ function prove(executable: string): void {
  * Build `dist/bin/cdc` for this machine. With patchelf on PATH it gets its own loader and C library in
  * `dist/bin/lib`, so that it runs on a root that has none.
  */
-export function buildComposer(): BuildResult {
+export async function buildComposer(): Promise<BuildResult> {
   const output = path.join(dist, "bin", "cdc");
   const libraries = path.join(dist, "bin", "lib");
   const loader = loaderName();
@@ -77,6 +78,7 @@ export function buildComposer(): BuildResult {
   }
   prove(draft);
   fs.renameSync(draft, output);
+  writeLicenses("cdc", await inputsOf("cdc"));
   writeStamp("cdc", hash);
   return { ...result, built: true };
 }

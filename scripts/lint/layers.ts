@@ -14,8 +14,19 @@ const LAYERS: readonly (readonly string[])[] = [
     "bundle/dump-info.ts",
   ],
   ["exec.ts", "clock.ts", "roots.ts"],
-  ["log.ts", "config.ts", "env-file.ts", "metrics.ts", "http-server.ts", "container/", "bundle/", "spool/", "store/"],
-  ["cli.ts", "output.ts"],
+  [
+    "log.ts",
+    "config.ts",
+    "env-file.ts",
+    "metrics.ts",
+    "http-server.ts",
+    "kubernetes.ts",
+    "container/",
+    "bundle/",
+    "spool/",
+    "store/",
+  ],
+  ["cli.ts", "output.ts", "progress.ts"],
 ];
 
 /** Find the layer of a file, given relative to packages/core/src; undefined when it has none. */
