@@ -1,6 +1,15 @@
 import type { ElfLayout } from "./bytes.ts";
 import { parseAuxv } from "./auxv.ts";
-import type { AuxiliaryVector, CoreFacts, CoreMachine, CoreMapping, CoreProcess, CoreSignal, CoreThread, ElfLimits } from "./facts.ts";
+import type {
+  AuxiliaryVector,
+  CoreFacts,
+  CoreMachine,
+  CoreMapping,
+  CoreProcess,
+  CoreSignal,
+  CoreThread,
+  ElfLimits,
+} from "./facts.ts";
 import { parseFileMappings } from "./file-mappings.ts";
 import { NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO, type Note } from "./notes.ts";
 import { tryParsePrpsinfo, tryParsePrstatus } from "./prstatus.ts";
@@ -24,7 +33,12 @@ export class CoreNotes {
   #auxv: AuxiliaryVector | undefined;
   #mappings: CoreMapping[] | undefined;
 
-  constructor(layout: ElfLayout, machine: CoreMachine["name"], limits: ElfLimits, problem: (code: string, detail: string) => void) {
+  constructor(
+    layout: ElfLayout,
+    machine: CoreMachine["name"],
+    limits: ElfLimits,
+    problem: (code: string, detail: string) => void,
+  ) {
     this.#layout = layout;
     this.#machine = machine;
     this.#limits = limits;
@@ -53,12 +67,18 @@ export class CoreNotes {
 
   take(note: Note): void {
     if (note.type === NT_PRSTATUS) this.#takeThread(note);
-    else if (note.type === NT_PRPSINFO) this.#process = this.#read("NT_PRPSINFO", tryParsePrpsinfo(note.desc, this.#layout));
-    else if (note.type === NT_SIGINFO) this.#signal = this.#read("NT_SIGINFO", tryParseSiginfo(note.desc, this.#layout));
+    else if (note.type === NT_PRPSINFO)
+      this.#process = this.#read("NT_PRPSINFO", tryParsePrpsinfo(note.desc, this.#layout));
+    else if (note.type === NT_SIGINFO)
+      this.#signal = this.#read("NT_SIGINFO", tryParseSiginfo(note.desc, this.#layout));
     else if (note.type === NT_AUXV) this.#auxv = parseAuxv(note.desc, this.#layout);
     else if (note.type === NT_FILE) {
       const { mappings, partial } = parseFileMappings(note.desc, this.#layout, this.#limits.mappings);
-      if (partial) this.#problem("CDH_CORE_LIMIT", `NT_FILE: the first ${mappings.length} mappings of a note of ${note.descBytes} bytes`);
+      if (partial)
+        this.#problem(
+          "CDH_CORE_LIMIT",
+          `NT_FILE: the first ${mappings.length} mappings of a note of ${note.descBytes} bytes`,
+        );
       this.#mappings = mappings;
     }
   }

@@ -54,7 +54,12 @@ export function tryParseElfHeader(bytes: Uint8Array): ElfHeader | undefined {
   return {
     ...layout,
     type: at.u16(16),
-    machine: { name: MACHINE_NAMES[elfMachine] ?? "other", elfMachine, bits: layout.bits, endian: layout.little ? "little" : "big" },
+    machine: {
+      name: MACHINE_NAMES[elfMachine] ?? "other",
+      elfMachine,
+      bits: layout.bits,
+      endian: layout.little ? "little" : "big",
+    },
     phoff: at.size(layout.bits === 64 ? 32 : 28),
     shoff: at.size(layout.bits === 64 ? 40 : 32),
     phentsize: at.u16(tail),
@@ -73,6 +78,22 @@ export function programHeaderBytes(layout: ElfLayout): number {
 export function parseProgramHeader(bytes: Uint8Array, layout: ElfLayout): ProgramHeader {
   const at = new FieldReader(bytes, layout);
   return layout.bits === 64
-    ? { type: at.u32(0), flags: at.u32(4), offset: at.size(8), vaddr: at.u64(16), fileSize: at.size(32), memSize: at.size(40), align: at.size(48) }
-    : { type: at.u32(0), offset: at.size(4), vaddr: at.word(8), fileSize: at.size(16), memSize: at.size(20), flags: at.u32(24), align: at.size(28) };
+    ? {
+        type: at.u32(0),
+        flags: at.u32(4),
+        offset: at.size(8),
+        vaddr: at.u64(16),
+        fileSize: at.size(32),
+        memSize: at.size(40),
+        align: at.size(48),
+      }
+    : {
+        type: at.u32(0),
+        offset: at.size(4),
+        vaddr: at.word(8),
+        fileSize: at.size(16),
+        memSize: at.size(20),
+        flags: at.u32(24),
+        align: at.size(28),
+      };
 }

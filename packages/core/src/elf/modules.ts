@@ -15,7 +15,9 @@ export function groupModules(
   segments: readonly CoreSegment[],
   auxv: AuxiliaryVector | undefined,
 ): CoreModule[] {
-  const executable = new Set(segments.filter((segment) => (segment.flags & EXECUTABLE) !== 0).map((segment) => segment.vaddr));
+  const executable = new Set(
+    segments.filter((segment) => (segment.flags & EXECUTABLE) !== 0).map((segment) => segment.vaddr),
+  );
   const modules: CoreModule[] = [];
   let group: CoreMapping[] = [];
   const close = (): void => {
@@ -25,18 +27,24 @@ export function groupModules(
   };
   for (const mapping of mappings) {
     const last = group.at(-1);
-    if (last !== undefined && (last.path !== mapping.path || mapping.fileOffset === 0n || mapping.start < last.end)) close();
+    if (last !== undefined && (last.path !== mapping.path || mapping.fileOffset === 0n || mapping.start < last.end))
+      close();
     group.push(mapping);
   }
   close();
   addVdso(modules, images, segments, auxv?.sysinfoEhdr);
   const entry = auxv?.entry ?? auxv?.phdr;
-  const program = entry === undefined ? undefined : modules.find((module) => module.start <= entry && entry < module.end);
+  const program =
+    entry === undefined ? undefined : modules.find((module) => module.start <= entry && entry < module.end);
   if (program !== undefined) program.executable = true;
   return modules;
 }
 
-function toModule(group: readonly CoreMapping[], images: ReadonlyMap<bigint, ModuleImage>, executable: ReadonlySet<bigint>): CoreModule | undefined {
+function toModule(
+  group: readonly CoreMapping[],
+  images: ReadonlyMap<bigint, ModuleImage>,
+  executable: ReadonlySet<bigint>,
+): CoreModule | undefined {
   const first = group[0];
   const last = group.at(-1);
   if (first === undefined || last === undefined) return undefined;
@@ -53,7 +61,8 @@ function addVdso(
 ): void {
   if (start === undefined || !images.has(start)) return;
   const segment = segments.find((candidate) => candidate.vaddr === start);
-  if (segment !== undefined) modules.push({ path: "[vdso]", start, end: start + BigInt(segment.memSize), ...idsOf(images.get(start)) });
+  if (segment !== undefined)
+    modules.push({ path: "[vdso]", start, end: start + BigInt(segment.memSize), ...idsOf(images.get(start)) });
 }
 
 function idsOf(image: ModuleImage | undefined): Pick<CoreModule, "buildId" | "package"> {

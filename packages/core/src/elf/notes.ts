@@ -48,7 +48,12 @@ export class NoteReader {
   #name = "";
 
   /** @param align what names and descriptors are padded to: 4, or 8 in segments that say so */
-  constructor(layout: ElfLayout, align: number, keep: (name: string, type: number) => number, onNote: (note: Note) => void) {
+  constructor(
+    layout: ElfLayout,
+    align: number,
+    keep: (name: string, type: number) => number,
+    onNote: (note: Note) => void,
+  ) {
     this.#layout = layout;
     this.#align = align === 8 ? 8 : 4;
     this.#keep = keep;

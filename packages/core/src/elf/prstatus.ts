@@ -17,17 +17,35 @@ const REGISTERS: Partial<Record<CoreMachine["name"], RegisterLayout>> = {
   x64: {
     bits: 64,
     names:
-      "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs".split(" "),
+      "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs".split(
+        " ",
+      ),
     pc: "rip",
     sp: "rsp",
     fp: "rbp",
   },
   // struct user_pt_regs, arch/arm64/include/uapi/asm/ptrace.h
-  arm64: { bits: 64, names: [...Array.from({ length: 31 }, (_, index) => `x${index}`), "sp", "pc", "pstate"], pc: "pc", sp: "sp", fp: "x29" },
+  arm64: {
+    bits: 64,
+    names: [...Array.from({ length: 31 }, (_, index) => `x${index}`), "sp", "pc", "pstate"],
+    pc: "pc",
+    sp: "sp",
+    fp: "x29",
+  },
   // struct user_regs_struct, arch/x86/include/asm/user_32.h
-  x86: { bits: 32, names: "ebx ecx edx esi edi ebp eax ds es fs gs orig_eax eip cs eflags esp ss".split(" "), pc: "eip", sp: "esp" },
+  x86: {
+    bits: 32,
+    names: "ebx ecx edx esi edi ebp eax ds es fs gs orig_eax eip cs eflags esp ss".split(" "),
+    pc: "eip",
+    sp: "esp",
+  },
   // struct pt_regs, arch/arm/include/uapi/asm/ptrace.h
-  arm: { bits: 32, names: [..."r0 r1 r2 r3 r4 r5 r6 r7 r8 r9 r10 fp ip sp lr pc cpsr orig_r0".split(" ")], pc: "pc", sp: "sp" },
+  arm: {
+    bits: 32,
+    names: "r0 r1 r2 r3 r4 r5 r6 r7 r8 r9 r10 fp ip sp lr pc cpsr orig_r0".split(" "),
+    pc: "pc",
+    sp: "sp",
+  },
 };
 
 /** One NT_PRSTATUS, with all registers. */
@@ -46,7 +64,11 @@ export interface ThreadStatus {
  * give no registers and zero for pc and sp.
  * @see include/uapi/linux/elfcore.h
  */
-export function tryParsePrstatus(bytes: Uint8Array, layout: ElfLayout, machine: CoreMachine["name"]): ThreadStatus | undefined {
+export function tryParsePrstatus(
+  bytes: Uint8Array,
+  layout: ElfLayout,
+  machine: CoreMachine["name"],
+): ThreadStatus | undefined {
   const at = new FieldReader(bytes, layout);
   // siginfo (12), cursig (2, padded), two words of pending and held signals; pid, ppid, pgrp, sid; four timevals.
   const pidAt = 16 + 2 * at.wordBytes;
@@ -56,7 +78,8 @@ export function tryParsePrstatus(bytes: Uint8Array, layout: ElfLayout, machine: 
   const status: ThreadStatus = { tid: at.i32(pidAt), cursig: at.u16(12), pc: 0n, sp: 0n, registers: {} };
   if (table === undefined || table.bits !== layout.bits) return status;
   if (at.length < registersAt + table.names.length * at.wordBytes) return undefined;
-  for (const [index, name] of table.names.entries()) status.registers[name] = at.word(registersAt + index * at.wordBytes);
+  for (const [index, name] of table.names.entries())
+    status.registers[name] = at.word(registersAt + index * at.wordBytes);
   status.pc = status.registers[table.pc] ?? 0n;
   status.sp = status.registers[table.sp] ?? 0n;
   const fp = table.fp === undefined ? undefined : status.registers[table.fp];

@@ -44,7 +44,9 @@ export class CoreMemory {
   readonly #read: ReadAt;
 
   constructor(facts: Pick<CoreFacts, "segments">, read: ReadAt) {
-    this.#segments = facts.segments.filter((segment) => segment.fileSize > 0).sort((a, b) => (a.vaddr < b.vaddr ? -1 : 1));
+    this.#segments = facts.segments
+      .filter((segment) => segment.fileSize > 0)
+      .sort((a, b) => (a.vaddr < b.vaddr ? -1 : 1));
     this.#read = read;
   }
 
@@ -77,7 +79,8 @@ export class CoreMemory {
 /** The number of program headers of a core that has too many for its ELF header: `sh_info` of the first section. */
 async function countProgramHeaders(read: ReadAt): Promise<number | undefined> {
   const header = tryParseElfHeader(await read(0, ELF_HEADER_BYTES));
-  if (header === undefined || header.phnum !== PN_XNUM || header.shoff === 0 || !Number.isFinite(header.shoff)) return undefined;
+  if (header === undefined || header.phnum !== PN_XNUM || header.shoff === 0 || !Number.isFinite(header.shoff))
+    return undefined;
   const infoAt = header.bits === 64 ? 44 : 28;
   const section = await read(header.shoff, infoAt + 4);
   const count = new FieldReader(section, header).u32(infoAt);

@@ -138,7 +138,8 @@ export class ElfCoreScanner {
     for (let region = this.#regions.shift(); region !== undefined; region = this.#regions.shift()) region.done(false);
     const isCore = this.#header?.type === ET_CORE;
     if (totalBytes === 0) this.#problem("CDH_CORE_EMPTY", "no byte arrived");
-    else if (this.#header === undefined) this.#problem("CDH_CORE_NOT_ELF", "the stream does not start with an ELF header");
+    else if (this.#header === undefined)
+      this.#problem("CDH_CORE_NOT_ELF", "the stream does not start with an ELF header");
     const { mappings, ...rest } = this.#notes?.facts() ?? { threads: [], threadCount: 0, mappings: [] };
     const expected = this.#headersRead && Number.isFinite(this.#expected) ? this.#expected : undefined;
     this.#finished = {
@@ -198,13 +199,16 @@ export class ElfCoreScanner {
     const header = tryParseElfHeader(bytes);
     this.#header = header;
     if (header === undefined) return;
-    if (header.type !== ET_CORE) this.#problem("CDH_CORE_NOT_CORE", `the ELF type is ${header.type}, a core's is ${ET_CORE}`);
+    if (header.type !== ET_CORE)
+      this.#problem("CDH_CORE_NOT_CORE", `the ELF type is ${header.type}, a core's is ${ET_CORE}`);
     const entryBytes = programHeaderBytes(header);
     if (header.phentsize < entryBytes || !Number.isFinite(header.phoff) || !Number.isFinite(header.shoff)) {
       this.#problem("CDH_CORE_DAMAGED", `program headers of ${header.phentsize} bytes at ${header.phoff}`);
       return;
     }
-    this.#notes = new CoreNotes(header, header.machine.name, this.#limits, (code, detail) => this.#problem(code, detail));
+    this.#notes = new CoreNotes(header, header.machine.name, this.#limits, (code, detail) =>
+      this.#problem(code, detail),
+    );
     if (header.shoff > 0) this.#promise(header.shoff + Math.max(header.shnum, 1) * header.shentsize);
     const extended = header.phnum === PN_XNUM && this.#programHeaders === 0;
     if (header.phnum !== PN_XNUM) this.#programHeaders = header.phnum;
@@ -226,7 +230,7 @@ export class ElfCoreScanner {
       length: this.#programHeaders * header.phentsize,
       fed: 0,
       feed: (bytes) => {
-        for (let at = 0; at < bytes.length; ) {
+        for (let at = 0; at < bytes.length;) {
           const step = Math.min(entry.length - filled, bytes.length - at);
           entry.set(bytes.subarray(at, at + step), filled);
           filled += step;
@@ -283,7 +287,11 @@ export class ElfCoreScanner {
   #onNoteSegment(header: ElfHeader, program: ProgramHeader): void {
     const notes = this.#notes;
     this.#noteSegments += 1;
-    if (notes === undefined || this.#noteSegments > MAX_NOTE_SEGMENTS || !Number.isFinite(program.offset + program.fileSize)) {
+    if (
+      notes === undefined ||
+      this.#noteSegments > MAX_NOTE_SEGMENTS ||
+      !Number.isFinite(program.offset + program.fileSize)
+    ) {
       this.#problem("CDH_CORE_DAMAGED", "too many or absurd note segments");
       return;
     }
@@ -307,7 +315,9 @@ export class ElfCoreScanner {
 
   #onTable(header: ElfHeader, whole: boolean): void {
     this.#headersRead = whole && header.type === ET_CORE;
-    this.#segmentsBySortedOffset = this.#segments.filter((segment) => segment.fileSize >= ELF_HEADER_BYTES).sort((a, b) => a.offset - b.offset);
+    this.#segmentsBySortedOffset = this.#segments
+      .filter((segment) => segment.fileSize >= ELF_HEADER_BYTES)
+      .sort((a, b) => a.offset - b.offset);
     if (this.#noteSegments === 0 && header.type === ET_CORE) this.#problem("CDH_CORE_DAMAGED", "no notes");
     if (this.#notes !== undefined) this.#wantStrings(this.#notes);
   }
@@ -321,7 +331,9 @@ export class ElfCoreScanner {
 
   #wantString(address: bigint | undefined, then: (text: string) => void): void {
     if (address === undefined) return;
-    const segment = this.#segments.find(({ vaddr, fileSize }) => vaddr <= address && address < vaddr + BigInt(fileSize));
+    const segment = this.#segments.find(
+      ({ vaddr, fileSize }) => vaddr <= address && address < vaddr + BigInt(fileSize),
+    );
     if (segment === undefined) return;
     const within = Number(address - segment.vaddr);
     this.#collect(segment.offset + within, Math.min(STRING_BYTES, segment.fileSize - within), (bytes) => {

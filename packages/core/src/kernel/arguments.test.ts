@@ -51,7 +51,21 @@ describe("our line", () => {
       comm: "server",
       pathname: "!usr!bin!server",
       exe: "/usr/bin/server",
-      raw: { P: "4711", p: "1", i: "4712", u: "1000", g: "1001", s: "11", t: "1700000000", c: VALUES.c, m: "2", F: "3", h: "web-0", e: "server", E: "!usr!bin!server" },
+      raw: {
+        P: "4711",
+        p: "1",
+        i: "4712",
+        u: "1000",
+        g: "1001",
+        s: "11",
+        t: "1700000000",
+        c: VALUES.c,
+        m: "2",
+        F: "3",
+        h: "web-0",
+        e: "server",
+        E: "!usr!bin!server",
+      },
       rest: [],
       problems: [],
     });
@@ -70,13 +84,16 @@ describe("our line", () => {
     ["two flags", "-P=1 -d=/etc", "-P=1 -d=/etc"],
     ["an unknown flag", "node --inspect", "node --inspect"],
     ["a long name", "a --pid=1 --dir=/", "a --pid=1 --dir=/"],
-  ])("keeps a name with %s whole on kernels before 5.3, and the trusted values as they are", (_what, comm, expected) => {
-    for (const words of [expandOld(OURS, { ...VALUES, e: comm }), expandOld(OURS, { ...VALUES, e: comm, F: "" })]) {
-      const crash = parseKernelArguments(words);
-      expect(crash).toMatchObject({ comm: expected, pid: 4711, uid: 1000, dumpMode: 2, exe: "/usr/bin/server" });
-      expect(crash).not.toHaveProperty("dir");
-    }
-  });
+  ])(
+    "keeps a name with %s whole on kernels before 5.3, and the trusted values as they are",
+    (_what, comm, expected) => {
+      for (const words of [expandOld(OURS, { ...VALUES, e: comm }), expandOld(OURS, { ...VALUES, e: comm, F: "" })]) {
+        const crash = parseKernelArguments(words);
+        expect(crash).toMatchObject({ comm: expected, pid: 4711, uid: 1000, dumpMode: 2, exe: "/usr/bin/server" });
+        expect(crash).not.toHaveProperty("dir");
+      }
+    },
+  );
 
   it("lets no untrusted value change a trusted one, whichever of them holds blanks", () => {
     const attack = "a -P=1 -u=0 -g=0 -m=1 -F=9 -s=6 -d=/etc -T=0 -D -c=0 -t=0 --timeout=0";
@@ -85,7 +102,20 @@ describe("our line", () => {
       const honest = parseKernelArguments(expandOld(pattern, VALUES));
       for (const letter of ["h", "e", "E"]) {
         const crash = parseKernelArguments(expandOld(pattern, { ...VALUES, [letter]: attack }));
-        for (const key of ["pid", "tid", "uid", "gid", "dumpMode", "pidfd", "signal", "dir", "timeoutSeconds", "disableCompression", "rlimitCoreBytes", "timestamp"] as const) {
+        for (const key of [
+          "pid",
+          "tid",
+          "uid",
+          "gid",
+          "dumpMode",
+          "pidfd",
+          "signal",
+          "dir",
+          "timeoutSeconds",
+          "disableCompression",
+          "rlimitCoreBytes",
+          "timestamp",
+        ] as const) {
           expect([key, crash[key]]).toEqual([key, honest[key]]);
         }
       }
@@ -108,7 +138,25 @@ describe("IBM's line", () => {
   });
 
   it("takes blanks and long names", () => {
-    const words = ["--limit-size", "4096", "--exe-name=a b", "--pid", "7", "--signal=6", "--timestamp", "5", "--dir", "/d", "--hostname", "h", "--pathname", "!x", "--timeout", "9", "--disable-compression"];
+    const words = [
+      "--limit-size",
+      "4096",
+      "--exe-name=a b",
+      "--pid",
+      "7",
+      "--signal=6",
+      "--timestamp",
+      "5",
+      "--dir",
+      "/d",
+      "--hostname",
+      "h",
+      "--pathname",
+      "!x",
+      "--timeout",
+      "9",
+      "--disable-compression",
+    ];
     expect(parseKernelArguments(words)).toMatchObject({
       rlimitCoreBytes: 4096,
       comm: "a b",
@@ -123,7 +171,12 @@ describe("IBM's line", () => {
       rest: [],
       problems: [],
     });
-    expect(parseKernelArguments(["-c", "1", "-p", "2", "-D", "false", "-h", "name"])).toMatchObject({ rlimitCoreBytes: 1, pidInNamespace: 2, disableCompression: false, hostname: "name" });
+    expect(parseKernelArguments(["-c", "1", "-p", "2", "-D", "false", "-h", "name"])).toMatchObject({
+      rlimitCoreBytes: 1,
+      pidInNamespace: 2,
+      disableCompression: false,
+      hostname: "name",
+    });
   });
 
   it("believes nobody when a split name has added a second, different value", () => {
@@ -185,6 +238,14 @@ describe("any words", () => {
 describe("isKernelMode", () => {
   it("takes only a first word that is a verb for a person's", () => {
     for (const verb of ["replay", "--version", "--self-test", "--help"]) expect(isKernelMode([verb, "x"])).toBe(false);
-    for (const argv of [[], expand(OURS, VALUES), expand(IBM, VALUES), ["-h=5"], ["-P=1", "--help"], ["-e=x", "replay"]]) expect(isKernelMode(argv)).toBe(true);
+    for (const argv of [
+      [],
+      expand(OURS, VALUES),
+      expand(IBM, VALUES),
+      ["-h=5"],
+      ["-P=1", "--help"],
+      ["-e=x", "replay"],
+    ])
+      expect(isKernelMode(argv)).toBe(true);
   });
 });

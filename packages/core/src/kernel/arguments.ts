@@ -16,7 +16,25 @@ const LONG_NAMES: Record<string, CrashFlag> = {
   "disable-compression": "D",
 };
 
-const SHORT_FLAGS = new Set<string>(["P", "p", "i", "I", "u", "g", "s", "t", "c", "m", "F", "h", "e", "E", "d", "T", "D"]);
+const SHORT_FLAGS = new Set<string>([
+  "P",
+  "p",
+  "i",
+  "I",
+  "u",
+  "g",
+  "s",
+  "t",
+  "c",
+  "m",
+  "F",
+  "h",
+  "e",
+  "E",
+  "d",
+  "T",
+  "D",
+]);
 
 /** Flags whose value the crashed program chooses itself. */
 const TEXT_FLAGS = new Set<CrashFlag>(["h", "e", "E"]);
@@ -75,7 +93,11 @@ export function parseKernelArguments(argv: readonly string[]): Crash {
   assign(crash, "dumpMode", number("m", 0, 2));
   assign(crash, "pidfd", number("F", 0, MAX_INT));
   assign(crash, "timeoutSeconds", number("T", 0, MAX_INT));
-  assign(crash, "rlimitCoreBytes", parseRlimit(values.get("c"), (text) => note("c", text, "a limit in bytes")));
+  assign(
+    crash,
+    "rlimitCoreBytes",
+    parseRlimit(values.get("c"), (text) => note("c", text, "a limit in bytes")),
+  );
   assign(crash, "hostname", nonEmpty(values.get("h")));
   assign(crash, "comm", nonEmpty(values.get("e")));
   assign(crash, "dir", nonEmpty(values.get("d")));

@@ -77,7 +77,8 @@ export function parseCgroup(text: string): CgroupIdentity {
       (place.containerId !== undefined && !best.containerIds.includes(place.containerId)) ||
       (place.podUid !== undefined && place.podUid !== best.podUid),
   );
-  if (contradicted) return { containerIds: [...new Set(found.flatMap((place) => place.containerIds))], ambiguous: true, raw };
+  if (contradicted)
+    return { containerIds: [...new Set(found.flatMap((place) => place.containerIds))], ambiguous: true, raw };
   const { rank: _rank, ...identity } = best;
   return { ...identity, raw };
 }
@@ -109,7 +110,9 @@ function parsePath(path: string): Place {
       takePod(place, pod[1] ?? "", segments.slice(0, index + 1));
       continue;
     }
-    const container = CONTAINER_SEGMENT.exec(segment.replace(/^.*:/, (prefix) => `${prefix.slice(0, -1).split(":").at(-1) ?? ""}-`));
+    const container = CONTAINER_SEGMENT.exec(
+      segment.replace(/^.*:/, (prefix) => `${prefix.slice(0, -1).split(":").at(-1) ?? ""}-`),
+    );
     if (container === null) continue;
     const prefix = container[1] ?? "";
     // conmon watches a container from its own scope; a crash of conmon is not a crash of the container.
@@ -118,7 +121,11 @@ function parsePath(path: string): Place {
       if (hint !== undefined) place.runtimeHint ??= hint;
       continue;
     }
-    takeContainer(place, container[2] ?? "", RUNTIMES[prefix] ?? (prefix === "" ? parentRuntime(segments[index - 1]) : undefined));
+    takeContainer(
+      place,
+      container[2] ?? "",
+      RUNTIMES[prefix] ?? (prefix === "" ? parentRuntime(segments[index - 1]) : undefined),
+    );
   }
   place.rank = (place.containerId === undefined ? 0 : 2) + (place.podUid === undefined ? 0 : 1);
   return place;

@@ -4,7 +4,24 @@ import type { Problem } from "../bundle/manifest.ts";
 export type RlimitBytes = number | "unlimited";
 
 /** The short letters of the flags that the composer understands; the long names are IBM's. */
-export type CrashFlag = "P" | "p" | "i" | "I" | "u" | "g" | "s" | "t" | "c" | "m" | "F" | "h" | "e" | "E" | "d" | "T" | "D";
+export type CrashFlag =
+  | "P"
+  | "p"
+  | "i"
+  | "I"
+  | "u"
+  | "g"
+  | "s"
+  | "t"
+  | "c"
+  | "m"
+  | "F"
+  | "h"
+  | "e"
+  | "E"
+  | "d"
+  | "T"
+  | "D";
 
 /**
  * Hold what the kernel said about one crash. A field is absent when the kernel did not say it, or said it wrongly.

@@ -8,7 +8,9 @@ const IBM_LINE =
 describe("buildCorePattern", () => {
   it("writes the whole line for the default directory", () => {
     const pattern = buildCorePattern("/var/mnt/core-dump-handler");
-    expect(pattern).toBe("|/var/mnt/core-dump-handler/cdc -P=%P -p=%p -i=%I -u=%u -g=%g -s=%s -t=%t -c=%c -m=%d -F=%F -h=%h -e=%e -E=%E");
+    expect(pattern).toBe(
+      "|/var/mnt/core-dump-handler/cdc -P=%P -p=%p -i=%I -u=%u -g=%g -s=%s -t=%t -c=%c -m=%d -F=%F -h=%h -e=%e -E=%E",
+    );
     expect(Buffer.byteLength(pattern)).toBeLessThanOrEqual(CORE_PATTERN_MAX_BYTES);
   });
 
@@ -23,7 +25,9 @@ describe("buildCorePattern", () => {
         if (seen.at(-1) !== missing) seen.push(missing);
       } catch (error) {
         refused ??= error;
-        expect(Buffer.byteLength(`/${"d".repeat(length)}`)).toBe((error as CdhError).details["maxHostDirBytes"] as number + 1);
+        expect(Buffer.byteLength(`/${"d".repeat(length)}`)).toBe(
+          ((error as CdhError).details["maxHostDirBytes"] as number) + 1,
+        );
         break;
       }
     }
@@ -52,7 +56,10 @@ describe("parseCorePattern", () => {
     ["core\n", { kind: "file", path: "core" }],
     ["/var/cores/core.%e.%p\n", { kind: "file", path: "/var/cores/core.%e.%p" }],
     ["", { kind: "file", path: "" }],
-    ["|/usr/lib/systemd/systemd-coredump %P %u %g\n", { kind: "pipe", executable: "/usr/lib/systemd/systemd-coredump", args: ["%P", "%u", "%g"] }],
+    [
+      "|/usr/lib/systemd/systemd-coredump %P %u %g\n",
+      { kind: "pipe", executable: "/usr/lib/systemd/systemd-coredump", args: ["%P", "%u", "%g"] },
+    ],
     ["| /bin/false", { kind: "pipe", executable: "/bin/false", args: [] }],
     ["|", { kind: "pipe", executable: "", args: [] }],
     ["@/run/coredump.socket", { kind: "socket", path: "/run/coredump.socket", protocol: 1 }],
@@ -73,13 +80,20 @@ describe("isOurPattern", () => {
 
   it("knows IBM's line, also cut at 127 bytes", () => {
     expect(isOurPattern(IBM_LINE)).toBe(true);
-    expect(isOurPattern(IBM_LINE.replaceAll("/var/mnt/", "/var/some/much/longer/place/").slice(0, CORE_PATTERN_MAX_BYTES))).toBe(true);
+    expect(
+      isOurPattern(IBM_LINE.replaceAll("/var/mnt/", "/var/some/much/longer/place/").slice(0, CORE_PATTERN_MAX_BYTES)),
+    ).toBe(true);
   });
 
-  it.each(["core", "|/usr/share/apport/apport -p%p", "|/usr/lib/systemd/systemd-coredump %P", "/x/cdc -P=%P", "|cdc -P=%P", "|/x/cdc", "|/x/acdc -P=%P"])(
-    "refuses %j",
-    (text) => {
-      expect(isOurPattern(text)).toBe(false);
-    },
-  );
+  it.each([
+    "core",
+    "|/usr/share/apport/apport -p%p",
+    "|/usr/lib/systemd/systemd-coredump %P",
+    "/x/cdc -P=%P",
+    "|cdc -P=%P",
+    "|/x/cdc",
+    "|/x/acdc -P=%P",
+  ])("refuses %j", (text) => {
+    expect(isOurPattern(text)).toBe(false);
+  });
 });

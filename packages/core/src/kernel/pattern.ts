@@ -7,7 +7,21 @@ import { CdhError } from "../errors.ts";
 export const CORE_PATTERN_MAX_BYTES = 127;
 
 /** The line's words in order: identity first, so that the first of two equal flags is ours; untrusted text last. */
-const WORDS = ["-P=%P", "-p=%p", "-i=%I", "-u=%u", "-g=%g", "-s=%s", "-t=%t", "-c=%c", "-m=%d", "-F=%F", "-h=%h", "-e=%e", "-E=%E"];
+const WORDS = [
+  "-P=%P",
+  "-p=%p",
+  "-i=%I",
+  "-u=%u",
+  "-g=%g",
+  "-s=%s",
+  "-t=%t",
+  "-c=%c",
+  "-m=%d",
+  "-F=%F",
+  "-h=%h",
+  "-e=%e",
+  "-E=%E",
+];
 
 /** What goes first when HOST_DIR is long: each can be learnt from /proc or the core as well. */
 const DISPENSABLE = ["-g=%g", "-i=%I", "-u=%u", "-E=%E"];
@@ -30,10 +44,14 @@ export type CorePattern =
 export function buildCorePattern(hostDir: string): string {
   // eslint-disable-next-line no-control-regex -- control characters are exactly what must not be there
   if (!hostDir.startsWith("/") || /[\s\u0000-\u0020\u007f]/.test(hostDir)) {
-    throw new CdhError("CDH_CONFIG_INVALID", `cannot use ${JSON.stringify(hostDir)} as HOST_DIR: the kernel needs an absolute path without blanks`, {
-      hint: "choose a HOST_DIR such as /var/mnt/core-dump-handler",
-      details: { hostDir },
-    });
+    throw new CdhError(
+      "CDH_CONFIG_INVALID",
+      `cannot use ${JSON.stringify(hostDir)} as HOST_DIR: the kernel needs an absolute path without blanks`,
+      {
+        hint: "choose a HOST_DIR such as /var/mnt/core-dump-handler",
+        details: { hostDir },
+      },
+    );
   }
   // A literal % must be doubled, or the kernel takes it for a specifier.
   const head = `|${composerPath(hostDir).replaceAll("%", "%%")}`;
@@ -44,10 +62,14 @@ export function buildCorePattern(hostDir: string): string {
     if (Buffer.byteLength(pattern) <= CORE_PATTERN_MAX_BYTES) return pattern;
   }
   const room = CORE_PATTERN_MAX_BYTES - Buffer.byteLength([`|/${COMPOSER_NAME}`, ...words].join(" "));
-  throw new CdhError("CDH_PATTERN_TOO_LONG", `cannot put ${hostDir} into the core pattern: the kernel keeps ${CORE_PATTERN_MAX_BYTES} bytes of it`, {
-    hint: `choose a HOST_DIR of at most ${room} bytes`,
-    details: { hostDir, maxHostDirBytes: room },
-  });
+  throw new CdhError(
+    "CDH_PATTERN_TOO_LONG",
+    `cannot put ${hostDir} into the core pattern: the kernel keeps ${CORE_PATTERN_MAX_BYTES} bytes of it`,
+    {
+      hint: `choose a HOST_DIR of at most ${room} bytes`,
+      details: { hostDir, maxHostDirBytes: room },
+    },
+  );
 }
 
 /** Read a core pattern. Total: whatever the text, it is a pipe, a socket or a file name. A closing newline is ignored. */
