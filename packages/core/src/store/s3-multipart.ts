@@ -10,7 +10,7 @@ import {
 import type { FileHandle } from "node:fs/promises";
 import { CdhError } from "../errors.ts";
 import { encodeCrc32, type FileDigest } from "./digest.ts";
-import { fileBody } from "./file-body.ts";
+import { FileBody } from "./file-body.ts";
 import type { S3Requests } from "./s3-request.ts";
 import type { Semaphore } from "./semaphore.ts";
 import type { Throttle } from "./throttle.ts";
@@ -125,7 +125,7 @@ async function sendPart(
     async ({ client, abortSignal, kick }) => {
       let sent = 0;
       onSent(0);
-      const body = fileBody(options.handle, {
+      const body = new FileBody(options.handle, {
         offset,
         length,
         signal,

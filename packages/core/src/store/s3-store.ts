@@ -14,7 +14,7 @@ import type { Clock } from "../clock.ts";
 import { CdhError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { digestBytes, digestFile, encodeCrc32, expectedEtag, openRegularFile, partBytesFor, type FileDigest } from "./digest.ts";
-import { fileBody } from "./file-body.ts";
+import { FileBody } from "./file-body.ts";
 import { checkKey } from "./keys.ts";
 import { decodeMetadata, encodeMetadata } from "./s3-metadata.ts";
 import { isMissingObject, readServiceError } from "./s3-errors.ts";
@@ -244,7 +244,7 @@ export class S3Store implements ObjectStore {
             const body =
               source instanceof Uint8Array
                 ? source
-                : fileBody(source, { offset: 0, length: digest.sizeBytes, throttle: this.#throttle, signal, onChunk });
+                : new FileBody(source, { offset: 0, length: digest.sizeBytes, throttle: this.#throttle, signal, onChunk });
             const command = new PutObjectCommand({
               ...input,
               ...this.#object(key),
