@@ -1,5 +1,7 @@
 import { runMain } from "@cdh/core/cli";
+import { BtCommand } from "./commands/bt.ts";
 import { CatCommand } from "./commands/cat.ts";
+import { DebugCommand } from "./commands/debug.ts";
 import { LogsCommand } from "./commands/logs.ts";
 import { ModulesCommand } from "./commands/modules.ts";
 import { ThreadsCommand } from "./commands/threads.ts";
@@ -15,6 +17,8 @@ await runMain({
   commands: [
     LsCommand,
     ShowCommand,
+    BtCommand,
+    DebugCommand,
     ThreadsCommand,
     ModulesCommand,
     LogsCommand,

@@ -11,6 +11,11 @@ export interface CliContext extends BaseContext {
   version: string;
   /** Aborted on the first SIGINT or SIGTERM; a second one ends the process at once. */
   stopSignal: AbortSignal;
+  /**
+   * Leave Ctrl-C to a child that has the terminal, such as a debugger, until the returned function is called. Absent
+   * where there is no terminal to share.
+   */
+  leaveInterrupts?: () => () => void;
 }
 
 /** Text of the EXIT STATUS section at the end of every help page. */
@@ -38,7 +43,13 @@ export abstract class CdhCommand extends Command<CliContext> {
     const { env, stderr, clock, program } = this.context;
     const level = tryParseLogLevel(this.logLevel ?? env["LOG_LEVEL"] ?? "info") ?? "info";
     const wanted = this.logFormat ?? env["LOG_FORMAT"] ?? (isTerminal(stderr) ? "text" : "json");
-    return createLogger({ program, level, format: wanted === "text" ? "text" : "json", clock, write: (line) => void stderr.write(line) });
+    return createLogger({
+      program,
+      level,
+      format: wanted === "text" ? "text" : "json",
+      clock,
+      write: (line) => void stderr.write(line),
+    });
   }
 
   /** Print a line for people on stdout, made safe for the terminal. */
@@ -73,15 +84,23 @@ export interface Program {
  */
 export async function runMain(program: Program, argv: readonly string[] = process.argv.slice(2)): Promise<void> {
   const stop = new AbortController();
+  let interruptsLeft = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
+    if (signal === "SIGINT" && interruptsLeft > 0) return;
     if (stop.signal.aborted) process.exit(signal === "SIGINT" ? 130 : 143);
     stop.abort(new Error(`received ${signal}`));
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
   // A closed pipe (`cdh-inspect ls | head`) ends the program quietly, as it does with other tools.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.bug));
-  const cli = new Cli<CliContext>({ binaryName: program.name, binaryLabel: program.label, binaryVersion: program.version });
+  process.stdout.on("error", (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.bug),
+  );
+  const cli = new Cli<CliContext>({
+    binaryName: program.name,
+    binaryLabel: program.label,
+    binaryVersion: program.version,
+  });
   for (const command of [Builtins.HelpCommand, Builtins.VersionCommand, ...program.commands]) cli.register(command);
   const context: CliContext = {
     ...Cli.defaultContext,
@@ -89,6 +108,12 @@ export async function runMain(program: Program, argv: readonly string[] = proces
     program: program.name,
     version: program.version,
     stopSignal: stop.signal,
+    leaveInterrupts: () => {
+      interruptsLeft += 1;
+      return () => {
+        interruptsLeft -= 1;
+      };
+    },
   };
   process.exitCode = await runCommandLine(cli, argv, context);
   process.off("SIGINT", onSignal);
@@ -121,7 +146,9 @@ export function showError(error: unknown, context: Pick<CliContext, "stderr" | "
     stderr.write(`hint: ${program} --help\n`);
     return EXIT.usage;
   }
-  stderr.write(`${program}: this is a bug, please report it\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  stderr.write(
+    `${program}: this is a bug, please report it\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
   return EXIT.bug;
 }
 

@@ -1,0 +1,112 @@
+import { run } from "@cdh/core/exec";
+import { CdhError } from "@cdh/core/errors";
+import type { Prepared } from "./prepare.ts";
+
+/** Which debugger there is. */
+export type DebuggerName = "gdb" | "lldb";
+
+const PROBE_TIMEOUT_MS = 10_000;
+const BATCH_TIMEOUT_MS = 300_000;
+const OUTPUT_MAX_BYTES = 64 * 1024 * 1024;
+
+/** Find a debugger: the one named, else gdb, else lldb; undefined when there is none. */
+export async function findDebugger(wanted?: string): Promise<DebuggerName | undefined> {
+  for (const name of ["gdb", "lldb"] as const) {
+    if (wanted !== undefined && wanted !== name) continue;
+    const probe = await run(name, ["--version"], { timeoutMs: PROBE_TIMEOUT_MS });
+    if (!probe.failed) return name;
+  }
+  return undefined;
+}
+
+/**
+ * Arguments that open a core with everything set up. Nothing that lies in the sysroot is run: it comes from the crashed
+ * image.
+ * @param commands to run before the prompt, or, in batch mode, all there is
+ */
+export function debuggerArguments(
+  name: DebuggerName,
+  prepared: Prepared,
+  options: { commands: readonly string[]; batch: boolean; debuginfod: boolean },
+): string[] {
+  const { corePath, exePath, sysroot } = prepared;
+  if (name === "lldb") {
+    const create = [
+      "target create",
+      "--core",
+      quote(corePath),
+      ...(sysroot === undefined ? [] : ["--sysroot", quote(sysroot)]),
+      ...(exePath === undefined ? [] : [quote(exePath)]),
+    ];
+    const commands = [create.join(" "), ...options.commands];
+    return ["--no-lldbinit", ...(options.batch ? ["--batch"] : []), ...commands.flatMap((command) => ["-o", command])];
+  }
+  const settings = [
+    "set auto-load off",
+    ...(options.batch ? ["set pagination off"] : []),
+    `set debuginfod enabled ${options.debuginfod ? "on" : "off"}`,
+    ...(sysroot === undefined ? [] : [`set sysroot ${sysroot}`]),
+  ];
+  return [
+    "-nx",
+    "-q",
+    ...(options.batch ? ["-batch"] : []),
+    ...settings.flatMap((setting) => ["-iex", setting]),
+    ...options.commands.flatMap((command) => ["-ex", command]),
+    ...(exePath === undefined ? [] : ["-se", exePath]),
+    "-core",
+    corePath,
+  ];
+}
+
+/** The command that prints all stacks. */
+export function backtraceCommands(name: DebuggerName): string[] {
+  return name === "gdb" ? ["set width 0", "thread apply all backtrace"] : ["thread backtrace all"];
+}
+
+/**
+ * Print the stacks of all threads by a debugger in batch mode.
+ * @throws {CdhError} CDH_RUNTIME when it fails, CDH_DEADLINE when it does not come back
+ */
+export async function printStacks(
+  name: DebuggerName,
+  prepared: Prepared,
+  options: { debuginfod: boolean; signal: AbortSignal },
+): Promise<{ text: string; remarks: string[] }> {
+  const args = debuggerArguments(name, prepared, {
+    commands: backtraceCommands(name),
+    batch: true,
+    debuginfod: options.debuginfod,
+  });
+  const result = await run(name, args, {
+    timeoutMs: BATCH_TIMEOUT_MS,
+    maxOutputBytes: OUTPUT_MAX_BYTES,
+    signal: options.signal,
+  });
+  if (result.timedOut) throw new CdhError("CDH_DEADLINE", `${name} did not finish within ${BATCH_TIMEOUT_MS / 1000} s`);
+  if (result.notStarted !== undefined) throw new CdhError("CDH_RUNTIME", `cannot start ${name}: ${result.notStarted}`);
+  const text = stacksOnly(name, result.stdout);
+  if (text.trim() === "")
+    throw new CdhError("CDH_RUNTIME", `${name} printed no stack: ${lastLine(result.stderr) ?? "no reason given"}`, {
+      hint: "--raw walks the stack without it",
+    });
+  return { text, remarks: result.stderr.split("\n").filter((line) => /warning|mismatch|No such file/i.test(line)) };
+}
+
+/** What the debugger says before the first thread is known from `show`. */
+function stacksOnly(name: DebuggerName, text: string): string {
+  const start = name === "gdb" ? text.search(/^Thread \d+/m) : text.search(/^\s*\*? ?thread #\d+/m);
+  return start === -1 ? "" : text.slice(start);
+}
+
+function lastLine(text: string): string | undefined {
+  return text
+    .trim()
+    .split("\n")
+    .findLast((line) => line.trim() !== "");
+}
+
+/** lldb splits its commands at blanks. */
+function quote(path: string): string {
+  return `"${path.replaceAll(/["\\]/g, "\\$&")}"`;
+}
