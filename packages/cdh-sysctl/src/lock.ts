@@ -52,7 +52,10 @@ export async function takeLock(node: Node, timeoutMs: number, signal?: AbortSign
         },
       );
     }
-    await node.clock.sleep(POLL_MS, signal);
+    await node.clock.sleep(POLL_MS, signal).catch(() => {});
+    if (signal?.aborted === true) {
+      throw new CdhError("CDH_DEADLINE", `stopped while another cdh-sysctl was working on ${node.hostDir}`);
+    }
   }
 }
 

@@ -2,11 +2,12 @@ import { runMain } from "@cdh/core/cli";
 import { InstallCommand } from "./commands/install.ts";
 import { RestoreCommand } from "./commands/restore.ts";
 import { StatusCommand } from "./commands/status.ts";
+import { WatchCommand } from "./commands/watch.ts";
 import { VERSION } from "./version.ts";
 
 await runMain({
   name: "cdh-sysctl",
   label: "cdh-sysctl: installs, keeps and restores the composer on a node",
   version: VERSION,
-  commands: [InstallCommand, RestoreCommand, StatusCommand],
+  commands: [InstallCommand, WatchCommand, RestoreCommand, StatusCommand],
 });

@@ -1,7 +1,12 @@
 import { defineSettings, parsers, setting } from "@cdh/core/config";
 import { CdhError } from "@cdh/core/errors";
+import { parseListenAddress } from "@cdh/core/http-server";
+import { SERVICE_ACCOUNT_DIRECTORY } from "@cdh/core/kubernetes";
 import type { Mode } from "./node.ts";
 import { PROFILE_NAMES, type ProfileName } from "./profiles.ts";
+
+/** When a `watch` that is stopped restores the node. */
+export type RestoreOnExit = "auto" | "always" | "never";
 
 /** Every setting of cdh-sysctl except the composer's own, which come as `COMP_*`. */
 export const sysctlSettings = defineSettings({
@@ -115,6 +120,66 @@ export const sysctlSettings = defineSettings({
     default: "default",
     doc: "Accepted and ignored: one composer runs on every host.",
   }),
+  watchIntervalMs: setting({
+    env: "WATCH_INTERVAL",
+    flag: "--interval",
+    parse: parseInterval,
+    default: 10_000,
+    doc: "How often `watch` compares the kernel's values with the wanted ones.",
+  }),
+  selfTestIntervalMs: setting({
+    env: "SELF_TEST_INTERVAL",
+    flag: "--self-test-interval",
+    parse: parseInterval,
+    default: 300_000,
+    doc: "How often `watch` proves again that the composer runs on the node.",
+  }),
+  restoreOnExit: setting<RestoreOnExit>({
+    env: "RESTORE_ON_EXIT",
+    flag: "--restore-on-exit",
+    parse: parsers.oneOf("auto", "always", "never"),
+    default: "auto",
+    doc: "Whether `watch` restores the node when it is stopped: auto asks the Kubernetes API whether its DaemonSet is being deleted, and on doubt leaves the handler in place.",
+  }),
+  readyFile: setting<string | undefined>({
+    env: "READY_FILE",
+    flag: "--ready-file",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "File that exists while `watch` finds the node well.",
+  }),
+  metricsAddress: setting<string | undefined>({
+    env: "METRICS_ADDR",
+    flag: "--metrics-addr",
+    parse: listenAddress,
+    default: undefined,
+    doc: "Where `watch` serves /healthz and /metrics, such as :9110; nowhere by default.",
+  }),
+  podName: setting<string | undefined>({
+    env: "POD_NAME",
+    aliases: ["HOSTNAME"],
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Name of this pod, to find its DaemonSet.",
+  }),
+  podNamespace: setting<string | undefined>({
+    env: "POD_NAMESPACE",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Namespace of this pod; the service account's by default.",
+  }),
+  daemonSetName: setting<string | undefined>({
+    env: "DAEMONSET_NAME",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Name of the DaemonSet; the owner of this pod by default.",
+  }),
+  serviceAccountDirectory: setting({
+    env: "SERVICE_ACCOUNT_DIR",
+    parse: parsers.text,
+    default: SERVICE_ACCOUNT_DIRECTORY,
+    doc: "Directory of the pod's service account: token, ca.crt, namespace.",
+  }),
   lockTimeoutMs: setting({
     env: "LOCK_TIMEOUT",
     flag: "--lock-timeout",
@@ -131,4 +196,16 @@ function absolutePath(text: string): string {
     throw new CdhError("CDH_CONFIG_INVALID", "not an absolute path");
   if (text.split("/").includes("..")) throw new CdhError("CDH_CONFIG_INVALID", "a path without .. is needed");
   return text.replace(/\/{2,}/g, "/").replace(/(?<=.)\/$/, "");
+}
+
+function parseInterval(text: string): number {
+  const ms = parsers.durationFromSeconds(text);
+  if (ms < 100) throw new CdhError("CDH_CONFIG_INVALID", "shorter than 100ms");
+  return ms;
+}
+
+function listenAddress(text: string): string | undefined {
+  if (text === "") return undefined;
+  parseListenAddress(text);
+  return text;
 }

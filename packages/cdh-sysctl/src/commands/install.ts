@@ -5,10 +5,9 @@ import { applyInstall } from "../apply.ts";
 import { prepareInstall, type InstallContext } from "../context.ts";
 import { faultHook } from "../faults.ts";
 import { planInstall } from "../install.ts";
-import { problemsError } from "../preflight.ts";
 import { describeStep, type StepResult } from "../steps.ts";
 import { NodeCommand } from "./node-command.ts";
-import { planLines, problemLines, stepLines } from "./step-lines.ts";
+import { planLines, stepLines } from "./step-lines.ts";
 
 /** `cdh-sysctl install` */
 export class InstallCommand extends NodeCommand {
@@ -40,7 +39,7 @@ export class InstallCommand extends NodeCommand {
     const context = prepareInstall(inputs);
     if (this.printConfig) return this.showConfig(context);
     const { node, desired, problems } = context;
-    if (problems.length > 0 || desired === undefined) return this.refuse(context);
+    if (problems.length > 0 || desired === undefined) this.refuse(`cannot install into ${node.hostDir}`, problems);
     if (this.dryRun)
       return this.showPlan(
         planInstall(node, desired)
@@ -70,14 +69,6 @@ export class InstallCommand extends NodeCommand {
       );
     }
     return EXIT.ok;
-  }
-
-  private refuse(context: InstallContext): never {
-    const { problems, node } = context;
-    if (this.format() !== "table") this.printJson({ problems });
-    else if (problems.length > 1)
-      for (const problem of problems) for (const line of problemLines(problem)) this.context.stderr.write(`${line}\n`);
-    throw problemsError(`cannot install into ${node.hostDir}`, problems);
   }
 
   private showPlan(steps: StepResult[], context: InstallContext): number {

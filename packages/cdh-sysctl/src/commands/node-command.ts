@@ -5,7 +5,9 @@ import { EXIT } from "@cdh/core/errors";
 import { formatTable, type OutputFormat } from "@cdh/core/output";
 import { UsageError } from "clipanion";
 import type { Inputs, NodeContext } from "../context.ts";
+import { problemsError, type Problem } from "../preflight.ts";
 import { sysctlSettings } from "../settings.ts";
+import { problemLines } from "./step-lines.ts";
 
 /** Base of every command of cdh-sysctl: the flags that say which node, and how to print. */
 export abstract class NodeCommand extends CdhCommand {
@@ -49,12 +51,18 @@ export abstract class NodeCommand extends CdhCommand {
         crictl: this.crictl,
         crictlEndpoint: this.crictlEndpoint,
         lockTimeoutMs: this.lockTimeout,
+        ...this.moreFlags(),
       },
       assignments: Object.fromEntries((this.set ?? []).map(splitAssignment)),
       env: this.context.env,
       clock: this.context.clock,
       version: this.context.version,
     };
+  }
+
+  /** Flags that only one command has, by the name of their setting. */
+  protected moreFlags(): Record<string, string | undefined> {
+    return {};
   }
 
   /** Read `-o`. */
@@ -78,6 +86,18 @@ export abstract class NodeCommand extends CdhCommand {
       );
     } else this.printJson({ settings: rows });
     return EXIT.ok;
+  }
+
+  /**
+   * Say everything that stands against it, and give up.
+   * @throws {CdhError} with the first problem's code
+   */
+  protected refuse(what: string, problems: readonly Problem[]): never {
+    if (this.format() !== "table") this.printJson({ problems });
+    else if (problems.length > 1) {
+      for (const line of problems.flatMap(problemLines)) this.context.stderr.write(`${line}\n`);
+    }
+    throw problemsError(what, problems);
   }
 
   /** Print one object as JSON. */

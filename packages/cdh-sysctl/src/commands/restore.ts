@@ -4,9 +4,9 @@ import { EXIT } from "@cdh/core/errors";
 import { applyRestore } from "../apply.ts";
 import { resolveNode } from "../context.ts";
 import { faultHook } from "../faults.ts";
-import { checkPrivileges, problemsError } from "../preflight.ts";
+import { checkPrivileges } from "../preflight.ts";
 import { NodeCommand } from "./node-command.ts";
-import { problemLines, stepLines } from "./step-lines.ts";
+import { stepLines } from "./step-lines.ts";
 
 /** `cdh-sysctl restore`, alias `remove` */
 export class RestoreCommand extends NodeCommand {
@@ -33,13 +33,7 @@ export class RestoreCommand extends NodeCommand {
       ...context.problems.filter(({ code }) => code === "CDH_CONFIG_INVALID"),
     ];
     const table = this.format() === "table";
-    if (problems.length > 0) {
-      if (!table) this.printJson({ problems });
-      else if (problems.length > 1)
-        for (const problem of problems)
-          for (const line of problemLines(problem)) this.context.stderr.write(`${line}\n`);
-      throw problemsError(`cannot restore ${node.hostDir}`, problems);
-    }
+    if (problems.length > 0) this.refuse(`cannot restore ${node.hostDir}`, problems);
     const fault = faultHook(this.context.env);
     const { steps, left, kept } = await applyRestore(node, {
       lockTimeoutMs: settings.lockTimeoutMs,

@@ -4,7 +4,6 @@ import { EXIT } from "@cdh/core/errors";
 import { formatTable, printable } from "@cdh/core/output";
 import { formatBytes, formatDuration } from "@cdh/core/units";
 import { resolveNode, wantedValues } from "../context.ts";
-import { problemsError } from "../preflight.ts";
 import { readStatus, type NodeStatus, type ValueStatus } from "../status.ts";
 import { NodeCommand } from "./node-command.ts";
 
@@ -28,7 +27,7 @@ export class StatusCommand extends NodeCommand {
     if (this.printConfig) return this.showConfig(context);
     const { node, mode } = context;
     const invalid = context.problems.filter(({ code }) => code === "CDH_CONFIG_INVALID");
-    if (invalid.length > 0) throw problemsError("cannot tell the status", invalid);
+    if (invalid.length > 0) this.refuse("cannot tell the status", invalid);
     const status = await readStatus(node, mode, wantedValues(context));
     if (this.format() === "table") this.show(status);
     else this.printJson(status);
