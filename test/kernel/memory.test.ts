@@ -66,8 +66,6 @@ describeUnless(kernelSuiteUnavailable("tee"), "a core of 300 MB", () => {
         env: { PATH: process.env["PATH"] ?? "", CORE_DIR: spool, COMPRESSION: compression },
       });
       expect(outcomeOf(result)).toBe("exit 0");
-      const { readdirSync } = await import("node:fs");
-      const { openBundleFile } = await import("../helpers/bundle-files.ts");
       const names = readdirSync(spool).filter((name) => name.endsWith(".zip") && !name.startsWith("."));
       expect(names.length).toBe(1);
       const bundle = await openBundleFile(`${spool}/${names[0] ?? ""}`);
