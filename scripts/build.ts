@@ -7,9 +7,10 @@ import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { buildComposer, buildForeignComposer, type BuildResult } from "./build/composer.ts";
+import { buildComposer, type BuildResult } from "./build/composer.ts";
 import { buildNodeProgram, placeNode } from "./build/node-program.ts";
-import { root } from "./build/paths.ts";
+import type { Architecture } from "./build/private-loader.ts";
+import { dist, root } from "./build/paths.ts";
 import { withLock } from "./lock.mjs";
 
 const NODE_PROGRAMS = ["cdh-sysctl", "cdh-upload", "cdh-inspect"];
@@ -19,7 +20,7 @@ function exists(program: string): boolean {
 }
 
 /** Get the other architecture's Bun from the toolchain's lock file; npm checks its integrity. */
-function foreignBun(arch: "x64" | "arm64"): string {
+function foreignBun(arch: Architecture): string {
   const folder = path.join(root, ".cache", `toolchain-${arch}`);
   const bun = path.join(
     folder,
@@ -53,15 +54,17 @@ const { values } = parseArgs({ options: { arch: { type: "string" }, quiet: { typ
 const { arch, quiet } = values;
 if (arch !== undefined && arch !== "x64" && arch !== "arm64") throw new Error(`--arch=${arch}: x64 or arm64`);
 
+const own = process.arch === "arm64" ? "arm64" : "x64";
+
 await withLock(path.join(root, ".cache", "build.lock"), async () => {
   if (arch !== undefined && arch !== process.arch) {
-    await timed(() => buildForeignComposer(arch, foreignBun(arch)), quiet);
+    await timed(() => buildComposer(path.join(dist, arch, "bin"), arch, foreignBun(arch)), quiet);
     return;
   }
   for (const program of ["cdc", ...NODE_PROGRAMS]) {
     if (!exists(program)) console.log(`${program}: packages/${program}/src/main.ts does not exist yet`);
   }
-  if (exists("cdc")) await timed(buildComposer, quiet);
+  if (exists("cdc")) await timed(() => buildComposer(path.join(dist, "bin"), own), quiet);
   const present = NODE_PROGRAMS.filter(exists);
   if (present.length > 0) await timed(placeNode, quiet);
   for (const program of present) await timed(() => buildNodeProgram(program), quiet);

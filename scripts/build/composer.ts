@@ -1,22 +1,17 @@
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
+import { setLoaderInPlace } from "./elf-patch.ts";
 import { hashInputs, isFresh, writeStamp } from "./inputs.ts";
 import { inputsOf, writeLicenses } from "./licenses.ts";
 import { dist, root, toolBin } from "./paths.ts";
-import {
-  copyLibraries,
-  loaderName,
-  tryPadInterpreter,
-  tryPatchelfVersion,
-  usePrivateLoader,
-} from "./private-loader.ts";
+import { copyLibraries, findLibraries, LOADERS, tryPadInterpreter, type Architecture } from "./private-loader.ts";
 
-/** What became of a program: built now, still fresh, and what the reader should know. */
+/** What became of a program: built now or still fresh, and what the reader should know. */
 export interface BuildResult {
   output: string;
   built: boolean;
-  note?: string;
+  note?: string | undefined;
 }
 
 /**
@@ -32,8 +27,8 @@ const COMPILE = [
   "--no-compile-autoload-bunfig",
 ];
 
-function compile(outfile: string, extra: readonly string[] = []): void {
-  execFileSync(path.join(toolBin, "bun"), [...COMPILE, ...extra, "packages/cdc/src/main.ts", "--outfile", outfile], {
+function compile(outfile: string, foreign: readonly string[]): void {
+  execFileSync(path.join(toolBin, "bun"), [...COMPILE, ...foreign, "packages/cdc/src/main.ts", "--outfile", outfile], {
     cwd: root,
     stdio: ["ignore", "ignore", "inherit"],
   });
@@ -48,51 +43,46 @@ function prove(executable: string): void {
   }
 }
 
-/**
- * Build `dist/bin/cdc` for this machine. With patchelf on PATH it gets its own loader and C library in
- * `dist/bin/lib`, so that it runs on a root that has none.
- */
-export async function buildComposer(): Promise<BuildResult> {
-  const output = path.join(dist, "bin", "cdc");
-  const libraries = path.join(dist, "bin", "lib");
-  const loader = loaderName();
-  const interpreter = loader === undefined ? undefined : tryPadInterpreter(path.join(libraries, loader));
-  const patchelf = tryPatchelfVersion();
-  const alone = interpreter !== undefined && patchelf !== undefined;
-  const note = alone
-    ? undefined
-    : patchelf === undefined
-      ? "uses this machine's C library (patchelf is not installed)"
-      : "uses this machine's C library (the path of dist is too long)";
-
-  const hash = hashInputs("cdc", patchelf ?? "no patchelf", interpreter ?? "");
-  const result = { output, ...(note === undefined ? {} : { note }) };
-  if (isFresh("cdc", hash, alone ? [output, libraries] : [output])) return { ...result, built: false };
-
-  fs.mkdirSync(path.dirname(output), { recursive: true });
-  const draft = path.join(dist, "bin", ".cdc.partial");
-  compile(draft);
-  if (alone) {
-    copyLibraries(draft, libraries);
-    usePrivateLoader(draft, interpreter);
-  }
-  prove(draft);
-  fs.renameSync(draft, output);
-  writeLicenses("cdc", await inputsOf("cdc"));
-  writeStamp("cdc", hash);
-  return { ...result, built: true };
+/** Say what is missing for a private loader; undefined when nothing is. */
+function obstacle(
+  arch: Architecture,
+  libraries: readonly string[],
+  interpreter: string | undefined,
+): string | undefined {
+  if (interpreter === undefined) return "the path of dist is too long";
+  if (libraries.length > 0) return undefined;
+  return arch === process.arch ? "ldd finds none" : `libc6-${arch}-cross is not installed`;
 }
 
-/** Build `dist/<arch>/bin/cdc` for the other architecture, with that architecture's Bun from the toolchain's lock file. */
-export function buildForeignComposer(arch: "x64" | "arm64", bun: string): BuildResult {
-  const output = path.join(dist, arch, "bin", "cdc");
-  const hash = hashInputs("cdc", arch);
-  const note = "not started here; uses the C library of the machine it runs on";
-  if (isFresh(`cdc-${arch}`, hash, [output])) return { output, built: false, note };
-  fs.mkdirSync(path.dirname(output), { recursive: true });
-  const draft = path.join(path.dirname(output), ".cdc.partial");
-  compile(draft, [`--target=bun-linux-${arch}`, `--compile-executable-path=${bun}`]);
+/**
+ * Build `cdc` into a folder. It gets its own loader and C library in `lib/` beside it, so that it runs
+ * on a root that has none.
+ *
+ * @param bun the other architecture's Bun, when it is not for this machine
+ */
+export async function buildComposer(folder: string, arch: Architecture, bun?: string): Promise<BuildResult> {
+  const output = path.join(folder, "cdc");
+  const interpreter = tryPadInterpreter(path.join(folder, "lib", LOADERS[arch]));
+  const libraries = findLibraries(arch);
+  const missing = obstacle(arch, libraries, interpreter);
+  const note = missing === undefined ? undefined : `uses the C library of the machine it runs on (${missing})`;
+
+  const stamp = path.relative(dist, output).replaceAll("/", "-");
+  const hash = hashInputs("cdc", arch, interpreter ?? "", note ?? "", ...libraries);
+  if (isFresh(stamp, hash, missing === undefined ? [output, path.join(folder, "lib")] : [output])) {
+    return { output, built: false, note };
+  }
+
+  fs.mkdirSync(folder, { recursive: true });
+  const draft = path.join(folder, ".cdc.partial");
+  compile(draft, bun === undefined ? [] : [`--target=bun-linux-${arch}`, `--compile-executable-path=${bun}`]);
+  if (missing === undefined && interpreter !== undefined) {
+    copyLibraries(libraries, path.join(folder, "lib"));
+    setLoaderInPlace(draft, interpreter, "$ORIGIN/lib");
+  }
+  if (bun === undefined) prove(draft);
   fs.renameSync(draft, output);
-  writeStamp(`cdc-${arch}`, hash);
+  writeLicenses("cdc", await inputsOf("cdc"));
+  writeStamp(stamp, hash);
   return { output, built: true, note };
 }

@@ -8,24 +8,23 @@ import path from "node:path";
  */
 export const INTERPRETER_BYTES = 192;
 
-const LOADERS: Partial<Record<NodeJS.Architecture, string>> = {
+/** What the programs are built for. */
+export type Architecture = "x64" | "arm64";
+
+/** The loader's file name. */
+export const LOADERS: Readonly<Record<Architecture, string>> = {
   x64: "ld-linux-x86-64.so.2",
   arm64: "ld-linux-aarch64.so.1",
 };
 
-/** Name the loader's file for this machine, or undefined where none is known. */
-export function loaderName(): string | undefined {
-  return process.platform === "linux" ? LOADERS[process.arch] : undefined;
-}
+/** Where Debian's `libc6-<arch>-cross` puts another architecture's C library. */
+const CROSS_FOLDERS: Readonly<Record<Architecture, string>> = {
+  x64: "/usr/x86_64-linux-gnu/lib",
+  arm64: "/usr/aarch64-linux-gnu/lib",
+};
 
-/** Find patchelf on PATH and tell its version; undefined when it is not installed. */
-export function tryPatchelfVersion(): string | undefined {
-  try {
-    return execFileSync("patchelf", ["--version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
-  } catch {
-    return undefined;
-  }
-}
+/** What Bun's runtime is linked with, beside the loader. */
+const LIBRARIES = ["libc.so.6", "libpthread.so.0", "libdl.so.2", "libm.so.6"];
 
 /** Pad an absolute path with leading slashes to the fixed length; undefined when it is longer. */
 export function tryPadInterpreter(file: string): string | undefined {
@@ -33,31 +32,27 @@ export function tryPadInterpreter(file: string): string | undefined {
   return bytes <= INTERPRETER_BYTES ? "/".repeat(INTERPRETER_BYTES - bytes) + file : undefined;
 }
 
-/** List the shared libraries, loader included, that this machine gives an executable. */
-function librariesOf(executable: string): string[] {
-  const text = execFileSync("ldd", [executable], { encoding: "utf8" });
+/** Find the loader and the libraries for an architecture on this machine; none when one is missing. */
+export function findLibraries(arch: Architecture): string[] {
+  if (arch !== process.arch) {
+    const files = [LOADERS[arch], ...LIBRARIES].map((name) => path.join(CROSS_FOLDERS[arch], name));
+    return files.every((file) => fs.existsSync(file)) ? files : [];
+  }
+  // The pinned Node needs all of them, and more.
+  const text = execFileSync("ldd", [process.execPath], { encoding: "utf8" });
   const found = [...text.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((match) => match[1] ?? "");
-  if (/not found/.test(text) || found.length === 0) throw new Error(`ldd ${executable}: ${text}`);
-  return found;
+  const wanted = [LOADERS[arch], ...LIBRARIES].map((name) => found.find((file) => path.basename(file) === name));
+  return wanted.every((file) => file !== undefined) ? wanted : [];
 }
 
-/** Copy the loader and the libraries that an unpatched executable needs into one folder. */
-export function copyLibraries(executable: string, folder: string): void {
+/** Copy the loader and the libraries into one folder. */
+export function copyLibraries(libraries: readonly string[], folder: string): void {
   fs.mkdirSync(folder, { recursive: true });
-  for (const library of librariesOf(executable)) {
+  for (const library of libraries) {
     const target = path.join(folder, path.basename(library));
-    // Renamed into place: a `cdc` that a test runs meanwhile keeps the old file.
+    // Renamed into place: a `cdc` that runs meanwhile keeps the old file.
     fs.copyFileSync(fs.realpathSync(library), `${target}.partial`);
     fs.chmodSync(`${target}.partial`, 0o755);
     fs.renameSync(`${target}.partial`, target);
   }
-}
-
-/** Make an executable use the loader and the libraries in `lib/` beside the place where it will lie. */
-export function usePrivateLoader(executable: string, interpreter: string): void {
-  execFileSync(
-    "patchelf",
-    ["--set-interpreter", interpreter, "--force-rpath", "--set-rpath", "$ORIGIN/lib", executable],
-    { stdio: ["ignore", "inherit", "inherit"] },
-  );
 }
