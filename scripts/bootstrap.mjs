@@ -155,8 +155,8 @@ async function ensureToolchain() {
         pnpm: `@pnpm/exe.linux-${arch}/pnpm`,
         bun: `@oven/bun-linux-${bunArch}/bin/bun`,
       };
-      for (const [name, target] of Object.entries(executables)) {
-        const link = path.join(toolBin, name);
+      for (const [tool, target] of Object.entries(executables)) {
+        const link = path.join(toolBin, tool);
         if (!fs.existsSync(path.join(toolchain, "node_modules", target))) {
           // npm takes an optional package that it cannot get for one that is not wanted: ask it once more, aloud.
           const name = target
