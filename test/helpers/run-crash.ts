@@ -26,6 +26,8 @@ export interface CrashResult {
   signalName: string | undefined;
   /** What the kernel says: a core was dumped. */
   coreDumped: boolean;
+  /** CLOCK_MONOTONIC just before the signal, ns; undefined for programs that don't stamp it. */
+  stampNs: number | undefined;
   /** From just before the signal to the parent's reap; undefined for programs that don't stamp it. */
   holdMs: number | undefined;
   maxRssBytes: number;
@@ -69,6 +71,7 @@ export async function runCrash(
       exitCode: number;
       signal: number;
       coreDumped: boolean;
+      stampNs: number;
       holdNs: number;
       maxRssKib: number;
     };
@@ -78,6 +81,7 @@ export async function runCrash(
       signal: facts.signal,
       signalName: Object.entries(constants.signals).find(([, number]) => number === facts.signal)?.[0],
       coreDumped: facts.coreDumped,
+      stampNs: facts.stampNs === 0 ? undefined : facts.stampNs,
       holdMs: facts.holdNs === 0 ? undefined : facts.holdNs / 1e6,
       maxRssBytes: facts.maxRssKib * 1024,
       stdout,

@@ -39,9 +39,9 @@ int main(int argc, char **argv) {
     if (errno != EINTR) return 2;
   uint64_t reaped = now_ns(), stamp = 0, one;
   while (read(pipe_fds[0], &one, sizeof one) == sizeof one) stamp = one;
-  dprintf(3, "{\"pid\":%d,\"exitCode\":%d,\"signal\":%d,\"coreDumped\":%s,\"holdNs\":%llu,\"maxRssKib\":%ld}\n", pid,
+  dprintf(3, "{\"pid\":%d,\"exitCode\":%d,\"signal\":%d,\"coreDumped\":%s,\"stampNs\":%llu,\"holdNs\":%llu,\"maxRssKib\":%ld}\n", pid,
           WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0,
           WIFSIGNALED(status) && WCOREDUMP(status) ? "true" : "false",
-          (unsigned long long)(stamp == 0 ? 0 : reaped - stamp), usage.ru_maxrss);
+          (unsigned long long)stamp, (unsigned long long)(stamp == 0 ? 0 : reaped - stamp), usage.ru_maxrss);
   return 0;
 }

@@ -1,0 +1,39 @@
+import { rmSync, statSync } from "node:fs";
+import { installComposer } from "../helpers/composer-install.ts";
+import { type KernelHold, readKernelSettings } from "../helpers/kernel-state.ts";
+import { notBuilt } from "../helpers/built.ts";
+import { type HandlerOrReason, outcomeOf, until } from "./handler.ts";
+import { PATIENCE_MS } from "./handlers-shell.ts";
+
+/** Install the composer with one kind of compression. Its output is the whole bundle, its end is the published bundle. */
+export async function composerHandler(
+  hold: KernelHold,
+  compression: "zstd" | "deflate" | "none",
+): Promise<HandlerOrReason> {
+  const name = `cdc-${compression}` as const;
+  const reason = notBuilt("cdc");
+  if (reason !== undefined) return { name, unavailable: reason };
+  const composer = await installComposer(hold, {
+    wrapper: "measured",
+    // The bench crashes one program over and over, which the rate limit is there to stop.
+    settings: { COMPRESSION: compression, RATE_LIMIT: "0" },
+  });
+  const pattern = readKernelSettings().corePattern;
+  let done = 0;
+  return {
+    name,
+    command: `cdc, COMPRESSION=${compression}, defaults else`,
+    pattern,
+    finish: async (pid) => {
+      const measured = await until(name, PATIENCE_MS, () => composer.measurements()[done]);
+      done += 1;
+      const bundle = await composer.bundleOf(pid);
+      if (!bundle.manifest.core.complete)
+        throw new Error(`${name}: the core is not complete: ${JSON.stringify(bundle.manifest.core)}`);
+      const outputBytes = statSync(bundle.path).size;
+      rmSync(bundle.path);
+      return outcomeOf([measured], outputBytes);
+    },
+    [Symbol.asyncDispose]: () => composer[Symbol.asyncDispose](),
+  };
+}
