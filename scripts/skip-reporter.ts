@@ -9,8 +9,9 @@ export interface RunTotals {
   skipped: number;
 }
 
-/** Where the totals of the last run are written. */
-export const TOTALS_FILE: string = path.resolve(import.meta.dirname, "..", ".cache", "test-totals.json");
+/** Where the totals of the last run are written: `TEST_TOTALS_FILE`, else `.cache/test-totals.json`. */
+export const TOTALS_FILE: string =
+  process.env["TEST_TOTALS_FILE"] ?? path.resolve(import.meta.dirname, "..", ".cache", "test-totals.json");
 
 /** Find why a test was skipped: its own note, or the reason in its or its suite's name. */
 export function reasonOf(test: { fullName: string; note: string | undefined }): string | undefined {
