@@ -46,8 +46,12 @@ function unpackPackage(): { path: string } | { reason: string } {
 export async function systemdHandler(): Promise<HandlerOrReason> {
   const activate = findOnPath("systemd-socket-activate");
   if (activate.path === undefined) return { name, unavailable: activate.reason };
-  if (existsSync(SOCKET))
-    return { name, unavailable: `${SOCKET} is there: this machine runs a systemd-coredump of its own` };
+  if (readFileSync("/proc/net/unix", "utf8").includes(` ${SOCKET}\n`)) {
+    return { name, unavailable: `${SOCKET} is in use: this machine runs a systemd-coredump of its own` };
+  }
+  // Left behind by a run that was killed; nobody listens there.
+  rmSync(SOCKET, { force: true });
+
   const found = unpackPackage();
   if ("reason" in found) return { name, unavailable: found.reason };
   mkdirSync(STORE, { recursive: true });
