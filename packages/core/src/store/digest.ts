@@ -12,9 +12,16 @@ export interface FileDigest {
   sha256: string;
   /** MD5 of each part, 16 bytes each; at least one, for an empty file the MD5 of nothing. */
   partMd5s: Buffer[];
-  /** CRC-32 of each part, and of the whole. */
-  partCrc32s: number[];
-  crc32: number;
+  /** CRC-32 of each part, and of the whole; absent unless asked for. */
+  crc32?: { parts: number[]; whole: number };
+}
+
+/** Say how a file is hashed. */
+export interface DigestOptions {
+  partBytes: number;
+  /** Compute CRC-32 too. */
+  crc32?: boolean;
+  signal?: AbortSignal | undefined;
 }
 
 /** S3 takes at most this many parts. @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
@@ -48,6 +55,9 @@ export async function openRegularFile(path: string): Promise<FileHandle> {
   throw new CdhError("CDH_DISK", `cannot read ${path}: not a regular file`);
 }
 
+/** Buffers that wait for the next file: a new one for each would be garbage that nothing hurries to collect. */
+const spare: Buffer[] = [];
+
 /**
  * Hash an open file in one pass with one small buffer.
  * @throws {CdhError} CDH_STORE_MISMATCH when it is shorter than it should be or grew meanwhile
@@ -55,35 +65,51 @@ export async function openRegularFile(path: string): Promise<FileHandle> {
 export async function digestFile(
   handle: FileHandle,
   source: { path: string; sizeBytes: number },
-  partBytes: number,
-  signal?: AbortSignal,
+  options: DigestOptions,
 ): Promise<FileDigest> {
-  const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, partBytes));
+  const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(READ_BYTES);
+  try {
+    return await digestWith(buffer, handle, source, options);
+  } finally {
+    spare.push(buffer);
+  }
+}
+
+async function digestWith(
+  buffer: Buffer,
+  handle: FileHandle,
+  source: { path: string; sizeBytes: number },
+  options: DigestOptions,
+): Promise<FileDigest> {
+  const { partBytes, signal } = options;
+  const { sizeBytes } = source;
   const whole = createHash("sha256");
-  const digest: FileDigest = { sizeBytes: source.sizeBytes, partBytes, sha256: "", partMd5s: [], partCrc32s: [], crc32: 0 };
+  const partMd5s: Buffer[] = [];
+  const crcs = { parts: [] as number[], whole: 0 };
   let offset = 0;
   do {
-    const end = Math.min(offset + partBytes, source.sizeBytes);
+    const end = Math.min(offset + partBytes, sizeBytes);
     const md5 = createHash("md5");
     let partCrc = 0;
     while (offset < end) {
       signal?.throwIfAborted();
       const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, end - offset), offset);
-      if (bytesRead === 0) throw changed(source.path, `it ends after ${offset} bytes, not ${source.sizeBytes}`);
+      if (bytesRead === 0) throw changed(source.path, `it ends after ${offset} bytes, not ${sizeBytes}`);
       const chunk = buffer.subarray(0, bytesRead);
       whole.update(chunk);
       md5.update(chunk);
-      partCrc = crc32(chunk, partCrc);
-      digest.crc32 = crc32(chunk, digest.crc32);
+      if (options.crc32 === true) {
+        partCrc = crc32(chunk, partCrc);
+        crcs.whole = crc32(chunk, crcs.whole);
+      }
       offset += bytesRead;
     }
-    digest.partMd5s.push(md5.digest());
-    digest.partCrc32s.push(partCrc);
-  } while (offset < source.sizeBytes);
+    partMd5s.push(md5.digest());
+    crcs.parts.push(partCrc);
+  } while (offset < sizeBytes);
   const { bytesRead } = await handle.read(buffer, 0, 1, offset);
-  if (bytesRead > 0) throw changed(source.path, `it is longer than ${source.sizeBytes} bytes`);
-  digest.sha256 = whole.digest("hex");
-  return digest;
+  if (bytesRead > 0) throw changed(source.path, `it is longer than ${sizeBytes} bytes`);
+  return { sizeBytes, partBytes, sha256: whole.digest("hex"), partMd5s, ...(options.crc32 === true ? { crc32: crcs } : {}) };
 }
 
 /** Hash a body that is in memory. */
@@ -93,8 +119,7 @@ export function digestBytes(body: Uint8Array): FileDigest {
     partBytes: Math.max(MIN_PART_BYTES, body.length),
     sha256: createHash("sha256").update(body).digest("hex"),
     partMd5s: [createHash("md5").update(body).digest()],
-    partCrc32s: [crc32(body)],
-    crc32: crc32(body),
+    crc32: { parts: [crc32(body)], whole: crc32(body) },
   };
 }
 
@@ -105,7 +130,8 @@ export function expectedEtag(digest: FileDigest, multipart: boolean): string {
 }
 
 /** Encode a CRC-32 as S3 does: four bytes, big-endian, base64. */
-export function encodeCrc32(value: number): string {
+export function encodeCrc32(value: number | undefined): string {
+  if (value === undefined) throw new Error("the CRC-32 was not computed");
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value >>> 0);
   return bytes.toString("base64");

@@ -119,7 +119,7 @@ async function sendPart(
   const offset = index * digest.partBytes;
   const length = Math.min(digest.partBytes, digest.sizeBytes - offset);
   const md5 = digest.partMd5s[index] ?? Buffer.alloc(0);
-  const crc32 = options.crc32 ? { ChecksumCRC32: encodeCrc32(digest.partCrc32s[index] ?? 0) } : {};
+  const crc32 = options.crc32 ? { ChecksumCRC32: encodeCrc32(digest.crc32?.parts[index]) } : {};
   const what = `${options.what} (part ${index + 1} of ${digest.partMd5s.length})`;
   const output = await requests.send(
     async ({ client, abortSignal, kick }) => {
@@ -161,7 +161,7 @@ async function complete(options: MultipartOptions, uploadId: string, parts: Comp
         Key: fullKey,
         UploadId: uploadId,
         MultipartUpload: { Parts: parts },
-        ...(options.crc32 ? { ChecksumCRC32: encodeCrc32(digest.crc32), ChecksumType: "FULL_OBJECT" } : {}),
+        ...(options.crc32 ? { ChecksumCRC32: encodeCrc32(digest.crc32?.whole), ChecksumType: "FULL_OBJECT" } : {}),
         ...(options.ifNoneMatch ? { IfNoneMatch: "*" } : {}),
       }), { abortSignal }),
     { what, signal: options.signal, deadlineMs: COMPLETE_MS, attempts: 3 },

@@ -44,6 +44,8 @@ export class S3Store implements ObjectStore {
   readonly #crc32: boolean;
   /** Servers that do not know If-None-Match say so once. */
   #ifNoneMatch = true;
+  /** Whether the server was seen to refuse, by If-None-Match, what lies there already; others ignore the header. */
+  #refusesProven: boolean | undefined;
 
   constructor(client: S3Client, target: S3Target, settings: StoreSettings, options: { clock: Clock; log: Logger }) {
     this.#target = target;
@@ -61,9 +63,10 @@ export class S3Store implements ObjectStore {
     const fullKey = this.#fullKey(key);
     const handle = await openRegularFile(source.path);
     try {
-      // First, because hashing a large file for a store that is down would be for nothing.
-      const before = await this.#head(key, options.signal);
-      const digest = await digestFile(handle, source, partBytesFor(source.sizeBytes, this.#settings.partBytes), options.signal);
+      const partBytes = partBytesFor(source.sizeBytes, this.#settings.partBytes);
+      // Looked up first, because hashing a large file for a store that is down would be for nothing.
+      const before = source.sizeBytes <= partBytes ? await this.#before(key, options) : await this.#lookUp(key, options.signal);
+      const digest = await digestFile(handle, source, { partBytes, crc32: this.#crc32, signal: options.signal });
       return await this.#put(key, digest, before, options, async (create) => {
         if (digest.partMd5s.length === 1) await this.#putWhole(key, digest, create, options, () => handle);
         else await this.#putParts(key, fullKey, handle, digest, create, options);
@@ -76,8 +79,10 @@ export class S3Store implements ObjectStore {
   async putBytes(key: string, body: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
     this.#fullKey(key);
     const digest = digestBytes(body);
-    const before = await this.#head(key, options.signal);
-    return await this.#put(key, digest, before, options, (create) => this.#putWhole(key, digest, create, options, () => body));
+    const before = await this.#before(key, options);
+    const put = await this.#put(key, digest, before, options, (create) => this.#putWhole(key, digest, create, options, () => body));
+    if (this.#refusesProven === undefined && !put.alreadyThere && options.overwrite !== true) await this.#proveCondition(key, digest, body, options);
+    return put;
   }
 
   async head(key: string, signal?: AbortSignal): Promise<ObjectInfo | undefined> {
@@ -183,12 +188,58 @@ export class S3Store implements ObjectStore {
       throw failure ?? this.#mismatch(key, "the store accepted it, but shows no such object");
     }
     const verifiedBy = await this.#verify(key, after, digest, options.signal);
-    if (verifiedBy !== undefined) return this.#result(key, after, digest, false, verifiedBy);
+    const refused = failure instanceof CdhError && failure.code === "CDH_STORE_CONFLICT";
+    if (verifiedBy !== undefined) return this.#result(key, after, digest, refused, verifiedBy);
     const ours = decodeMetadata(after.Metadata)["cdh-sha256"] === digest.sha256;
     if (!ours) throw failure ?? this.#conflict(key, digest, after);
     // What lies there is damaged and has our name on it. Without it the next attempt begins clean.
-    if (failure === undefined || !replaces) await this.delete(key, options.signal).catch(() => {});
-    throw failure ?? this.#mismatch(key, `the store shows ${after.ContentLength} bytes with ETag ${after.ETag}, which are not what was sent`);
+    await this.delete(key, options.signal).catch(() => {});
+    throw this.#mismatch(key, `the store shows ${after.ContentLength} bytes with ETag ${after.ETag}, which are not what was sent`);
+  }
+
+  /** Look what lies under a key, unless the put itself is known to find out. */
+  async #before(key: string, options: PutOptions): Promise<HeadObjectCommandOutput | undefined> {
+    if (options.overwrite === true || this.#refusesProven === true) return undefined;
+    return await this.#lookUp(key, options.signal);
+  }
+
+  /**
+   * Look what lies under a key. A role that may not list is told "denied" for what is missing; then the put decides.
+   */
+  async #lookUp(key: string, signal: AbortSignal | undefined): Promise<HeadObjectCommandOutput | undefined> {
+    try {
+      return await this.#head(key, signal);
+    } catch (error) {
+      if (!(error instanceof CdhError) || error.details["httpStatus"] !== 403) throw error;
+      const wrong = await this.#whyDenied(signal);
+      if (wrong !== undefined) throw wrong;
+      return undefined;
+    }
+  }
+
+  /** An answer to HEAD has no body, so it cannot say why; a listing can. Undefined when it is only the right to list. */
+  async #whyDenied(signal: AbortSignal | undefined): Promise<unknown> {
+    try {
+      const Prefix = this.#target.prefix;
+      await this.#requests.send(
+        ({ client, abortSignal }) => client.send(new ListObjectsV2Command({ Bucket: this.#target.bucket, Prefix, MaxKeys: 1 }), { abortSignal }),
+        { what: "use the bucket", signal },
+      );
+      return undefined;
+    } catch (error) {
+      return error instanceof CdhError && error.details["s3Code"] === "AccessDenied" ? undefined : error;
+    }
+  }
+
+  /** Send the very same object again: a server that refuses it will refuse every overwriting, and need not be asked before. */
+  async #proveCondition(key: string, digest: FileDigest, body: Uint8Array, options: PutOptions): Promise<void> {
+    if (!this.#ifNoneMatch) return;
+    try {
+      await this.#putWhole(key, digest, this.#createInput(digest, options, true), options, () => body);
+      this.#refusesProven = false;
+    } catch (error) {
+      if (error instanceof CdhError && error.code === "CDH_STORE_CONFLICT") this.#refusesProven = true;
+    }
   }
 
   /** Compare what the store shows with what was hashed here; undefined when it is something else. */
@@ -199,8 +250,8 @@ export class S3Store implements ObjectStore {
     signal: AbortSignal | undefined,
   ): Promise<VerifiedBy | undefined> {
     if (shown.ContentLength !== digest.sizeBytes) return undefined;
-    if (shown.ChecksumCRC32 !== undefined && shown.ChecksumType === "FULL_OBJECT") {
-      if (shown.ChecksumCRC32 !== encodeCrc32(digest.crc32)) return undefined;
+    if (digest.crc32 !== undefined && shown.ChecksumCRC32 !== undefined && shown.ChecksumType === "FULL_OBJECT") {
+      if (shown.ChecksumCRC32 !== encodeCrc32(digest.crc32?.whole)) return undefined;
       // 32 bits find an accident; whether it is the same content at all is for the hash to say.
       if (decodeMetadata(shown.Metadata)["cdh-sha256"] === digest.sha256) return "checksum";
     }
@@ -251,7 +302,7 @@ export class S3Store implements ObjectStore {
               Body: body,
               ContentLength: digest.sizeBytes,
               ContentMD5: digest.partMd5s[0]?.toString("base64"),
-              ...(this.#crc32 ? { ChecksumCRC32: encodeCrc32(digest.crc32) } : {}),
+              ...(this.#crc32 ? { ChecksumCRC32: encodeCrc32(digest.crc32?.whole) } : {}),
             });
             try {
               return await client.send(command, { abortSignal });
