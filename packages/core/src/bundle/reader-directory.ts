@@ -34,7 +34,7 @@ export interface RawEntry {
 /** A bundle has some twenty entries; a pod of hundreds of containers has a few thousand. */
 export const ENTRIES_MAX = 10_000;
 /** Everything beside the core, together. */
-export const SIDECARS_MAX_BYTES = 1024 ** 3;
+export const SIDECARS_MAX_BYTES = 256 * 1024 * 1024;
 
 const LOCAL_HEADER_BYTES = 30;
 /** Deflate cannot do better than 1032:1. @see zlib's technical notes, "Maximum Compression Factor" */
