@@ -20,7 +20,10 @@ export function storedCore(stored: StoredBytes): CoreReader {
     name: stored.name,
     sizeBytes: stored.sizeBytes,
     storedBytes: stored.sizeBytes,
-    read: async (offset, length, signal) => stored.read(offset, clamp(offset, length, stored.sizeBytes), signal),
+    read: async (offset, length, signal) => {
+      const wanted = clamp(offset, length, stored.sizeBytes);
+      return wanted === 0 ? Buffer.alloc(0) : stored.read(offset, wanted, signal);
+    },
     chunks: async function* ({ from = 0, signal, onStoredBytes } = {}) {
       for (let offset = from; offset < stored.sizeBytes; offset += CHUNK_BYTES) {
         signal?.throwIfAborted();

@@ -112,7 +112,7 @@ function endRecord(
   entryCount: number,
   directoryBytes: number,
   directoryOffset: number,
-  comment = Buffer.alloc(0),
+  comment: Buffer = Buffer.alloc(0),
 ): Buffer {
   const end = Buffer.alloc(22);
   end.writeUInt32LE(0x06054b50, 0);
