@@ -2,7 +2,14 @@ import { createHash } from "node:crypto";
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { CdhError, reasonOf } from "@cdh/core/errors";
-import { findInterpreter, interpreterPatch, isPrivateLoader, type Patch } from "./loader.ts";
+import {
+  interpreterPatch,
+  isPrivateLoader,
+  readLoaderFacts,
+  runPathPatch,
+  type FixedText,
+  type Patch,
+} from "./loader.ts";
 import { NAMES } from "./node.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -18,6 +25,8 @@ export interface ComposerSource {
   sha256: string;
   /** The loader and the libraries that go along; empty when it uses the node's own. */
   libraries: LibrarySource[];
+  /** Where they go, below HOST_DIR. */
+  libraryFolder: string;
 }
 
 /** A file of the composer's private C library. */
@@ -53,24 +62,25 @@ export function inspectComposer(path: string, hostDir: string): ComposerSource {
     const info = fstatSync(file);
     if (!info.isFile() || info.size === 0)
       throw new CdhError("CDH_NOT_FOUND", `cannot install ${path}: not an executable file`);
-    const interpreter = findInterpreter((offset, length) => {
+    const { interpreter, runPath } = readLoaderFacts((offset, length) => {
       const bytes = Buffer.alloc(length);
       return bytes.subarray(0, readSync(file, bytes, 0, length, offset));
     });
-    const patches: Patch[] = [];
-    let libraries: LibrarySource[] = [];
-    if (interpreter !== undefined && isPrivateLoader(interpreter)) {
-      const folder = join(dirname(path), NAMES.libraries);
-      const loader = basename(interpreter.path);
-      if (!existsSync(join(folder, loader))) {
-        throw new CdhError("CDH_NOT_FOUND", `cannot install ${path}: its loader ${join(folder, loader)} is missing`, {
-          hint: "keep the lib directory beside the composer",
-        });
-      }
-      libraries = inspectLibraries(folder);
-      patches.push(interpreterPatch(interpreter, join(hostDir, NAMES.libraries, loader)));
+    const base = { path, sizeBytes: info.size };
+    if (interpreter === undefined || !isPrivateLoader(interpreter)) {
+      return { ...base, patches: [], sha256: hashPatched(file, []), libraries: [], libraryFolder: NAMES.libraries };
     }
-    return { path, sizeBytes: info.size, patches, sha256: hashPatched(file, patches), libraries };
+    const folder = join(dirname(path), NAMES.libraries);
+    const loader = basename(interpreter.text);
+    if (!existsSync(join(folder, loader))) {
+      throw new CdhError("CDH_NOT_FOUND", `cannot install ${path}: its loader ${join(folder, loader)} is missing`, {
+        hint: "keep the lib directory beside the composer",
+      });
+    }
+    const libraries = inspectLibraries(folder);
+    const { libraryFolder, patch } = chooseLibraryFolder(runPath, libraries);
+    const patches = [interpreterPatch(interpreter, join(hostDir, libraryFolder, loader)), ...patch];
+    return { ...base, patches, sha256: hashPatched(file, patches), libraries, libraryFolder };
   } finally {
     closeSync(file);
   }
@@ -85,6 +95,22 @@ export function hashFile(path: string): string | undefined {
   } finally {
     closeSync(file);
   }
+}
+
+/**
+ * Give each set of libraries a folder of its own, named after its content. A loader and a C library of two versions do
+ * not work together, so an upgrade must never mix them, not even for the moment between two renames. An executable
+ * whose run path has no room for that gets them in `lib` itself.
+ */
+function chooseLibraryFolder(
+  runPath: FixedText | undefined,
+  libraries: readonly LibrarySource[],
+): { libraryFolder: string; patch: Patch[] } {
+  const hash = createHash("sha256");
+  for (const { name, sha256 } of libraries) hash.update(`${name}\0${sha256}\0`);
+  const libraryFolder = join(NAMES.libraries, hash.digest("hex").slice(0, 16));
+  const patch = runPath === undefined ? undefined : runPathPatch(runPath, `$ORIGIN/${libraryFolder}`);
+  return patch === undefined ? { libraryFolder: NAMES.libraries, patch: [] } : { libraryFolder, patch: [patch] };
 }
 
 function inspectLibraries(folder: string): LibrarySource[] {

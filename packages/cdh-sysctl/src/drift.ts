@@ -19,7 +19,11 @@ export function takeFingerprints(node: Node, desired: Desired): Fingerprints {
   const names =
     desired.composer === undefined
       ? []
-      : [NAMES.composer, NAMES.env, ...desired.composer.libraries.map(({ name }) => `${NAMES.libraries}/${name}`)];
+      : [
+          NAMES.composer,
+          NAMES.env,
+          ...desired.composer.libraries.map(({ name }) => `${desired.composer?.libraryFolder}/${name}`),
+        ];
   return Object.fromEntries(names.map((name) => [name, fingerprint(inHostDir(node, name))]));
 }
 

@@ -11,17 +11,17 @@ import type { Step } from "./steps.ts";
 /** Plan to copy the composer, to prove it on the node, and to put it in place. */
 export function planComposer(node: Node, composer: ComposerSource): Step[] {
   const target = inHostDir(node, NAMES.composer);
-  const folder = inHostDir(node, NAMES.libraries);
+  const folder = inHostDir(node, composer.libraryFolder);
   const present = hashFile(target) === composer.sha256 && (statSync(target).mode & 0o111) === 0o111;
   const librariesPresent = composer.libraries.every(
-    ({ name, sha256 }) => hashFile(inHostDir(node, NAMES.libraries, name)) === sha256,
+    ({ name, sha256 }) => hashFile(inHostDir(node, composer.libraryFolder, name)) === sha256,
   );
   const steps: Step[] = [];
   if (composer.libraries.length > 0) {
     steps.push({
       id: "place-libraries",
       title: "copy the composer's loader and libraries",
-      to: onNode(node, NAMES.libraries),
+      to: onNode(node, composer.libraryFolder),
       changes: !librariesPresent,
       run: () => placeLibraries(composer.libraries, folder),
     });

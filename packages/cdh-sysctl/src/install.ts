@@ -1,4 +1,5 @@
 import { chmodSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { toRfc3339 } from "@cdh/core/clock";
 import { buildCorePattern } from "@cdh/core/kernel/pattern";
 import { onHost } from "@cdh/core/roots";
@@ -53,7 +54,7 @@ export function planInstall(node: Node, desired: Desired): Step[] {
     ...planBackups(node, current),
     planState(node, desired),
     ...planValues(node, current, desired.values),
-    planTidying(node),
+    planTidying(node, [desired.composer?.libraryFolder, readState(node)?.libraryFolder]),
   ];
 }
 
@@ -117,7 +118,9 @@ function planState(node: Node, desired: Desired): Step {
     version: desired.version,
     installedAt: toRfc3339(node.clock.now()),
     mode: desired.mode,
-    ...(desired.composer === undefined ? {} : { composerSha256: desired.composer.sha256 }),
+    ...(desired.composer === undefined
+      ? {}
+      : { composerSha256: desired.composer.sha256, libraryFolder: desired.composer.libraryFolder }),
     coreDir: node.coreDir,
     eventDir: node.eventDir,
     values,
@@ -150,24 +153,43 @@ function planValues(node: Node, current: KernelValues, desired: KernelValues): S
   }));
 }
 
-function planTidying(node: Node): Step {
+function planTidying(node: Node, folders: readonly (string | undefined)[]): Step {
+  const find = (): string[] => [...leftovers(node), ...oldLibraries(node, folders)];
   return {
     id: "tidy",
-    title: "remove what an interrupted run left",
-    changes: leftovers(node).length > 0,
+    title: "remove what earlier runs left",
+    changes: find().length > 0,
     run: () => {
-      for (const path of leftovers(node)) rmSync(path, { force: true });
+      for (const path of find()) rmSync(path, { force: true, recursive: true });
     },
   };
 }
 
+/**
+ * List library folders that no composer uses any more. Those of the install before this one stay until the next: a
+ * composer that the kernel has just started may still be opening them.
+ */
+function oldLibraries(node: Node, used: readonly (string | undefined)[]): string[] {
+  if (used.every((folder) => folder === undefined || folder === NAMES.libraries)) return [];
+  const directory = inHostDir(node, NAMES.libraries);
+  if (lstatIfThere(directory) === undefined) return [];
+  return readdirSync(directory)
+    .filter((name) => /^[0-9a-f]{16}$/.test(name) && !used.includes(join(NAMES.libraries, name)))
+    .map((name) => join(directory, name));
+}
+
 /** List the partial files of earlier runs in HOST_DIR and its `lib`. */
 export function leftovers(node: Node): string[] {
-  return [[], [NAMES.libraries]].flatMap((names) => {
-    const directory = inHostDir(node, ...names);
-    if (lstatIfThere(directory) === undefined) return [];
-    return readdirSync(directory)
-      .filter((name) => (name.startsWith(".") && name.endsWith(PARTIAL_SUFFIX)) || name.startsWith(`${NAMES.lock}.`))
-      .map((name) => `${directory}/${name}`);
+  return listPartials(inHostDir(node), 2);
+}
+
+function listPartials(directory: string, depth: number): string[] {
+  if (lstatIfThere(directory)?.isDirectory() !== true) return [];
+  return readdirSync(directory).flatMap((name) => {
+    const path = join(directory, name);
+    if (name.startsWith(".") && name.endsWith(PARTIAL_SUFFIX)) return [path];
+    if (name.startsWith(`${NAMES.lock}.`)) return [path];
+    const isLibraryFolder = name === NAMES.libraries || /^[0-9a-f]{16}$/.test(name);
+    return isLibraryFolder && depth > 0 ? listPartials(path, depth - 1) : [];
   });
 }

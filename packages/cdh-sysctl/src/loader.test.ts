@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { findInterpreter, interpreterPatch, isPrivateLoader } from "./loader.ts";
+import { interpreterPatch, isPrivateLoader, readLoaderFacts, runPathPatch } from "./loader.ts";
 
 /** Make the smallest ELF file that names an interpreter. */
 function elf(interpreter: string, options: { type?: number; size?: number } = {}): Buffer {
@@ -17,9 +17,11 @@ function elf(interpreter: string, options: { type?: number; size?: number } = {}
 
 const reader = (file: Buffer) => (offset: number, length: number) => file.subarray(offset, offset + length);
 
-describe("findInterpreter", () => {
+describe("readLoaderFacts", () => {
   it("finds the path, where it is, and how much room there is", () => {
-    expect(findInterpreter(reader(elf("/lib64/ld.so")))).toEqual({ path: "/lib64/ld.so", offset: 120, room: 12 });
+    expect(readLoaderFacts(reader(elf("/lib64/ld.so")))).toEqual({
+      interpreter: { text: "/lib64/ld.so", offset: 120, room: 12 },
+    });
   });
 
   it.each([
@@ -28,25 +30,25 @@ describe("findInterpreter", () => {
     ["no interpreter", elf("/x", { type: 1 })],
     ["an absurd length", elf("/x", { size: 2 ** 40 })],
     ["cut in the table", elf("/x").subarray(0, 100)],
-  ])("finds none in %s", (_name, file) => expect(findInterpreter(reader(file))).toBeUndefined());
+  ])("finds none in %s", (_name, file) => expect(readLoaderFacts(reader(file))).toEqual({}));
 
   it("survives any bytes after the magic", () => {
     for (let seed = 1; seed < 500; seed += 1) {
       const file = elf("/lib/x");
       for (let at = 6; at < file.length; at += 1) file[at] = (seed * 2_654_435_761 * (at + 1)) >>> 24;
-      expect(() => findInterpreter(reader(file))).not.toThrow();
+      expect(() => readLoaderFacts(reader(file))).not.toThrow();
     }
   });
 });
 
 describe("interpreterPatch", () => {
-  const padded = { path: "////////////x/lib/ld.so", offset: 7, room: 23 };
+  const padded = { text: "////////////x/lib/ld.so", offset: 7, room: 23 };
 
   it("keeps the length with leading slashes", () => {
     const patch = interpreterPatch(padded, "/a/lib/ld.so");
     expect(patch).toEqual({ offset: 7, bytes: Buffer.from("////////////a/lib/ld.so\0") });
     expect(isPrivateLoader(padded)).toBe(true);
-    expect(isPrivateLoader({ path: "/lib64/ld-linux-x86-64.so.2", offset: 0, room: 27 })).toBe(false);
+    expect(isPrivateLoader({ text: "/lib64/ld-linux-x86-64.so.2", offset: 0, room: 27 })).toBe(false);
   });
 
   it("counts bytes, and refuses what does not fit", () => {
@@ -54,5 +56,13 @@ describe("interpreterPatch", () => {
     expect(() => interpreterPatch(padded, `/${"ä".repeat(12)}`)).toThrow(
       expect.objectContaining({ code: "CDH_CONFIG_INVALID" }),
     );
+  });
+});
+
+describe("runPathPatch", () => {
+  it("fills the room with slashes, and gives up when there is too little", () => {
+    const runPath = { text: "$ORIGIN/lib/////", offset: 3, room: 16 };
+    expect(runPathPatch(runPath, "$ORIGIN/lib/ab")).toEqual({ offset: 3, bytes: Buffer.from("$ORIGIN/lib/ab//\0") });
+    expect(runPathPatch(runPath, "$ORIGIN/lib/abcde")).toBeUndefined();
   });
 });

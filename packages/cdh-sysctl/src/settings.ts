@@ -180,6 +180,13 @@ export const sysctlSettings = defineSettings({
     default: SERVICE_ACCOUNT_DIRECTORY,
     doc: "Directory of the pod's service account: token, ca.crt, namespace.",
   }),
+  doctorTimeoutMs: setting({
+    env: "DOCTOR_TIMEOUT",
+    flag: "--timeout",
+    parse: parseInterval,
+    default: 30_000,
+    doc: "How long `doctor` waits for the bundle of its test crash.",
+  }),
   lockTimeoutMs: setting({
     env: "LOCK_TIMEOUT",
     flag: "--lock-timeout",

@@ -11,6 +11,8 @@ export interface InstallState {
   mode: Mode;
   /** Hash of HOST_DIR/cdc; absent when the kernel writes plain files. */
   composerSha256?: string;
+  /** Where its libraries are, below HOST_DIR. */
+  libraryFolder?: string;
   coreDir: string;
   eventDir: string;
   /** Every value of each setting that we have set, or were about to set when we were stopped; the wanted one last. */

@@ -1,0 +1,46 @@
+import { CdhError } from "@cdh/core/errors";
+
+const ELF_HEADER_BYTES = 64;
+const PROGRAM_HEADER_BYTES = 56;
+/** Where the program is loaded; any address that is free in an empty process. */
+const LOAD_ADDRESS = 0x40_0000n;
+const CODE_OFFSET = ELF_HEADER_BYTES + PROGRAM_HEADER_BYTES;
+
+/** Machine code that writes to address 0, and the machine's number in an ELF header. */
+const CODE = {
+  // xor eax, eax; mov [rax], al
+  x64: { machine: 62, bytes: [0x31, 0xc0, 0x88, 0x00] },
+  // mov x0, #0; str x0, [x0]
+  arm64: { machine: 183, bytes: [0x00, 0x00, 0x80, 0xd2, 0x00, 0x00, 0x00, 0xf9] },
+} as const;
+
+/**
+ * Make an executable of some hundred bytes that dies of SIGSEGV at its first instruction. It needs no C library, no
+ * shell and no compiler, so it crashes on every host, and its core is a few pages.
+ * @throws {CdhError} CDH_ENVIRONMENT on other machines than x64 and arm64
+ * @see elf(5)
+ */
+export function makeTinyCrash(architecture: string): Buffer {
+  const code = architecture === "x64" ? CODE.x64 : architecture === "arm64" ? CODE.arm64 : undefined;
+  if (code === undefined) throw new CdhError("CDH_ENVIRONMENT", `cannot make a crashing program for ${architecture}`);
+  const file = Buffer.alloc(CODE_OFFSET + code.bytes.length);
+  file.write("\x7fELF\x02\x01\x01", 0, "latin1");
+  file.writeUInt16LE(2, 16); // ET_EXEC
+  file.writeUInt16LE(code.machine, 18);
+  file.writeUInt32LE(1, 20);
+  file.writeBigUInt64LE(LOAD_ADDRESS + BigInt(CODE_OFFSET), 24); // entry
+  file.writeBigUInt64LE(BigInt(ELF_HEADER_BYTES), 32);
+  file.writeUInt16LE(ELF_HEADER_BYTES, 52);
+  file.writeUInt16LE(PROGRAM_HEADER_BYTES, 54);
+  file.writeUInt16LE(1, 56);
+  const header = file.subarray(ELF_HEADER_BYTES);
+  header.writeUInt32LE(1, 0); // PT_LOAD
+  header.writeUInt32LE(5, 4); // readable, executable
+  header.writeBigUInt64LE(LOAD_ADDRESS, 16);
+  header.writeBigUInt64LE(LOAD_ADDRESS, 24);
+  header.writeBigUInt64LE(BigInt(file.length), 32);
+  header.writeBigUInt64LE(BigInt(file.length), 40);
+  header.writeBigUInt64LE(0x1000n, 48);
+  file.set(code.bytes, CODE_OFFSET);
+  return file;
+}
