@@ -1,0 +1,61 @@
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { describeUnless } from "../helpers/skip.ts";
+import { compileCrashPrograms } from "../helpers/crash-programs.ts";
+import { runCrash } from "../helpers/run-crash.ts";
+import { kernelSuiteUnavailable, setUpKernel } from "./suite.ts";
+
+const CRASHES = 64;
+const MEGABYTES = 16;
+const MIB = 1024 * 1024;
+
+/** Memory that belongs to the composers alone, all together: shared pages of the executable counted once over them all. */
+function memoryOfAll(executable: string): { bytes: number; processes: number } {
+  let bytes = 0;
+  let processes = 0;
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (readlinkSync(`/proc/${pid}/exe`) !== executable) continue;
+      bytes += 1024 * Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0);
+      processes += 1;
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  return { bytes, processes };
+}
+
+describeUnless(kernelSuiteUnavailable(), `${CRASHES} processes that crash at once`, () => {
+  const suite = setUpKernel();
+
+  it("each leave a whole bundle, in bounded memory", async () => {
+    // The kernel drops cores beyond core_pipe_limit without starting a handler; what it starts is the composer's to keep.
+    suite.hold.set({ corePipeLimit: String(2 * CRASHES) });
+    const { fill } = compileCrashPrograms();
+    let peak = { bytes: 0, processes: 0 };
+    const watch = setInterval(() => {
+      const now = memoryOfAll(join(suite.composer.hostDir, "cdc"));
+      if (now.bytes > peak.bytes) peak = now;
+    }, 100);
+    try {
+      const crashes = await Promise.all(
+        Array.from({ length: CRASHES }, () => runCrash(fill, [String(MEGABYTES), "mixed"], { timeoutMs: 300_000 })),
+      );
+      expect(crashes.filter(({ coreDumped }) => coreDumped).length).toBe(CRASHES);
+      for (const { pid } of crashes) {
+        const { manifest } = await suite.composer.bundleOf(pid, 120_000);
+        expect(manifest.core).toMatchObject({ complete: true });
+        expect(manifest.core.sizeBytes).toBeGreaterThan(MEGABYTES * MIB);
+      }
+    } finally {
+      clearInterval(watch);
+    }
+    expect(new Set(suite.composer.published()).size).toBe(CRASHES);
+    expect(suite.composer.spoolNames().filter((name) => name.endsWith(".partial"))).toEqual([]);
+    process.stderr.write(
+      `storm: ${CRASHES} crashes, at most ${(peak.bytes / MIB).toFixed(0)} MiB in ${peak.processes} composers\n`,
+    );
+    expect(peak.bytes / MIB).toBeLessThan(CRASHES * 32);
+  }, 700_000);
+});
