@@ -7,16 +7,15 @@ import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { buildComposer, type BuildResult } from "./build/composer.ts";
+import { buildComposer, BuildError, type BuildResult } from "./build/composer.ts";
 import { buildNodeProgram, placeNode } from "./build/node-program.ts";
 import type { Architecture } from "./build/private-loader.ts";
 import { dist, root } from "./build/paths.ts";
 import { withLock } from "./lock.mjs";
 
-const NODE_PROGRAMS = ["cdh-sysctl", "cdh-upload", "cdh-inspect"];
-
-function exists(program: string): boolean {
-  return fs.existsSync(path.join(root, "packages", program, "src", "main.ts"));
+/** Every package but core is a program, and all but `cdc` run on Node. */
+function nodePrograms(): string[] {
+  return fs.readdirSync(path.join(root, "packages")).filter((name) => name !== "core" && name !== "cdc");
 }
 
 /** Get the other architecture's Bun from the toolchain's lock file; npm checks its integrity. */
@@ -42,12 +41,19 @@ function foreignBun(arch: Architecture): string {
   return bun;
 }
 
-async function timed(work: () => BuildResult | Promise<BuildResult>, quiet: boolean): Promise<void> {
+/** Build one thing and say so; a failure is told and does not keep the others from being built. */
+async function timed(name: string, work: () => BuildResult | Promise<BuildResult>): Promise<void> {
   const started = performance.now();
-  const { output, built, note } = await work();
-  if (quiet && !built) return;
-  const took = built ? `${((performance.now() - started) / 1000).toFixed(1)} s` : "unchanged";
-  console.log(`${path.relative(root, output)}  ${took}${note === undefined ? "" : `  – ${note}`}`);
+  try {
+    const { output, built, note } = await work();
+    if (quiet && !built) return;
+    const took = built ? `${((performance.now() - started) / 1000).toFixed(1)} s` : "unchanged";
+    console.log(`${path.relative(root, output)}  ${took}${note === undefined ? "" : `  – ${note}`}`);
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    console.error(`build: ${name}: ${error.message}`);
+    process.exitCode = 1;
+  }
 }
 
 const { values } = parseArgs({ options: { arch: { type: "string" }, quiet: { type: "boolean", default: false } } });
@@ -58,14 +64,10 @@ const own = process.arch === "arm64" ? "arm64" : "x64";
 
 await withLock(path.join(root, ".cache", "build.lock"), async () => {
   if (arch !== undefined && arch !== process.arch) {
-    await timed(() => buildComposer(path.join(dist, arch, "bin"), arch, foreignBun(arch)), quiet);
+    await timed(`cdc for ${arch}`, () => buildComposer(path.join(dist, arch, "bin"), arch, foreignBun(arch)));
     return;
   }
-  for (const program of ["cdc", ...NODE_PROGRAMS]) {
-    if (!exists(program)) console.log(`${program}: packages/${program}/src/main.ts does not exist yet`);
-  }
-  if (exists("cdc")) await timed(() => buildComposer(path.join(dist, "bin"), own), quiet);
-  const present = NODE_PROGRAMS.filter(exists);
-  if (present.length > 0) await timed(placeNode, quiet);
-  for (const program of present) await timed(() => buildNodeProgram(program), quiet);
+  await timed("cdc", () => buildComposer(path.join(dist, "bin"), own));
+  await timed("node", placeNode);
+  for (const program of nodePrograms()) await timed(program, () => buildNodeProgram(program));
 });

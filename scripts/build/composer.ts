@@ -1,11 +1,18 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { setLoaderInPlace } from "./elf-patch.ts";
 import { hashInputs, isFresh, writeStamp } from "./inputs.ts";
 import { inputsOf, writeLicenses } from "./licenses.ts";
 import { dist, root, toolBin } from "./paths.ts";
-import { copyLibraries, findLibraries, LOADERS, tryPadInterpreter, type Architecture } from "./private-loader.ts";
+import {
+  copyLibraries,
+  findLibraries,
+  LOADERS,
+  RUN_PATH,
+  tryPadInterpreter,
+  type Architecture,
+} from "./private-loader.ts";
 
 /** What became of a program: built now or still fresh, and what the reader should know. */
 export interface BuildResult {
@@ -13,6 +20,9 @@ export interface BuildResult {
   built: boolean;
   note?: string | undefined;
 }
+
+/** A failure whose reason the tool has printed: shown without a stack. */
+export class BuildError extends Error {}
 
 /**
  * A compiled executable would read `.env` and `bunfig.toml` of its working directory, which for a
@@ -23,15 +33,15 @@ const COMPILE = [
   "--compile",
   "--minify",
   "--bytecode",
+  "--format=esm",
   "--no-compile-autoload-dotenv",
   "--no-compile-autoload-bunfig",
 ];
 
 function compile(outfile: string, foreign: readonly string[]): void {
-  execFileSync(path.join(toolBin, "bun"), [...COMPILE, ...foreign, "packages/cdc/src/main.ts", "--outfile", outfile], {
-    cwd: root,
-    stdio: ["ignore", "ignore", "inherit"],
-  });
+  const args = [...COMPILE, ...foreign, "packages/cdc/src/main.ts", "--outfile", outfile];
+  const { status } = spawnSync(path.join(toolBin, "bun"), args, { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+  if (status !== 0) throw new BuildError("bun build refuses it");
 }
 
 /** Start the executable once: an executable that was damaged on the way must not stay. */
@@ -39,7 +49,9 @@ function prove(executable: string): void {
   try {
     execFileSync(executable, ["--version"], { env: {}, stdio: ["ignore", "ignore", "pipe"] });
   } catch (error) {
-    throw new Error(`${path.relative(root, executable)} --version fails after the build`, { cause: error });
+    const { status, signal, stderr } = error as { status?: number; signal?: string; stderr?: Buffer };
+    const how = signal ?? `status ${String(status)}`;
+    throw new BuildError(`the built executable's --version ended with ${how}: ${String(stderr ?? "").trim()}`);
   }
 }
 
@@ -78,7 +90,7 @@ export async function buildComposer(folder: string, arch: Architecture, bun?: st
   compile(draft, bun === undefined ? [] : [`--target=bun-linux-${arch}`, `--compile-executable-path=${bun}`]);
   if (missing === undefined && interpreter !== undefined) {
     copyLibraries(libraries, path.join(folder, "lib"));
-    setLoaderInPlace(draft, interpreter, "$ORIGIN/lib");
+    setLoaderInPlace(draft, interpreter, RUN_PATH);
   }
   if (bun === undefined) prove(draft);
   fs.renameSync(draft, output);

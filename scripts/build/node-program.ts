@@ -1,7 +1,7 @@
 import { build } from "esbuild";
 import fs from "node:fs";
 import path from "node:path";
-import type { BuildResult } from "./composer.ts";
+import { BuildError, type BuildResult } from "./composer.ts";
 import { hashInputs, isFresh, writeStamp } from "./inputs.ts";
 import { writeLicenses } from "./licenses.ts";
 import { dist, root, toolBin } from "./paths.ts";
@@ -94,6 +94,8 @@ export async function buildNodeProgram(program: string): Promise<BuildResult> {
     legalComments: "none",
     banner: { js: REQUIRE_BANNER },
     logLevel: "warning",
+  }).catch(() => {
+    throw new BuildError("esbuild refuses it");
   });
   for (const file of result.outputFiles) {
     replaceFile(file.path, (draft) => fs.writeFileSync(draft, file.contents));

@@ -8,6 +8,12 @@ import path from "node:path";
  */
 export const INTERPRETER_BYTES = 192;
 
+/**
+ * Where a built `cdc` looks for its libraries: `lib` beside it. The slashes, which the loader ignores, are room for
+ * `lib/<16 digits>`: an install gives each set of libraries a folder of its own.
+ */
+export const RUN_PATH: string = `$ORIGIN/lib${"/".repeat(17)}`;
+
 /** What the programs are built for. */
 export type Architecture = "x64" | "arm64";
 

@@ -34,19 +34,15 @@ async function runTests(name: string, body: string): Promise<{ status: number; o
   );
   const totalsFile = path.join(home, "totals.json");
   const vitest = path.join(root, "node_modules", "vitest", "vitest.mjs");
-  return new Promise((resolve, reject) => {
+  const { status, output } = await new Promise<{ status: number; output: string }>((resolve) => {
     execFile(
       process.execPath,
       [vitest, "run", "--root", home],
       { env: { PATH: process.env["PATH"], TEST_TOTALS_FILE: totalsFile, NO_COLOR: "1" } },
-      (error, stdout, stderr) => {
-        fs.readFile(totalsFile, "utf8").then(
-          (text) => resolve({ status: Number(error?.code ?? 0), output: stdout + stderr, totals: JSON.parse(text) }),
-          reject,
-        );
-      },
+      (error, stdout, stderr) => resolve({ status: Number(error?.code ?? 0), output: stdout + stderr }),
     );
   });
+  return { status, output, totals: JSON.parse(await fs.readFile(totalsFile, "utf8")) };
 }
 
 it("lists a skip with its reason and lets the run pass", async () => {
