@@ -62,14 +62,6 @@ describe.each(layouts)("a core as %s", (layout, entry) => {
     expect(Buffer.concat(parts).equals(core.subarray(1_234_567))).toBe(true);
   });
 
-  // A deflated entry checks its own checksum: nobody needs its stored bytes.
-  it.runIf(layout !== "deflate")("shows what was read for it, in order", async () => {
-    const reader = await coreOf(entry);
-    const seen: Uint8Array[] = [];
-    for await (const _chunk of reader.chunks({ onStoredBytes: (bytes) => seen.push(bytes) }));
-    expect(Buffer.concat(seen).equals(entry.data ?? Buffer.alloc(0))).toBe(true);
-  });
-
   it("stops when asked to", async () => {
     const reader = await coreOf(entry);
     const stop = new AbortController();
@@ -79,3 +71,16 @@ describe.each(layouts)("a core as %s", (layout, entry) => {
     await expect(reading).rejects.toThrow("enough");
   });
 });
+
+// A deflated entry checks its own checksum: nobody needs its stored bytes.
+describe.each(layouts.filter(([layout]) => layout !== "deflate"))(
+  "the stored bytes of a core as %s",
+  (_layout, entry) => {
+    it("are shown as they are read, in order", async () => {
+      const reader = await coreOf(entry);
+      const seen: Uint8Array[] = [];
+      for await (const _chunk of reader.chunks({ onStoredBytes: (bytes) => seen.push(bytes) }));
+      expect(Buffer.concat(seen).equals(entry.data ?? Buffer.alloc(0))).toBe(true);
+    });
+  },
+);

@@ -1,0 +1,283 @@
+import { randomUUID } from "node:crypto";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { CorePipeline } from "@cdh/core/bundle/core-pipeline";
+import { makeFrameCompressor } from "@cdh/core/bundle/frame-compressor";
+import type { Manifest, Problem, TruncatedBy } from "@cdh/core/bundle/manifest";
+import { layOutBundle, type CoreLayout, type SmallEntry } from "@cdh/core/bundle/writer";
+import type { Clock } from "@cdh/core/clock";
+import type { Enrichment } from "@cdh/core/container/enrich";
+import { ElfCoreScanner } from "@cdh/core/elf/scanner";
+import { EXIT, errnoOf, reasonOf } from "@cdh/core/errors";
+import type { Crash } from "@cdh/core/kernel/crash";
+import type { Logger } from "@cdh/core/log";
+import type { Roots } from "@cdh/core/roots";
+import { nameBundle, needsIdentity, coreEntryName, type NameFacts } from "./bundle-names.ts";
+import { collect, type Collection } from "./collect.ts";
+import { describeCrash, describeForIbm, type CrashDescription } from "./describe.ts";
+import { drain, type DrainResult } from "./drain.ts";
+import { eventLabels, writeEventFile } from "./event-file.ts";
+import { reasonToSkip } from "./filters.ts";
+import { finishBundle } from "./finish-bundle.ts";
+import type { CoreInput } from "./input.ts";
+import type { Native } from "./native.ts";
+import { nodeFacts } from "./node-facts.ts";
+import { metadataEntries } from "./metadata-entries.ts";
+import { countCrash, workloadOf } from "./rate-limit.ts";
+import { RoomGuard } from "./room.ts";
+import type { ComposerSettings } from "./settings.ts";
+import { isDiskFull, SpoolFile } from "./spool-file.ts";
+import { takeSlot } from "./waiting-line.ts";
+
+/** One crash and everything needed to keep it. */
+export interface ComposeRequest {
+  input: CoreInput;
+  crash: Crash;
+  settings: ComposerSettings;
+  /** Directory of the spool. */
+  coreDir: string;
+  /** Directory of the composer's executable, HOST_DIR. */
+  exeDir: string;
+  roots: Roots;
+  clock: Clock;
+  log: Logger;
+  native: Native | undefined;
+  version: string;
+  /** What went wrong before this, such as unreadable settings. */
+  problems: Problem[];
+}
+
+/** What became of a crash. */
+export type Outcome =
+  | { kind: "published"; path: string; manifest: Manifest; exitCode: number }
+  | { kind: "skipped"; reason: string; exitCode: number };
+
+const EMPTY_ENRICHMENT: Enrichment = { containers: [], podLabels: {}, repoDigests: [], problems: [] };
+
+/** A name that needs the pod waits no longer than this; the core waits in memory and in the pipe. */
+const NAME_WAIT_MS = 1_000;
+
+/** Frames in memory: enough to take a small core whole, few enough to stay far below 128 MiB. */
+const BUFFERS = 28;
+
+/** More parallel frames than this cost the node more than they save the crashed pod. */
+const THREADS_MAX = 4;
+
+/** A pipe of a mebibyte lets the kernel write while we work; the most that an ordinary node allows. */
+const PIPE_BYTES = 1024 * 1024;
+
+/**
+ * Keep one crash: drain the core, learn beside it who crashed, publish the bundle.
+ * @throws {CdhError} CDH_SPOOL_FULL or CDH_DISK when not even a shortened bundle could be written
+ */
+export async function compose(request: ComposeRequest): Promise<Outcome> {
+  const { crash, settings, coreDir, clock, log, native, problems } = request;
+  const startedAt = clock.monotonic();
+  const crashId = randomUUID();
+  const crashedAtMs = crash.timestamp === undefined ? clock.now() : crash.timestamp * 1000;
+  native?.setPipeSize(0, PIPE_BYTES);
+
+  const collection = collect({ roots: request.roots, crash, settings, exeDir: request.exeDir, problems });
+  const stop = new AbortController();
+  const deadline = AbortSignal.timeout(settings.timeoutMs);
+  const verdict = judge(request, collection).then((result) => {
+    if (result.skip !== undefined) stop.abort();
+    return result;
+  });
+  const enriching = verdict.then(({ skip }) => (skip === undefined ? collection.enrich() : undefined));
+  const node = await nodeFacts(request.roots, settings.nodeName);
+  const opening = openBundleFile(request, { crashId, crash, coreDir, nodeName: node.nodeName, crashedAtMs }, collection);
+  // Awaited after the drain; until then the pipeline meets its failure first.
+  opening.catch(() => {});
+  const compressor = makeFrameCompressor(settings.compression, settings.compressionLevel);
+  const scanner = new ElfCoreScanner();
+  const room = new RoomGuard(coreDir, settings);
+  const pipeline = new CorePipeline({
+    compressor,
+    threads: settings.compressionThreads || Math.min(THREADS_MAX, availableParallelism()),
+    buffers: BUFFERS,
+    sink: { write: async (bytes, offset) => (await opening).file.write(bytes, offset) },
+  });
+  let leaveLine = async (): Promise<void> => {};
+  const limit = sizeLimit(crash, settings);
+  const stopSignal = AbortSignal.any([stop.signal, deadline]);
+  const drained = await drain({
+    input: request.input,
+    pipeline,
+    limitBytes: limit.bytes,
+    stop: stopSignal,
+    turn: async () => {
+      leaveLine = await takeSlot({ coreDir, slots: settings.queueSlots, native, clock, stop: stopSignal });
+    },
+    isRoomGone: () => room.isGone(pipeline.storedBytes),
+    observe: (chunk) => scanner.push(chunk),
+  });
+  // The kernel keeps /proc/<pid> only until the last reader of the pipe closes: first learn, then let go.
+  const process = await collection.process;
+  await request.input.close();
+  const drainMs = Math.round(clock.monotonic() - startedAt);
+
+  const { skip, suppressed } = await verdict;
+  if (skip !== undefined) {
+    await opening.then(({ file }) => file.remove(), () => {});
+    await leaveLine();
+    log.info("crash not kept", { crashId, reason: skip, comm: crash.comm, signal: crash.signal, pid: crash.pid });
+    return { kind: "skipped", reason: skip, exitCode: EXIT.ok };
+  }
+  const { file, name, nameProblem, dumpInfo, mtime } = await opening;
+  if (nameProblem !== undefined) problems.push({ step: "name", code: "CDH_CONFIG_INVALID", detail: nameProblem });
+  await pipeline.settle();
+  await leaveLine();
+  const facts = scanner.finish();
+  const truncatedBy = reasonForTruncation(drained, pipeline, limit.by, room.goneBy, deadline.aborted);
+  noteDrainProblem(drained, truncatedBy, problems);
+
+  const identity = await collection.identity;
+  const enrichment = (await enriching) ?? EMPTY_ENRICHMENT;
+  problems.push(...crash.problems, ...facts.problems, ...process.problems, ...identity.problems, ...enrichment.problems);
+  const entries = metadataEntries({ name, process, enrichment, include: settings.includeProcInfo });
+  const description: Omit<CrashDescription, "core" | "cost"> = {
+    crashId,
+    name,
+    version: request.version,
+    crash,
+    crashedAtMs,
+    node,
+    clusterName: settings.clusterName,
+    process,
+    identity,
+    enrichment,
+    facts,
+    suppressed,
+    problems,
+  };
+  const entry = coreEntry(name, settings);
+  const manifest = await finishBundle({
+    file,
+    pipeline,
+    mtime,
+    dumpInfo,
+    coreEntry: entry,
+    entries,
+    truncatedBy,
+    manifestName: `${name}-manifest.json`,
+    describe: (summary, cutBy) =>
+      describeCrash({
+        ...description,
+        core: { entry: entry.name, compression: settings.compression, summary, truncatedBy: cutBy },
+        cost: { durationMs: Math.round(clock.monotonic() - startedAt), drainMs, maxRssBytes: globalThis.process.resourceUsage().maxRSS * 1024 },
+      }),
+  });
+  await file.publish();
+  await writeEvent(request, manifest, enrichment);
+  return { kind: "published", path: file.path, manifest, exitCode: manifest.core.truncatedBy === "deadline" ? EXIT.deadline : EXIT.ok };
+}
+
+/** Decide whether the crash is wanted: the filters, then the rate limit. */
+async function judge(
+  request: ComposeRequest,
+  collection: Collection,
+): Promise<{ skip?: string; suppressed?: { count: number; since: string } }> {
+  const { crash, settings, coreDir, clock, native } = request;
+  const identity = await collection.identity;
+  const skip = reasonToSkip(settings, {
+    place: identity.place,
+    namespace: identity.pod?.namespace,
+    comm: crash.comm,
+    signal: crash.signal,
+    labels: await collection.labels,
+  });
+  if (skip !== undefined) return { skip };
+  if (settings.rateLimit === undefined) return {};
+  const { pod, container } = identity;
+  const key = {
+    namespace: pod?.namespace,
+    workload: pod?.owner?.name ?? (pod?.name === undefined ? undefined : workloadOf(pod.name)),
+    container: container?.name ?? container?.id,
+    executable: crash.exe ?? crash.comm ?? "",
+    signal: crash.signal ?? 0,
+  };
+  const decision = await countCrash(settings.rateLimit, coreDir, key, clock.now(), native);
+  if (!decision.allowed) return { skip: `rate limit reached, ${decision.suppressedCount} suppressed so far` };
+  return decision.suppressed === undefined ? {} : { suppressed: decision.suppressed };
+}
+
+/** A bundle's file with its head written, and what the head holds. */
+interface OpenBundle {
+  file: SpoolFile;
+  name: string;
+  nameProblem: string | undefined;
+  dumpInfo: SmallEntry;
+  mtime: Date;
+}
+
+/** Create the file under its name, once the name can be known, and write its head. */
+async function openBundleFile(request: ComposeRequest, facts: NameFacts, collection: Collection): Promise<OpenBundle> {
+  const { settings, coreDir, clock } = request;
+  const identity = needsIdentity(settings.filenameTemplate)
+    ? await Promise.race([collection.identity, clock.sleep(NAME_WAIT_MS).then(() => undefined)])
+    : undefined;
+  const { name, problem } = nameBundle(settings.filenameTemplate, { ...facts, identity });
+  const dumpInfo = describeForIbm({ ...facts, name });
+  const mtime = new Date(facts.crashedAtMs);
+  const core = { ...coreEntry(name, settings), crc32: 0, storedBytes: 0, sizeBytes: 0 };
+  const { head } = await layOutBundle(mtime, dumpInfo, core, []);
+  const file = await SpoolFile.create(coreDir, name, clock);
+  await file.writeHead(head);
+  return { file, name, nameProblem: problem, dumpInfo, mtime };
+}
+
+function coreEntry(name: string, { compression }: ComposerSettings): Pick<CoreLayout, "name" | "method"> {
+  return { name: coreEntryName(name, compression), method: compression === "deflate" ? "deflate" : "stored" };
+}
+
+function sizeLimit(crash: Crash, settings: ComposerSettings): { bytes: number; by: TruncatedBy } {
+  const rlimit = settings.rlimitCore === "honour" && typeof crash.rlimitCoreBytes === "number" ? crash.rlimitCoreBytes : Number.POSITIVE_INFINITY;
+  const max = settings.coreSizeMax ?? Number.POSITIVE_INFINITY;
+  return rlimit < max ? { bytes: rlimit, by: "rlimit" } : { bytes: max, by: "coreSizeMax" };
+}
+
+function reasonForTruncation(
+  drained: DrainResult,
+  pipeline: CorePipeline,
+  limitedBy: TruncatedBy,
+  roomGoneBy: TruncatedBy | undefined,
+  deadlineReached: boolean,
+): TruncatedBy | undefined {
+  if (pipeline.failure !== undefined) return isDiskFull(pipeline.failure) ? "diskFull" : "shortRead";
+  if (drained.endedBy === "limit") return limitedBy;
+  if (drained.endedBy === "room") return roomGoneBy;
+  if (drained.endedBy === "stop" && deadlineReached) return "deadline";
+  return drained.endedBy === "end" ? undefined : "shortRead";
+}
+
+function noteDrainProblem(drained: DrainResult, truncatedBy: TruncatedBy | undefined, problems: Problem[]): void {
+  if (drained.error !== undefined) problems.push({ step: "drain", code: errnoOf(drained.error) ?? "CDH_DISK", detail: reasonOf(drained.error) });
+  if (drained.receivedBytes === 0) problems.push({ step: "drain", code: "CDH_DAMAGED", detail: "no core arrived" });
+  if (truncatedBy === "deadline") problems.push({ step: "drain", code: "CDH_DEADLINE", detail: "the core was still arriving" });
+}
+
+/** Write IBM's event file, if it is asked for; the bundle is safe already, so a failure is only noted. */
+async function writeEvent(request: ComposeRequest, manifest: Manifest, enrichment: Enrichment): Promise<void> {
+  const { crash, settings, log } = request;
+  if (!settings.coreEvents) return;
+  const directory = settings.eventDirectory ?? join(request.exeDir, "events");
+  try {
+    await writeEventFile(directory, {
+      image_list: enrichment.repoDigests,
+      key: manifest.bundle,
+      exe_path: crash.pathname ?? "",
+      labels: eventLabels(enrichment.podLabels),
+      limit_size: crash.raw.c ?? "",
+      exe_name: crash.comm ?? "",
+      pid: crash.raw.p ?? "",
+      signal: crash.raw.s ?? "",
+      timestamp: crash.raw.t ?? "",
+      hostname: crash.hostname ?? "",
+      namespace: manifest.pod?.namespace ?? null,
+      uuid: manifest.crashId,
+    });
+  } catch (error) {
+    log.error("event file not written", { crashId: manifest.crashId, directory, reason: reasonOf(error) });
+  }
+}

@@ -1,0 +1,43 @@
+import { mkdir, open, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { DIRECTORY_MODE, FILE_MODE } from "@cdh/core/spool/layout";
+
+/** What an event file says: IBM's keys in IBM's order. */
+export interface CrashEvent {
+  image_list: string[];
+  key: string;
+  exe_path: string;
+  labels: Record<string, string>;
+  limit_size: string;
+  exe_name: string;
+  pid: string;
+  signal: string;
+  timestamp: string;
+  hostname: string;
+  namespace: string | null;
+  uuid: string;
+}
+
+/** Only labels that begin like this are told, as in IBM's events. */
+const LABEL_PREFIX = "info.coredump";
+
+/** Keep the labels that event files carry. */
+export function eventLabels(labels: Record<string, string> | undefined): Record<string, string> {
+  return Object.fromEntries(Object.entries(labels ?? {}).filter(([key]) => key.startsWith(LABEL_PREFIX)));
+}
+
+/** Write `<uuid>-event.json` by rename, so that a watcher never reads half of it; the directory is made when missing. */
+export async function writeEventFile(directory: string, event: CrashEvent): Promise<string> {
+  await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
+  const path = join(directory, `${event.uuid}-event.json`);
+  const temporary = join(directory, `.${event.uuid}-event.json.partial`);
+  const file = await open(temporary, "wx", FILE_MODE);
+  try {
+    await file.writeFile(`${JSON.stringify(event)}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+  return path;
+}

@@ -1,0 +1,76 @@
+import { closeSync, openSync, read } from "node:fs";
+import type { Native } from "./native.ts";
+
+/** Where a core comes from: the kernel's pipe, or a saved file. */
+export interface CoreInput {
+  /** Read up to `length` bytes into the buffer; 0 is the end. */
+  read(buffer: Buffer, offset: number, length: number): Promise<number>;
+  /**
+   * Let go of the source. On the kernel's pipe this releases the crashed process: the kernel waits for the last reader
+   * to close, so /proc/<pid> is gone soon after. Can be called again.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * Read from a descriptor on the thread pool, so that neither a stalled kernel nor a stalled disk stops the composer's
+ * own timers.
+ */
+export function descriptorInput(fd: number, native?: Native): CoreInput {
+  let isOpen = true;
+  return {
+    read: (buffer, offset, length) =>
+      new Promise((resolve, reject) => {
+        const attempt = (): void =>
+          read(fd, buffer, offset, length, null, (error, count) => {
+            if (error === null) resolve(count);
+            else if (error.code === "EINTR") attempt();
+            else if (error.code === "EAGAIN") setTimeout(attempt, 1);
+            else reject(error);
+          });
+        attempt();
+      }),
+    close: async () => {
+      if (isOpen) letGo(fd, native);
+      isOpen = false;
+    },
+  };
+}
+
+/** Put bytes that were read early in front of the rest. */
+export function withFirstRead(input: CoreInput, first: Promise<Buffer>): CoreInput {
+  let rest: Buffer | undefined;
+  let taken = false;
+  return {
+    close: () => input.close(),
+    read: async (buffer, offset, length) => {
+      if (!taken) {
+        rest ??= await first;
+        if (rest.length === 0) {
+          taken = true;
+          return 0;
+        }
+        const count = rest.copy(buffer, offset, 0, length);
+        rest = rest.subarray(count);
+        taken = rest.length === 0;
+        return count;
+      }
+      return input.read(buffer, offset, length);
+    },
+  };
+}
+
+/**
+ * Close a descriptor but keep its number taken: a file that was opened later and got number 0 is one that Bun refuses
+ * to work with.
+ */
+function letGo(fd: number, native: Native | undefined): void {
+  if (native === undefined) {
+    closeSync(fd);
+    if (fd === 0) openSync("/dev/null", "r");
+    return;
+  }
+  const nothing = openSync("/dev/null", "r");
+  native.replace(fd, nothing);
+  closeSync(nothing);
+}

@@ -1,0 +1,125 @@
+import { readFileSync } from "node:fs";
+import { setPriority } from "node:os";
+import { dirname, join } from "node:path";
+import type { Problem } from "@cdh/core/bundle/manifest";
+import { systemClock } from "@cdh/core/clock";
+import { resolveSettings } from "@cdh/core/config";
+import { parseEnvFile } from "@cdh/core/env-file";
+import { CdhError, EXIT, errnoOf } from "@cdh/core/errors";
+import { parseKernelArguments } from "@cdh/core/kernel/arguments";
+import type { Crash } from "@cdh/core/kernel/crash";
+import { createLogger, type Logger } from "@cdh/core/log";
+import { makeRoots } from "@cdh/core/roots";
+import { signalName } from "@cdh/core/signals";
+import { formatBytes } from "@cdh/core/units";
+import { openComposerLog, openKernelLog } from "./composer-log.ts";
+import { compose, type Outcome } from "./compose.ts";
+import { descriptorInput, withFirstRead } from "./input.ts";
+import { loadNative } from "./native.ts";
+import { composerSettings, type ComposerSettings } from "./settings.ts";
+import { VERSION } from "./version.ts";
+
+/** The pod that crashed has time; whoever else works on the node has not. @see nice(2) */
+const NICENESS = 10;
+
+/**
+ * Keep the crash that the kernel just handed over. Nothing refuses here: bad settings, unknown words and a missing
+ * `.env` are noted and passed by.
+ * @returns the exit status; the kernel ignores it, tests and people do not
+ */
+export async function runForKernel(argv: readonly string[], firstRead: Promise<Buffer>): Promise<number> {
+  const crash = parseKernelArguments(argv);
+  const exeDir = dirname(process.execPath);
+  const { settings, problems } = readSettings(exeDir, crash);
+  lowerPriority();
+  const native = await loadNative().catch(() => undefined);
+  const kernelLog = openKernelLog();
+  const log = createLogger({
+    program: "cdc",
+    level: settings.logLevel,
+    format: "json",
+    clock: systemClock,
+    write: openComposerLog(exeDir, native),
+  });
+  process.on("unhandledRejection", (error) => log.error("unhandled rejection", { error }));
+  for (const problem of problems) log.warn("setting not understood", { ...problem });
+  const coreDir = crash.dir || settings.coreDir || join(exeDir, "cores");
+  try {
+    const outcome = await compose({
+      input: withFirstRead(descriptorInput(0, native), firstRead),
+      crash,
+      settings,
+      coreDir,
+      exeDir,
+      roots: makeRoots({ procRoot: settings.procRoot }),
+      clock: systemClock,
+      log,
+      native,
+      version: VERSION,
+      problems,
+    });
+    report(outcome, crash, log, kernelLog);
+    return outcome.exitCode;
+  } catch (error) {
+    log.error("core lost", { error, code: error instanceof CdhError ? error.code : errnoOf(error), pid: crash.pid, comm: crash.comm });
+    kernelLog(`core of ${who(crash)} not kept: ${error instanceof Error ? error.message : String(error)}`);
+    return error instanceof CdhError ? error.exitCode : EXIT.bug;
+  }
+}
+
+/** Settings of `.env` beside the executable; a variable that is set wins, and so does IBM's own kernel line. */
+export function readSettings(exeDir: string, crash: Crash): { settings: ComposerSettings; problems: Problem[] } {
+  let file: Record<string, string> = {};
+  const problems: Problem[] = [];
+  try {
+    file = parseEnvFile(readFileSync(join(exeDir, ".env"), "utf8"));
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") problems.push({ step: "settings", code: errnoOf(error) ?? "CDH_CONFIG_INVALID", detail: ".env could not be read" });
+  }
+  const resolved = resolveSettings(composerSettings, { env: process.env, file });
+  problems.push(...resolved.problems.map((detail) => ({ step: "settings", code: "CDH_CONFIG_INVALID", detail })));
+  const settings = { ...resolved.values };
+  if (crash.timeoutSeconds !== undefined && crash.timeoutSeconds > 0) settings.timeoutMs = crash.timeoutSeconds * 1000;
+  if (crash.disableCompression === true) settings.compression = "none";
+  return { settings, problems };
+}
+
+function report(outcome: Outcome, crash: Crash, log: Logger, kernelLog: (text: string) => void): void {
+  if (outcome.kind === "skipped") {
+    kernelLog(`core of ${who(crash)} not kept: ${outcome.reason}`);
+    return;
+  }
+  const { manifest, path } = outcome;
+  const { core, composer, pod, process: crashed } = manifest;
+  log.info("bundle published", {
+    crashId: manifest.crashId,
+    path,
+    namespace: pod?.namespace,
+    pod: pod?.name,
+    comm: crashed.comm,
+    signal: manifest.signal.name,
+    coreBytes: core.sizeBytes,
+    storedBytes: core.storedBytes,
+    complete: core.complete,
+    truncatedBy: core.truncatedBy,
+    drainMs: composer.drainMs,
+    durationMs: composer.durationMs,
+    problems: manifest.problems.length,
+  });
+  for (const problem of manifest.problems) log.warn("problem while composing", { crashId: manifest.crashId, ...problem });
+  const where = pod?.name === undefined ? "" : ` in ${pod.namespace ?? "?"}/${pod.name}`;
+  const whole = core.complete ? "" : `, cut short: ${core.truncatedBy ?? "unknown"}`;
+  kernelLog(`core of ${who(crash)}${where}: ${formatBytes(core.sizeBytes)}${whole}, ${path}`);
+}
+
+function who(crash: Crash): string {
+  return `${crash.comm ?? "?"} (pid ${crash.pid ?? crash.pidInNamespace ?? "?"}, ${signalName(crash.signal ?? 0)})`;
+}
+
+function lowerPriority(): void {
+  try {
+    setPriority(NICENESS);
+  } catch {
+    // A sandbox may refuse; the core comes first.
+  }
+}

@@ -1,0 +1,106 @@
+import type { PassThrough } from "node:stream";
+import { ZipFile } from "yazl";
+
+/** A small entry of a bundle: everything but the core. */
+export interface SmallEntry {
+  name: string;
+  bytes: Uint8Array;
+}
+
+/** The core's entry, whose bytes the caller writes itself between head and tail. */
+export interface CoreLayout {
+  name: string;
+  /** `stored` for zstd frames and plain cores, `deflate` for a raw deflate stream. */
+  method: "stored" | "deflate";
+  crc32: number;
+  storedBytes: number;
+  sizeBytes: number;
+}
+
+/** What surrounds the core's bytes in the file. */
+export interface BundleLayout {
+  /** Everything before the core's bytes. It does not depend on the core's sizes or CRC, so it can be written first. */
+  head: Buffer;
+  /** Everything after them: data descriptor, the other entries, central directory. */
+  tail: Buffer;
+}
+
+/** Entries are read-only files, as in IBM's bundles. */
+const ENTRY_MODE = 0o100444;
+
+/** Below this, deflate saves less than it costs. */
+const COMPRESS_FROM_BYTES = 512;
+
+/**
+ * Lay out a bundle around a core: `first`, the core, `rest`. The core's bytes never pass through here, so the layout
+ * can be made again with a shorter core or fewer entries when the disk runs full.
+ * Sizes and CRC of the core stand in its data descriptor and in the central directory; zip64 where needed.
+ * @see APPNOTE.TXT 4.3.9 (data descriptor), 4.5.3 (zip64)
+ */
+export async function layOutBundle(mtime: Date, first: SmallEntry, core: CoreLayout, rest: readonly SmallEntry[]): Promise<BundleLayout> {
+  const zip = new ZipFile() as unknown as OpenZipFile;
+  const ended = new Promise<never>((_resolve, reject) => zip.on("error", reject));
+  const options = { mtime, mode: ENTRY_MODE };
+  zip.addBuffer(Buffer.from(first.bytes), first.name, { ...options, compress: false });
+  const head = await Promise.race([ended, addCore(zip, core, options)]);
+  for (const entry of rest) {
+    zip.addBuffer(Buffer.from(entry.bytes), entry.name, { ...options, compress: entry.bytes.length >= COMPRESS_FROM_BYTES });
+  }
+  zip.end();
+  return { head, tail: await Promise.race([ended, readAll(zip.outputStream)]) };
+}
+
+/** yazl's own state for an entry, as far as it is needed to let the core pass by. */
+interface OpenEntry {
+  state: number;
+  crc32: number;
+  compressedSize: number;
+  uncompressedSize: number;
+  getDataDescriptor(): Buffer;
+}
+
+/** yazl's ZipFile with the members that its type declarations leave out. */
+interface OpenZipFile extends Omit<ZipFile, "outputStream"> {
+  outputStream: PassThrough;
+  outputStreamCursor: number;
+  entries: OpenEntry[];
+  on(event: "error", listener: (error: Error) => void): this;
+}
+
+/** yazl's Entry.FILE_DATA_DONE. */
+const FILE_DATA_DONE = 3;
+
+interface EntryOptions {
+  mtime: Date;
+  mode: number;
+}
+
+/**
+ * Add the core's entry without its bytes. yazl would push them through one thread and a CRC in JavaScript; here the
+ * caller has compressed them in parallel already. yazl asks for the data once the local header is written: at that
+ * moment everything so far is the head, and the entry is told what it will have been.
+ */
+function addCore(zip: OpenZipFile, core: CoreLayout, options: EntryOptions): Promise<Buffer> {
+  return new Promise((resolve) => {
+    zip.addReadStreamLazy(core.name, { ...options, compress: core.method === "deflate" }, () => {
+      const head = (zip.outputStream.read() as Buffer | null) ?? Buffer.alloc(0);
+      const entry = zip.entries.at(-1);
+      if (entry === undefined) throw new Error("yazl lost the core's entry");
+      entry.crc32 = core.crc32;
+      entry.compressedSize = core.storedBytes;
+      entry.uncompressedSize = core.sizeBytes;
+      zip.outputStreamCursor += core.storedBytes;
+      const descriptor = entry.getDataDescriptor();
+      zip.outputStream.write(descriptor);
+      zip.outputStreamCursor += descriptor.length;
+      entry.state = FILE_DATA_DONE;
+      resolve(head);
+    });
+  });
+}
+
+async function readAll(stream: NodeJS.ReadableStream): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
