@@ -129,7 +129,8 @@ function readRunPath(read: ReadAt, segments: readonly Segment[]): FixedText | un
   const strings = values.get(DT_STRTAB);
   const index = values.get(DT_RPATH) ?? values.get(DT_RUNPATH);
   if (strings === undefined || index === undefined) return undefined;
-  const address = strings + index;
+  // The index is 64 bits and may wrap around, where the text lies before the table.
+  const address = BigInt.asUintN(64, strings + index);
   const segment = segments.find(
     ({ type, address: start, fileBytes }) =>
       type === PT_LOAD && address >= start && address < start + BigInt(fileBytes),
