@@ -1,0 +1,165 @@
+import { constants } from "node:fs";
+import { open, readdir, readlink, type FileHandle } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { errnoOf } from "../errors.ts";
+import { isContainerId } from "../kernel/cgroup.ts";
+import { onHost, type Roots } from "../roots.ts";
+import { HeldDirectory } from "./bounded-file.ts";
+import { missingBecause, within, type Collected } from "./collected.ts";
+import { parseLogLines } from "./log-lines.ts";
+
+/** Say which log to read. */
+export interface LogTailOptions {
+  roots: Roots;
+  /** Folder of the container's log files on the node: `/var/log/pods/<namespace>_<pod>_<uid>/<container>`. */
+  directory: string;
+  lines: number;
+  /** Bytes read of one file, from its end. Default 4 MiB. */
+  maxBytes?: number;
+  signal?: AbortSignal;
+}
+
+/** The last lines of a container's log. */
+export interface LogTail {
+  /** Messages of both streams in the order they were written, each ended by a newline. */
+  text: Buffer;
+  /** Files that they came from, oldest first. */
+  files: string[];
+  /** How often the container was started again: the kubelet counts it in the file's name. */
+  restartCount: number;
+}
+
+const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
+const FIRST_WINDOW_BYTES = 65536;
+const MAX_FILES = 1000;
+/** The current file, the rotated one before it, and the same of the previous start. */
+const MAX_FILES_READ = 4;
+
+/**
+ * Read the last lines of a container's log from the kubelet's files: the current file from its end, then the rotated
+ * one, then those of the previous start, until there are enough. A file of any size costs `maxBytes`. Links are not
+ * followed, as a container that may write to /var/log could point them anywhere; docker's own are, into its folder.
+ * Never rejects.
+ */
+export async function readLogTail(options: LogTailOptions): Promise<Collected<LogTail>> {
+  try {
+    return await within(read(options), options.signal);
+  } catch (error) {
+    return missingBecause(error, options.directory);
+  }
+}
+
+async function read(options: LogTailOptions): Promise<Collected<LogTail>> {
+  const podFolder = dirname(options.directory);
+  // Each step from the kubelet's own folder downwards is opened without following a link.
+  const pods = await HeldDirectory.open(onHost(options.roots, dirname(podFolder)));
+  try {
+    const pod = await HeldDirectory.open(`${pods.path}/${basename(podFolder)}`);
+    try {
+      const folder = await HeldDirectory.open(`${pod.path}/${basename(options.directory)}`);
+      try {
+        return await readFolder(options, folder.path);
+      } finally {
+        await folder.close();
+      }
+    } finally {
+      await pod.close();
+    }
+  } finally {
+    await pods.close();
+  }
+}
+
+async function readFolder(options: LogTailOptions, folder: string): Promise<Collected<LogTail>> {
+  const files = sortLogFiles(await readdir(folder));
+  const newest = files[0];
+  if (newest === undefined) return { missing: "CDH_NOT_FOUND", detail: `no log file in ${options.directory}` };
+  const used: string[] = [];
+  let messages: Buffer[] = [];
+  for (const file of files.slice(0, MAX_FILES_READ)) {
+    if (messages.length >= options.lines || newest.start - file.start > 1) break;
+    const wanted = options.lines - messages.length;
+    const handle = await openLog(options.roots, `${folder}/${file.name}`);
+    if (handle === undefined) continue;
+    try {
+      const found = await readTail(handle, wanted, options.maxBytes ?? DEFAULT_MAX_BYTES);
+      if (found.length > 0) used.unshift(file.name);
+      messages = [...found, ...messages];
+    } finally {
+      await handle.close();
+    }
+  }
+  const text = Buffer.concat(messages.flatMap((message) => [message, Buffer.from("\n")]));
+  return { value: { text, files: used, restartCount: newest.start } };
+}
+
+interface LogFile {
+  name: string;
+  /** Which start of the container wrote it, from 0. */
+  start: number;
+  /** When it was rotated; empty for the one being written. */
+  rotated: string;
+}
+
+/** Newest first: the later start, then the current file, then the latest rotated. Compressed ones are left alone. */
+function sortLogFiles(names: readonly string[]): LogFile[] {
+  return names
+    .slice(0, MAX_FILES)
+    .flatMap((name) => {
+      const match = /^(\d{1,9})\.log(?:\.(\d{8}-\d{6}|\d{1,3}))?$/.exec(name);
+      return match === null ? [] : [{ name, start: Number(match[1]), rotated: match[2] ?? "" }];
+    })
+    .sort((a, b) => b.start - a.start || compareRotated(a.rotated, b.rotated));
+}
+
+function compareRotated(a: string, b: string): number {
+  if (a === "" || b === "") return a === "" ? -1 : 1;
+  return a < b ? 1 : -1;
+}
+
+/** Open a log, or docker's file behind the kubelet's link to it. Undefined when it is no plain file. */
+async function openLog(roots: Roots, path: string): Promise<FileHandle | undefined> {
+  try {
+    return await openPlain(path);
+  } catch (error) {
+    if (errnoOf(error) !== "ELOOP") throw error;
+  }
+  const target = await readlink(path);
+  const match =
+    /^(?:\/var\/lib\/docker|\/var\/snap\/docker\/common\/var-lib-docker)\/containers\/([0-9a-f]{64})\/([0-9a-f]{64})-json\.log$/.exec(
+      target,
+    );
+  const id = match?.[1];
+  if (id === undefined || id !== match?.[2] || !isContainerId(id)) return undefined;
+  return await openPlain(onHost(roots, target));
+}
+
+async function openPlain(path: string): Promise<FileHandle | undefined> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  if ((await handle.stat()).isFile()) return handle;
+  await handle.close();
+  return undefined;
+}
+
+/** Read ever larger pieces from the end until they hold enough lines. */
+async function readTail(handle: FileHandle, lines: number, maxBytes: number): Promise<Buffer[]> {
+  const { size } = await handle.stat();
+  for (let window = Math.min(FIRST_WINDOW_BYTES, maxBytes); ; window = Math.min(window * 4, maxBytes)) {
+    const from = Math.max(0, size - window);
+    const bytes = await readRange(handle, from, size - from);
+    // A piece that starts right behind a newline starts with a whole line, but that takes one more byte to know.
+    const messages = parseLogLines(bytes, from === 0);
+    if (messages.length > lines || from === 0 || window === maxBytes) return messages.slice(-lines);
+  }
+}
+
+async function readRange(handle: FileHandle, from: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(length);
+  let filled = 0;
+  while (filled < length) {
+    const { bytesRead } = await handle.read(bytes, filled, length - filled, from + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return bytes.subarray(0, filled);
+}
