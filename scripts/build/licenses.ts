@@ -58,6 +58,7 @@ export async function inputsOf(program: string): Promise<Metafile["inputs"]> {
     platform: "node",
     format: "esm",
     mainFields: ["module", "main"],
+    external: ["bun:*"],
     logLevel: "silent",
   });
   return metafile.inputs;
