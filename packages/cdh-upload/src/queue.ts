@@ -10,6 +10,8 @@ export interface QueueItem {
   /** Failures in a row that were not the bundle's own. */
   failures: number;
   running: boolean;
+  /** Its crash was counted, or had been before this program started. */
+  reported: boolean;
 }
 
 /**

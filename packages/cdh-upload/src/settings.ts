@@ -1,6 +1,8 @@
 import { defineSettings, parsers, setting, type SettingsOf } from "@cdh/core/config";
+import { parseListenAddress } from "@cdh/core/http-server";
 import { storeSettings } from "@cdh/core/store/settings";
 import { parseKeyTemplate, type KeyTemplate } from "./object-key.ts";
+import { parseWebhookUrl } from "./webhook.ts";
 
 /** Every setting of cdh-upload; the names of IBM's agent mean what they meant there. */
 export const uploadSettings = defineSettings({
@@ -48,6 +50,30 @@ export const uploadSettings = defineSettings({
     default: false,
     doc: "Move an uploaded bundle to CORE_DIR/uploaded in place of deleting it.",
   }),
+  maxUse: setting<number | undefined>({
+    env: "MAX_USE",
+    parse: parsers.optionalBytes,
+    default: undefined,
+    doc: "Most bytes for all bundles in the spool together; beyond it room is made.",
+  }),
+  keepFree: setting<number | undefined>({
+    env: "KEEP_FREE",
+    parse: parsers.optionalBytes,
+    default: undefined,
+    doc: "Bytes that must stay free on the spool's file system; below it room is made.",
+  }),
+  quarantineMaxUse: setting<number | undefined>({
+    env: "QUARANTINE_MAX_USE",
+    parse: parsers.optionalBytes,
+    default: undefined,
+    doc: "Most bytes in quarantine; beyond it the oldest go.",
+  }),
+  vacuumUnsent: setting({
+    env: "VACUUM_UNSENT",
+    parse: parsers.boolean,
+    default: false,
+    doc: "Let MAX_USE and KEEP_FREE remove bundles that never reached the store, when nothing else is left to remove.",
+  }),
   shutdownGraceMs: setting({
     env: "SHUTDOWN_GRACE",
     parse: parsers.durationFromSeconds,
@@ -59,6 +85,36 @@ export const uploadSettings = defineSettings({
     parse: parsers.integer(1, 100),
     default: 3,
     doc: "Attempts with a bundle that is itself the trouble before it goes to quarantine.",
+  }),
+  metricsAddress: setting<string | undefined>({
+    env: "METRICS_ADDR",
+    flag: "--metrics-addr",
+    parse: (text) => {
+      if (text.trim() === "") return undefined;
+      parseListenAddress(text);
+      return text;
+    },
+    default: undefined,
+    doc: "Serve /metrics, /healthz and /readyz there, such as :9100; empty: not at all.",
+  }),
+  statusFile: setting<string | undefined>({
+    env: "STATUS_FILE",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "File that reads `started` while the daemon runs and `dead` after it ended, for probes that grep it.",
+  }),
+  kubernetesEvents: setting<boolean | undefined>({
+    env: "KUBERNETES_EVENTS",
+    parse: (text) => (text === "" ? undefined : parsers.boolean(text)),
+    default: undefined,
+    doc: "Write an Event on each crashed pod. Default: true inside of a cluster.",
+  }),
+  webhookUrl: setting<string | undefined>({
+    env: "WEBHOOK_URL",
+    parse: parseWebhookUrl,
+    default: undefined,
+    secret: true,
+    doc: "Send a CloudEvent there for each uploaded bundle.",
   }),
   nodeName: setting<string | undefined>({ env: "NODE_NAME", parse: parsers.optionalText, default: undefined, doc: "Name of this node." }),
   clusterName: setting<string | undefined>({

@@ -8,7 +8,8 @@ import { lstat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import type { UploadSettings } from "./settings.ts";
 import { scanSpool, type SpoolFile } from "./spool-scan.ts";
-import { Uploader, type Outcome } from "./uploader.ts";
+import type { Outcome } from "./events.ts";
+import { Uploader } from "./uploader.ts";
 
 /** What became of one bundle in a sweep. */
 export interface SweepRow {

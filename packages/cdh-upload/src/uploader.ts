@@ -8,37 +8,19 @@ import { join } from "node:path";
 import { Attempts } from "./attempts.ts";
 import { HOST_NAMESPACE, readBundleFacts } from "./bundle-facts.ts";
 import { Circuit } from "./circuit.ts";
+import type { Outcome, UploadEvents } from "./events.ts";
 import { faultOf } from "./faults.ts";
 import { quarantine } from "./quarantine.ts";
 import { Queue, type QueueItem } from "./queue.ts";
 import type { UploadSettings } from "./settings.ts";
+import { Seen } from "./seen.ts";
 import { scanSpool, type SpoolFile } from "./spool-scan.ts";
-import { uploadBundle, type UploadedBundle } from "./upload-bundle.ts";
+import { uploadBundle } from "./upload-bundle.ts";
 
 /** A zip without an end may still be written by an older composer, which writes under the final name. */
 const QUIET_MS = 60_000;
 /** Waits after an upload that went wrong on its way. */
 const OBJECT_BACKOFF = { baseMs: 2000, capMs: 10 * 60_000 };
-
-/** What an attempt with one bundle led to. */
-export type Outcome =
-  | { status: "uploaded"; file: SpoolFile; uploaded: UploadedBundle; durationMs: number }
-  | { status: "retried"; file: SpoolFile; error: unknown; waitMs: number; durationMs: number }
-  | { status: "quarantined"; file: SpoolFile; error: unknown; path: string; durationMs: number }
-  | { status: "unfinished"; file: SpoolFile; error: unknown; durationMs: number }
-  | { status: "gone"; file: SpoolFile; durationMs: number }
-  | { status: "stopped"; file: SpoolFile; durationMs: number };
-
-/** Who wants to know what happens. */
-export interface UploaderEvents {
-  /** A bundle that was not there at the last look. */
-  found?(file: SpoolFile): void;
-  began?(file: SpoolFile): void;
-  progress?(file: SpoolFile, sentBytes: number): void;
-  ended?(outcome: Outcome): void;
-  storeTrouble?(error: unknown, waitMs: number): void;
-  storeRecovered?(): void;
-}
 
 /** What the uploader works with. */
 export interface UploaderOptions {
@@ -46,7 +28,7 @@ export interface UploaderOptions {
   store: ObjectStore;
   clock: Clock;
   log: Logger;
-  events?: UploaderEvents;
+  events?: UploadEvents;
 }
 
 /** Move bundles from the spool to the store. Scanning and sending are separate: whoever calls decides when to look. */
@@ -55,19 +37,25 @@ export class Uploader {
   readonly queue = new Queue();
   readonly #options: UploaderOptions;
   readonly #attempts: Attempts;
+  readonly #seen: Seen;
   readonly #running = new Set<Promise<void>>();
   readonly #reported = new Set<string>();
 
-  private constructor(options: UploaderOptions, attempts: Attempts) {
+  private constructor(options: UploaderOptions, attempts: Attempts, seen: Seen) {
     this.#options = options;
     this.#attempts = attempts;
+    this.#seen = seen;
     this.circuit = new Circuit(options.clock);
   }
 
   /** Make an uploader with what is remembered in the spool. */
   static async open(options: UploaderOptions): Promise<Uploader> {
-    const path = join(options.settings.coreDir, STATE_DIRECTORY, "upload-attempts.json");
-    return new Uploader(options, await Attempts.open(path));
+    const state = join(options.settings.coreDir, STATE_DIRECTORY);
+    const [attempts, seen] = await Promise.all([
+      Attempts.open(join(state, "upload-attempts.json")),
+      Seen.open(join(state, "upload-seen.json")),
+    ]);
+    return new Uploader(options, attempts, seen);
   }
 
   /** How many uploads are under way. */
@@ -84,7 +72,8 @@ export class Uploader {
       if (!item.running && !there.has(item.file.fileName)) this.queue.remove(item.file.fileName);
     }
     for (const file of files) await this.notice(file);
-    await this.#attempts.keepOnly(new Set(files.map((file) => file.name))).catch((error: unknown) => this.#stateTrouble(error));
+    const names = new Set(files.map((file) => file.name));
+    await Promise.all([this.#attempts.keepOnly(names), this.#seen.save()]).catch((error: unknown) => this.#stateTrouble(error));
     this.#reportIgnored(ignored);
     this.#options.log.trace("looked at the spool", { bundles: files.length, waiting: this.queue.size, at: clock.now() });
   }
@@ -95,12 +84,13 @@ export class Uploader {
     if (known?.running === true) return;
     const changed = known === undefined || known.file.sizeBytes !== file.sizeBytes || known.file.modifiedAt !== file.modifiedAt;
     if (!changed) return;
-    const namespace = await readBundleFacts(file.path, file.name).then(
-      (facts) => facts.namespace,
-      () => HOST_NAMESPACE,
-    );
-    this.queue.add({ file, namespace, notBefore: known?.notBefore ?? 0, failures: known?.failures ?? 0, running: false });
-    if (known === undefined) this.#options.events?.found?.(file);
+    // What cannot be read now is judged when its turn comes.
+    const facts = await readBundleFacts(file.path, file.name).catch(() => undefined);
+    const namespace = facts?.namespace ?? HOST_NAMESPACE;
+    const isNew = this.#seen.isNew(file) && known?.reported !== true;
+    const reported = !isNew || facts !== undefined;
+    this.queue.add({ file, namespace, notBefore: known?.notBefore ?? 0, failures: known?.failures ?? 0, running: false, reported });
+    if (isNew && facts !== undefined) this.#options.events?.crashed?.(file, facts);
   }
 
   /**

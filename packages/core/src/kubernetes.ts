@@ -52,7 +52,7 @@ export function readOwnNamespace(access: KubernetesAccess): string | undefined {
  */
 export async function askKubernetes(
   access: KubernetesAccess,
-  method: "GET" | "POST",
+  method: "GET" | "POST" | "PATCH",
   path: string,
   body?: unknown,
 ): Promise<KubernetesAnswer> {
@@ -95,7 +95,7 @@ function send(access: KubernetesAccess, { method, path, token, ca, text }: Messa
           accept: "application/json",
           ...(text === undefined
             ? {}
-            : { "content-type": "application/json", "content-length": Buffer.byteLength(text) }),
+            : { "content-type": method === "PATCH" ? "application/merge-patch+json" : "application/json", "content-length": Buffer.byteLength(text) }),
         },
       },
       (answer) => {

@@ -1,7 +1,7 @@
 import { EXIT_STATUS_HELP } from "@cdh/core/cli";
-import { Command } from "clipanion";
-import { chooseTimetable, runDaemon } from "../daemon.ts";
-import { Uploader } from "../uploader.ts";
+import { Command, Option } from "clipanion";
+import { chooseTimetable } from "../daemon.ts";
+import { runService } from "../service.ts";
 import { VERSION } from "../version.ts";
 import { UploadCommand } from "./upload-command.ts";
 
@@ -13,6 +13,12 @@ export class RunCommand extends UploadCommand {
     details: `Each bundle is sent, verified in the store, and then deleted here. A second signal ends at once. Exit status: ${EXIT_STATUS_HELP}.`,
     examples: [["Upload to a bucket", "cdh-upload run --store s3://cores/prod"]],
   });
+
+  metricsAddr = Option.String("--metrics-addr", { description: "serve /metrics, /healthz and /readyz there (METRICS_ADDR)" });
+
+  protected override moreFlags(): Record<string, string | undefined> {
+    return { metricsAddress: this.metricsAddr };
+  }
 
   async run(): Promise<void> {
     const resolved = this.resolve();
@@ -26,10 +32,8 @@ export class RunCommand extends UploadCommand {
     const { clock, stopSignal } = this.context;
     const store = await this.openStore(resolved, log);
     try {
-      const uploader = await Uploader.open({ settings, store, clock, log });
       log.info("started", { version: VERSION, coreDir: settings.coreDir, store: store.url });
-      await runDaemon({ settings, uploader, clock, log, stopSignal });
-      log.info("stopped", { left: uploader.queue.size });
+      await runService({ settings, store, clock, log, env: this.context.env, version: VERSION, stopSignal });
     } finally {
       await store.close();
     }

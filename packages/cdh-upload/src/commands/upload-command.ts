@@ -13,9 +13,14 @@ export abstract class UploadCommand extends CdhCommand {
   store = Option.String("--store", { description: "s3://bucket/prefix or file:///directory (STORE_URL)" });
   printConfig = Option.Boolean("--print-config", false, { description: "show each setting, its value and where it comes from" });
 
+  /** Flags of one command, keyed by setting. */
+  protected moreFlags(): Record<string, string | undefined> {
+    return {};
+  }
+
   /** Resolve all settings: flag > environment > default. @throws {CdhError} CDH_CONFIG_INVALID */
   resolve(): ResolvedSettings<typeof uploadSettings> {
-    return resolveSettingsStrictly(uploadSettings, { flags: { coreDir: this.coreDir, storeUrl: this.store }, env: this.context.env });
+    return resolveSettingsStrictly(uploadSettings, { flags: { coreDir: this.coreDir, storeUrl: this.store, ...this.moreFlags() }, env: this.context.env });
   }
 
   /** Show the settings on stdout. */

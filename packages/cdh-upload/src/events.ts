@@ -1,0 +1,46 @@
+import type { BundleFacts } from "./bundle-facts.ts";
+import type { SpoolFile } from "./spool-scan.ts";
+import type { UploadedBundle } from "./upload-bundle.ts";
+
+/** What an attempt with one bundle led to. */
+export type Outcome =
+  | { status: "uploaded"; file: SpoolFile; uploaded: UploadedBundle; durationMs: number }
+  | { status: "retried"; file: SpoolFile; error: unknown; waitMs: number; durationMs: number }
+  | { status: "quarantined"; file: SpoolFile; error: unknown; path: string; durationMs: number }
+  | { status: "unfinished"; file: SpoolFile; error: unknown; durationMs: number }
+  | { status: "gone"; file: SpoolFile; durationMs: number }
+  | { status: "stopped"; file: SpoolFile; durationMs: number };
+
+/** A file that was removed to make room. */
+export interface VacuumedFile {
+  fileName: string;
+  sizeBytes: number;
+  kind: "uploaded" | "quarantined" | "unsent";
+  /** Known for bundles that were given up. */
+  facts?: BundleFacts | undefined;
+}
+
+/** Who wants to know what happens. Nobody here may throw or hold anything up. */
+export interface UploadEvents {
+  /** A crash that this node reported for the first time. */
+  crashed?(file: SpoolFile, facts: BundleFacts): void;
+  began?(file: SpoolFile): void;
+  progress?(file: SpoolFile, sentBytes: number): void;
+  ended?(outcome: Outcome): void;
+  storeTrouble?(error: unknown, waitMs: number): void;
+  storeRecovered?(): void;
+  vacuumed?(file: VacuumedFile): void;
+}
+
+/** Tell several who want to know. */
+export function combineEvents(listeners: readonly UploadEvents[]): UploadEvents {
+  return {
+    crashed: (file, facts) => listeners.forEach((each) => each.crashed?.(file, facts)),
+    began: (file) => listeners.forEach((each) => each.began?.(file)),
+    progress: (file, sentBytes) => listeners.forEach((each) => each.progress?.(file, sentBytes)),
+    ended: (outcome) => listeners.forEach((each) => each.ended?.(outcome)),
+    storeTrouble: (error, waitMs) => listeners.forEach((each) => each.storeTrouble?.(error, waitMs)),
+    storeRecovered: () => listeners.forEach((each) => each.storeRecovered?.()),
+    vacuumed: (file) => listeners.forEach((each) => each.vacuumed?.(file)),
+  };
+}

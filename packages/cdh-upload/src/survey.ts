@@ -1,0 +1,48 @@
+import { errnoOf } from "@cdh/core/errors";
+import { QUARANTINE_DIRECTORY } from "@cdh/core/spool/layout";
+import { statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { scanSpool, type SpoolFile } from "./spool-scan.ts";
+import { UPLOADED_DIRECTORY } from "./upload-bundle.ts";
+
+/** Everything that takes room in the spool. */
+export interface SpoolSurvey {
+  waiting: SpoolFile[];
+  quarantined: SpoolFile[];
+  uploaded: SpoolFile[];
+  /** Names that were left alone. */
+  ignored: string[];
+  /** Free bytes on the file system for an ordinary user; undefined when there is no spool yet. */
+  freeBytes: number | undefined;
+}
+
+/** Look at the whole spool: what waits, what is kept, what lies in quarantine, and how much room is left. */
+export async function surveySpool(coreDir: string): Promise<SpoolSurvey> {
+  const [waiting, quarantined, uploaded] = await Promise.all([
+    scanSpool(coreDir),
+    scanSpool(join(coreDir, QUARANTINE_DIRECTORY)),
+    scanSpool(join(coreDir, UPLOADED_DIRECTORY)),
+  ]);
+  return {
+    waiting: waiting.files,
+    quarantined: quarantined.files,
+    uploaded: uploaded.files,
+    ignored: waiting.ignored,
+    freeBytes: await freeBytesOf(coreDir),
+  };
+}
+
+async function freeBytesOf(directory: string): Promise<number | undefined> {
+  try {
+    const { bavail, bsize } = await statfs(directory);
+    return bavail * bsize;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Add up sizes. */
+export function bytesOf(files: readonly SpoolFile[]): number {
+  return files.reduce((sum, file) => sum + file.sizeBytes, 0);
+}
