@@ -1,8 +1,8 @@
 import type { CoreReader } from "@cdh/core/bundle/core-reader";
-import type { Manifest, ModuleFacts, ProcessFacts, SignalFacts, ThreadFacts } from "@cdh/core/bundle/manifest";
-import { formatAddress, type CoreFacts, type CoreModule, type CoreSignal, type CoreThread } from "@cdh/core/elf/facts";
+import type { Manifest, ProcessFacts } from "@cdh/core/bundle/manifest";
+import { describeModules, describeSignal, describeThreads } from "@cdh/core/bundle/manifest-from-core";
+import type { CoreFacts } from "@cdh/core/elf/facts";
 import { readCoreFacts } from "@cdh/core/elf/random-access";
-import { signalName } from "@cdh/core/signals";
 
 /** A compressed stream larger than this is not read through only to learn the modules' build-ids. */
 const STREAM_SCAN_MAX_BYTES = 32 * 1024 * 1024;
@@ -26,55 +26,22 @@ export async function factsOf(
 
 /** Add to a manifest what it does not have and the core says. */
 export function fillFromCore(manifest: Manifest, facts: CoreFacts, sizeBytes: number | undefined): Manifest {
-  const signal = facts.signal === undefined ? undefined : signalFacts(facts.signal);
+  const told = manifest.signal.number === 0 ? facts.signal?.number : manifest.signal.number;
   const isWhole = sizeBytes !== undefined && facts.expectedBytes !== undefined && sizeBytes >= facts.expectedBytes;
   return {
     ...manifest,
     node: facts.machine === undefined ? manifest.node : { architecture: facts.machine.name, ...manifest.node },
     process: { ...processFacts(facts), ...manifest.process },
-    signal:
-      manifest.signal.number === 0 || manifest.signal.number === signal?.number
-        ? { ...manifest.signal, ...signal }
-        : manifest.signal,
+    signal: told === undefined ? manifest.signal : describeSignal(told, facts),
     core: {
       ...manifest.core,
       // Without the core's size there is nothing to compare with.
       ...(facts.expectedBytes === undefined || sizeBytes === undefined ? {} : { expectedBytes: facts.expectedBytes }),
       complete: manifest.core.complete || isWhole,
     },
-    threads: manifest.threads ?? facts.threads.map(threadFacts),
-    modules: manifest.modules ?? facts.modules.map(moduleFacts),
+    threads: manifest.threads ?? describeThreads(facts),
+    modules: manifest.modules ?? describeModules(facts),
     problems: [...manifest.problems, ...facts.problems],
-  };
-}
-
-/** Write a thread as the manifest does. */
-export function threadFacts(thread: CoreThread): ThreadFacts {
-  const registers: Record<string, string> = { pc: formatAddress(thread.pc), sp: formatAddress(thread.sp) };
-  for (const [name, value] of Object.entries(thread.registers ?? {})) registers[name] = formatAddress(value);
-  return { tid: thread.tid, ...(thread.crashed ? { crashed: true } : {}), registers };
-}
-
-/** Write a module as the manifest does. */
-export function moduleFacts(module: CoreModule): ModuleFacts {
-  return {
-    path: module.path,
-    start: formatAddress(module.start),
-    end: formatAddress(module.end),
-    ...(module.buildId === undefined ? {} : { buildId: module.buildId }),
-    ...(module.package === undefined ? {} : { package: module.package }),
-  };
-}
-
-function signalFacts(signal: CoreSignal): SignalFacts {
-  return {
-    number: signal.number,
-    name: signalName(signal.number),
-    ...(signal.code === undefined ? {} : { code: signal.code }),
-    ...(signal.codeName === undefined ? {} : { codeName: signal.codeName }),
-    ...(signal.faultAddress === undefined ? {} : { faultAddress: formatAddress(signal.faultAddress) }),
-    ...(signal.senderPid === undefined ? {} : { senderPid: signal.senderPid }),
-    ...(signal.senderUid === undefined ? {} : { senderUid: signal.senderUid }),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { ModuleFacts, ThreadFacts } from "@cdh/core/bundle/manifest";
-import { moduleFacts, threadFacts } from "./core-facts.ts";
+import { describeModules, describeThreads } from "@cdh/core/bundle/manifest-from-core";
 import type { Subject } from "./subject.ts";
 
 /**
@@ -11,5 +11,5 @@ export async function threadsAndModules(subject: Subject): Promise<{ threads: Th
   // What an older bundle's manifest has was read without the parts that lie deep in the core.
   if (subject.kind === "bundle" && threads !== undefined && modules !== undefined) return { threads, modules };
   const facts = await subject.facts();
-  return { threads: facts.threads.map(threadFacts), modules: facts.modules.map(moduleFacts) };
+  return { threads: describeThreads(facts), modules: describeModules(facts) };
 }

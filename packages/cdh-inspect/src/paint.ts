@@ -1,4 +1,4 @@
-import { isTerminal, type CliContext } from "@cdh/core/cli";
+import { wantsColours, type CliContext } from "@cdh/core/cli";
 
 /** Colour words for a terminal, or leave them as they are. The text must be printable already. */
 export interface Paint {
@@ -26,10 +26,7 @@ const COLOURS: Paint = {
 };
 const PLAIN: Paint = { bold: same, dim: same, red: same, yellow: same, green: same, cyan: same };
 
-/** Choose colours for stdout: on a terminal, unless NO_COLOR is set; FORCE_COLOR wins. @see https://no-color.org */
+/** Choose colours for stdout, or none. */
 export function choosePaint(context: Pick<CliContext, "stdout" | "env">): Paint {
-  const { env, stdout } = context;
-  if ((env["FORCE_COLOR"] ?? "") !== "" && env["FORCE_COLOR"] !== "0") return COLOURS;
-  if ((env["NO_COLOR"] ?? "") !== "" || env["TERM"] === "dumb") return PLAIN;
-  return isTerminal(stdout) ? COLOURS : PLAIN;
+  return wantsColours(context.stdout, context.env) ? COLOURS : PLAIN;
 }

@@ -18,7 +18,7 @@ export function registerLines(report: Report, paint: Paint): string[] {
   const first = registers
     .filter(({ name }) => PLACES.test(name))
     .toSorted((left, right) => rank(left.name) - rank(right.name));
-  const rest = registers.filter(({ name }) => !PLACES.test(name) && !HIDDEN.test(name));
+  const rest = registers.toSorted(byName).filter(({ name }) => !PLACES.test(name) && !HIDDEN.test(name));
   const lines = first.map((register) => {
     const place = register.place === undefined ? "" : paint.cyan(printable(register.place));
     return `  ${cell(register, paint)}  ${place}`.trimEnd();
@@ -42,6 +42,15 @@ function dropAliases(registers: readonly RegisterReport[]): RegisterReport[] {
   const names = new Set(registers.map(({ name }) => name));
   const isX86 = names.has("rip") || names.has("eip");
   return registers.filter(({ name }) => !(isX86 && (name === "pc" || name === "sp")));
+}
+
+/** The order in which people know x86-64's registers; those of other machines are numbered. */
+const ORDER = ["rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9"];
+
+function byName(left: { name: string }, right: { name: string }): number {
+  const [a, b] = [left, right].map(({ name }) => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length));
+  if (a !== b) return (a ?? 0) - (b ?? 0);
+  return left.name.localeCompare(right.name, "en", { numeric: true });
 }
 
 function rank(name: string): number {

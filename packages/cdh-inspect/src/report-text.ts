@@ -3,7 +3,7 @@ import { printable } from "@cdh/core/output";
 import { formatBytes, formatDuration } from "@cdh/core/units";
 import { formatMoment } from "./moment.ts";
 import type { Paint } from "./paint.ts";
-import type { Report } from "./report.ts";
+import type { LogReport, Report } from "./report.ts";
 import { registerLines } from "./report-registers.ts";
 import { isCompletenessKnown, isSizeKnown } from "./summary.ts";
 
@@ -53,13 +53,7 @@ export function formatReport(report: Report, paint: Paint, now: number): string 
   lines.push(...section(paint, threadTitle(report), registerLines(report, paint)));
   for (const log of report.logs) {
     const body = log.lines.map((line) => `  ${printable(line)}`);
-    lines.push(
-      ...section(
-        paint,
-        `Log ${printable(log.entry.slice(log.entry.lastIndexOf("-") + 1))}, last ${body.length} lines`,
-        body,
-      ),
-    );
+    lines.push(...section(paint, logTitle(log, report.logs.length), body));
   }
   const problems = manifest.problems
     .slice(0, PROBLEMS_SHOWN)
@@ -172,6 +166,13 @@ function threadTitle({ crashedThread, manifest }: Report): string {
   if (crashedThread === undefined) return "";
   const total = manifest.threads?.length ?? 1;
   return `Thread ${crashedThread.tid} crashed${total > 1 ? `, ${total - 1} more ${total === 2 ? "thread" : "threads"}` : ", the only one"}`;
+}
+
+function logTitle(log: LogReport, count: number): string {
+  const name =
+    log.container ?? (count > 1 ? log.entry.slice(log.entry.lastIndexOf("-") + 1).replace(".log", "") : undefined);
+  const lines = log.lines.length === 1 ? "last line" : `last ${log.lines.length} lines`;
+  return `Log${name === undefined ? "" : ` of ${printable(name)}`}, ${lines}`;
 }
 
 function section(paint: Paint, title: string, body: readonly string[]): string[] {

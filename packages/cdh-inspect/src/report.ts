@@ -2,6 +2,7 @@ import type { Bundle, BundleEntry } from "@cdh/core/bundle/reader";
 import { containerIndexOf, entryRole } from "@cdh/core/bundle/reader-roles";
 import type { Manifest, ThreadFacts } from "@cdh/core/bundle/manifest";
 import { formatPlace, makeAddressMap } from "./address-map.ts";
+import { containerNames } from "./containers.ts";
 import { describeSignal, tryParseAddress } from "./signal-words.ts";
 import type { Subject } from "./subject.ts";
 
@@ -16,6 +17,8 @@ export interface RegisterReport {
 /** The end of one container's log. */
 export interface LogReport {
   entry: string;
+  /** Name of the container, where it is known. */
+  container?: string;
   sizeBytes: number;
   lines: string[];
 }
@@ -89,11 +92,13 @@ export function logEntries(bundle: Bundle): BundleEntry[] {
 
 async function readLogs(bundle: Bundle, logLines: number): Promise<LogReport[]> {
   const reports: LogReport[] = [];
+  const names = await containerNames(bundle);
   for (const entry of logEntries(bundle)) {
     if (entry.sizeBytes === 0 || logLines === 0) continue;
     const { name, sizeBytes } = entry;
     const lines = sizeBytes > LOG_MAX_BYTES ? [] : lastLines((await bundle.read(entry)).toString("utf8"), logLines);
-    reports.push({ entry: name, sizeBytes, lines });
+    const container = names[containerIndexOf(name, bundle.name ?? "") ?? 0];
+    reports.push({ entry: name, ...(container === undefined ? {} : { container }), sizeBytes, lines });
   }
   return reports;
 }

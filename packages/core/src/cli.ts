@@ -70,6 +70,13 @@ export function isTerminal(stream: unknown): boolean {
   return typeof stream === "object" && stream !== null && "isTTY" in stream && stream.isTTY === true;
 }
 
+/** Tell whether to colour what goes to a stream: on a terminal, unless NO_COLOR is set; FORCE_COLOR wins. @see https://no-color.org */
+export function wantsColours(stream: unknown, env: Readonly<Record<string, string | undefined>>): boolean {
+  if ((env["FORCE_COLOR"] ?? "") !== "" && env["FORCE_COLOR"] !== "0") return true;
+  if ((env["NO_COLOR"] ?? "") !== "" || env["TERM"] === "dumb") return false;
+  return isTerminal(stream);
+}
+
 /** Describe a program to {@link runMain}. */
 export interface Program {
   name: string;
@@ -100,6 +107,7 @@ export async function runMain(program: Program, argv: readonly string[] = proces
     binaryName: program.name,
     binaryLabel: program.label,
     binaryVersion: program.version,
+    enableColors: wantsColours(process.stdout, process.env),
   });
   for (const command of [Builtins.HelpCommand, Builtins.VersionCommand, ...program.commands]) cli.register(command);
   const context: CliContext = {

@@ -1,9 +1,9 @@
 import { mkdtemp, mkdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { describeModules } from "@cdh/core/bundle/manifest-from-core";
 import type { CliContext } from "@cdh/core/cli";
 import { CdhError, reasonOf } from "@cdh/core/errors";
-import { moduleFacts } from "../core-facts.ts";
 import { startProgress } from "../progress.ts";
 import type { Subject } from "../subject.ts";
 import { unpackCore } from "../unpack.ts";
@@ -40,11 +40,11 @@ export async function prepareDebugging(
   try {
     const notes: string[] = [];
     const facts = await subject.facts();
-    const program = facts.modules.find((module) => module.executable === true);
+    const program = describeModules(facts)[facts.modules.findIndex((module) => module.executable === true)];
     let exePath = wishes.exe;
     let isLocal = false;
     if (program !== undefined) {
-      const { file, mismatch } = await findModuleFile(moduleFacts(program), true, wishes);
+      const { file, mismatch } = await findModuleFile(program, true, wishes);
       await file?.elf.close();
       if (mismatch !== undefined) notes.push(`another build: ${mismatch}`);
       exePath ??= file?.path;

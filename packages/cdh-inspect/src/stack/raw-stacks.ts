@@ -1,7 +1,7 @@
+import { describeModules } from "@cdh/core/bundle/manifest-from-core";
 import { formatAddress, type CoreFacts } from "@cdh/core/elf/facts";
 import { CoreMemory } from "@cdh/core/elf/random-access";
 import { makeAddressMap, type AddressMap } from "../address-map.ts";
-import { moduleFacts } from "../core-facts.ts";
 import type { Subject } from "../subject.ts";
 import { findModuleFile, type FileWishes, type FoundFile } from "./find-files.ts";
 import { unwindByFramePointers, type Frame } from "./unwind.ts";
@@ -42,7 +42,7 @@ export async function readRawStacks(subject: Subject, wishes: FileWishes, signal
   const core = await subject.core();
   const facts = await subject.facts();
   const memory = new CoreMemory(facts, (offset, length) => core.read(offset, length, signal));
-  const modules = facts.modules.map(moduleFacts);
+  const modules = describeModules(facts);
   const map = makeAddressMap(modules);
   const isCode = executableRanges(facts, map);
   const stacks: { tid: number; crashed: boolean; frames: Frame[] }[] = [];
@@ -107,10 +107,12 @@ async function nameFrames(
   }
   const names = new Map<bigint, { name: string; offset: bigint }>();
   const notes: string[] = [];
-  for (const module of facts.modules) {
+  const described = describeModules(facts);
+  for (const [index, module] of facts.modules.entries()) {
     const offsets = wanted.get(module.path);
-    if (offsets === undefined || module.path.startsWith("[")) continue;
-    const { file, mismatch } = await findModuleFile(moduleFacts(module), module.executable === true, wishes);
+    const moduleFacts = described[index];
+    if (offsets === undefined || moduleFacts === undefined || module.path.startsWith("[")) continue;
+    const { file, mismatch } = await findModuleFile(moduleFacts, module.executable === true, wishes);
     if (mismatch !== undefined) notes.push(`another build: ${mismatch}`);
     if (file === undefined) {
       notes.push(`no file for ${module.path}${module.buildId === undefined ? "" : ` (build-id ${module.buildId})`}`);
