@@ -83,12 +83,13 @@ interface EntryOptions {
 function addCore(zip: OpenZipFile, core: CoreLayout, options: EntryOptions): Promise<Buffer> {
   return new Promise((resolve) => {
     zip.addReadStreamLazy(core.name, { ...options, compress: core.method === "deflate" }, () => {
-      const head = (zip.outputStream.read() as Buffer | null) ?? Buffer.alloc(0);
+      const head = readBuffered(zip.outputStream);
       const entry = zip.entries.at(-1);
       if (entry === undefined) throw new Error("yazl lost the core's entry");
       entry.crc32 = core.crc32;
       entry.compressedSize = core.storedBytes;
-      entry.uncompressedSize = core.sizeBytes;
+      // A stored entry has one size: to a zip reader, zstd frames are the file itself, not a way to pack it.
+      entry.uncompressedSize = core.method === "deflate" ? core.sizeBytes : core.storedBytes;
       zip.outputStreamCursor += core.storedBytes;
       const descriptor = entry.getDataDescriptor();
       zip.outputStream.write(descriptor);
@@ -97,6 +98,13 @@ function addCore(zip: OpenZipFile, core: CoreLayout, options: EntryOptions): Pro
       resolve(head);
     });
   });
+}
+
+/** Take what a stream holds at this moment. Node gives it all at once, Bun one written piece at a time. */
+function readBuffered(stream: PassThrough): Buffer {
+  const pieces: Buffer[] = [];
+  for (let piece = stream.read() as Buffer | null; piece !== null; piece = stream.read() as Buffer | null) pieces.push(piece);
+  return Buffer.concat(pieces);
 }
 
 async function readAll(stream: NodeJS.ReadableStream): Promise<Buffer> {
