@@ -21,6 +21,8 @@ import { uploadBundle } from "./upload-bundle.ts";
 const QUIET_MS = 60_000;
 /** Waits after an upload that went wrong on its way. */
 const OBJECT_BACKOFF = { baseMs: 2000, capMs: 10 * 60_000 };
+/** Waits between attempts with a bundle that is itself the trouble: whatever was odd at the moment gets time to pass. */
+const BUNDLE_BACKOFF = { baseMs: 15_000, capMs: 10 * 60_000 };
 
 /** What the uploader works with. */
 export interface UploaderOptions {
@@ -220,7 +222,7 @@ export class Uploader {
       this.#stateTrouble(stateError);
     }
     item.failures += 1;
-    const waitMs = backoffMs(item.failures, OBJECT_BACKOFF);
+    const waitMs = backoffMs(item.failures, BUNDLE_BACKOFF);
     item.notBefore = clock.monotonic() + waitMs;
     return { status: "retried", file, error, waitMs, durationMs: took() };
   }

@@ -31,9 +31,9 @@ export function createS3Client(target: S3Target, settings: StoreSettings): S3Cli
     expectContinueHeader: false,
     followRegionRedirects: true,
     requestHandler: {
-      connectionTimeout: 10_000,
-      // A socket on which nothing moves; whole requests have deadlines of their own.
-      socketTimeout: 60_000,
+      connectionTimeout: Math.min(10_000, settings.storeTimeoutMs),
+      // Bodies and whole requests have deadlines of their own; this catches a socket that nobody else watches.
+      socketTimeout: 10 * settings.storeTimeoutMs,
       httpAgent: sockets,
       httpsAgent: { ...sockets, ...(ca === undefined ? {} : { ca }) },
     },

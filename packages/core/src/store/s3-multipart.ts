@@ -15,10 +15,8 @@ import type { S3Requests } from "./s3-request.ts";
 import type { Semaphore } from "./semaphore.ts";
 import type { Throttle } from "./throttle.ts";
 
-/** A part whose body does not move for so long is sent again. */
-const PART_STALL_MS = 60_000;
-/** S3 may think about a large object for minutes before it says that it is complete. */
-const COMPLETE_MS = 10 * 60_000;
+/** S3 may think about a large object for minutes before it says that it is complete: so many ordinary timeouts. */
+const COMPLETE_TIMEOUTS = 10;
 /** Parts of one file that may wait for a permit at the same time. */
 const MAX_WORKERS = 16;
 
@@ -49,14 +47,13 @@ export interface MultipartOptions {
  */
 export async function uploadMultipart(options: MultipartOptions): Promise<void> {
   const { requests, bucket, fullKey, what } = options;
+  let creations = 0;
   const created = await requests.send(
-    ({ client, abortSignal }) =>
-      client.send(new CreateMultipartUploadCommand({
-        ...options.create,
-        Bucket: bucket,
-        Key: fullKey,
-        ...(options.crc32 ? { ChecksumAlgorithm: "CRC32", ChecksumType: "FULL_OBJECT" } : {}),
-      }), { abortSignal }),
+    ({ client, abortSignal }) => {
+      creations += 1;
+      const checksum = options.crc32 ? ({ ChecksumAlgorithm: "CRC32", ChecksumType: "FULL_OBJECT" } as const) : {};
+      return client.send(new CreateMultipartUploadCommand({ ...options.create, ...checksum, Bucket: bucket, Key: fullKey }), { abortSignal });
+    },
     { what, signal: options.signal },
   );
   const uploadId = created.UploadId;
@@ -69,6 +66,9 @@ export async function uploadMultipart(options: MultipartOptions): Promise<void> 
   } catch (error) {
     await abortUpload(requests, bucket, fullKey, uploadId).catch(() => {});
     throw error;
+  } finally {
+    // An answer that was lost has left an upload of which nobody knows the id.
+    if (creations > 1) await abortStaleUploads(requests, bucket, fullKey, Number.POSITIVE_INFINITY).catch(() => {});
   }
 }
 
@@ -145,7 +145,7 @@ async function sendPart(
         body.destroy();
       }
     },
-    { what, signal, deadlineMs: PART_STALL_MS, attempts: 5 },
+    { what, signal, attempts: 5 },
   );
   const etag = output.ETag;
   if (etag === undefined || etag === "") throw new CdhError("CDH_STORE_MISMATCH", `cannot ${what}: the store gave no ETag`);
@@ -164,7 +164,7 @@ async function complete(options: MultipartOptions, uploadId: string, parts: Comp
         ...(options.crc32 ? { ChecksumCRC32: encodeCrc32(digest.crc32?.whole), ChecksumType: "FULL_OBJECT" } : {}),
         ...(options.ifNoneMatch ? { IfNoneMatch: "*" } : {}),
       }), { abortSignal }),
-    { what, signal: options.signal, deadlineMs: COMPLETE_MS, attempts: 3 },
+    { what, signal: options.signal, deadlineMs: COMPLETE_TIMEOUTS * requests.timeoutMs, attempts: 3 },
   );
 }
 

@@ -9,7 +9,7 @@ export interface SendOptions {
   /** What is tried, for messages: `store team-a/x.zip`. */
   what: string;
   signal?: AbortSignal | undefined;
-  /** The whole request must be answered in this time; {@link Attempt.kick} extends it. Default 30 s. */
+  /** The whole request must be answered in this time; {@link Attempt.kick} extends it. Default: the store's. */
   deadlineMs?: number;
   /** Default 4. */
   attempts?: number;
@@ -30,9 +30,12 @@ export class S3Requests {
   readonly client: S3Client;
   readonly #clock: Clock;
   readonly #url: string;
+  /** How long a request may be silent, in milliseconds. */
+  readonly timeoutMs: number;
 
-  constructor(client: S3Client, options: { clock: Clock; url: string }) {
+  constructor(client: S3Client, options: { clock: Clock; url: string; timeoutMs: number }) {
     this.client = client;
+    this.timeoutMs = options.timeoutMs;
     this.#clock = options.clock;
     this.#url = options.url;
   }
@@ -54,7 +57,7 @@ export class S3Requests {
   }
 
   async #attempt<Output>(request: (attempt: Attempt) => Promise<Output>, options: SendOptions): Promise<Output> {
-    const { what, signal, deadlineMs = 30_000 } = options;
+    const { what, signal, deadlineMs = this.timeoutMs } = options;
     signal?.throwIfAborted();
     const attempt = new AbortController();
     const onStop = (): void => attempt.abort(signal?.reason);

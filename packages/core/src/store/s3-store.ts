@@ -26,8 +26,6 @@ import type { StoreSettings } from "./settings.ts";
 import { createThrottle, type Throttle } from "./throttle.ts";
 import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, PutResult, PutSource, VerifiedBy } from "./store.ts";
 
-/** A body that does not move for so long is given up. */
-const STALL_MS = 60_000;
 /** How far a store's clock may be behind ours before its newest upload looks older than this process. */
 const CLOCK_TOLERANCE_MS = 60_000;
 
@@ -51,7 +49,11 @@ export class S3Store implements ObjectStore {
     this.#target = target;
     this.#settings = settings;
     this.url = `s3://${target.bucket}${target.prefix === "" ? "" : `/${target.prefix}`}`;
-    this.#requests = new S3Requests(client, { clock: options.clock, url: this.url });
+    this.#requests = new S3Requests(client, {
+      clock: options.clock,
+      url: this.url,
+      timeoutMs: settings.storeTimeoutMs,
+    });
     this.#permits = new Semaphore(settings.partConcurrency);
     this.#throttle = createThrottle(settings.bandwidthLimit, options.clock);
     this.#startedAt = options.clock.now();
@@ -125,7 +127,7 @@ export class S3Store implements ObjectStore {
             ...(token === undefined ? {} : { ContinuationToken: token }),
             ...(token !== undefined || options.startAfter === undefined ? {} : { StartAfter: `${base}${options.startAfter}` }),
           }), { abortSignal }),
-        { what: `list ${prefix}`, signal: options.signal, deadlineMs: 60_000 },
+        { what: `list ${prefix}`, signal: options.signal },
       );
       for (const object of output.Contents ?? []) {
         // A key that ends with a slash is a folder that a console made.
@@ -310,7 +312,7 @@ export class S3Store implements ObjectStore {
               if (!(body instanceof Uint8Array)) body.destroy();
             }
           },
-          { what: `store ${key}`, signal: options.signal, deadlineMs: STALL_MS },
+          { what: `store ${key}`, signal: options.signal },
         ),
       ),
     );
@@ -379,10 +381,14 @@ export class S3Store implements ObjectStore {
   async #head(key: string, signal: AbortSignal | undefined): Promise<HeadObjectCommandOutput | undefined> {
     const object = this.#object(key);
     try {
-      return await this.#requests.send(
+      const output = await this.#requests.send(
         ({ client, abortSignal }) => client.send(new HeadObjectCommand({ ...object, ...(this.#crc32 ? { ChecksumMode: "ENABLED" } : {}) }), { abortSignal }),
         { what: `look up ${key}`, signal },
       );
+      if (output.ETag !== undefined && output.LastModified !== undefined) return output;
+      throw new CdhError("CDH_STORE", `cannot look up ${key} in ${this.url}: the answer is not S3's`, {
+        hint: "is there a proxy or a login page between this node and the store?",
+      });
     } catch (error) {
       if (isMissingObject(error instanceof CdhError ? error.cause : error)) return undefined;
       throw error;
@@ -390,8 +396,8 @@ export class S3Store implements ObjectStore {
   }
 
   async *#readBody(body: AsyncIterable<Uint8Array>, key: string, stop: AbortController, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
-    const stalled = new CdhError("CDH_STORE_UNREACHABLE", `cannot read ${key} in ${this.url}: nothing came for ${STALL_MS / 1000} s`);
-    const timer = setTimeout(() => stop.abort(stalled), STALL_MS);
+    const stalled = new CdhError("CDH_STORE_UNREACHABLE", `cannot read ${key} in ${this.url}: nothing came for ${this.#settings.storeTimeoutMs / 1000} s`);
+    const timer = setTimeout(() => stop.abort(stalled), this.#settings.storeTimeoutMs);
     const onStop = (): void => stop.abort(signal?.reason);
     signal?.addEventListener("abort", onStop, { once: true });
     try {

@@ -103,6 +103,12 @@ export const storeSettings = defineSettings({
     default: 4,
     doc: "Parts that are on their way at the same time, over all bundles.",
   }),
+  storeTimeoutMs: setting({
+    env: "STORE_TIMEOUT",
+    parse: (text) => Math.max(100, parsers.durationFromSeconds(text)),
+    default: 60_000,
+    doc: "A request or a body on which nothing moves for so long is given up and tried again.",
+  }),
   bandwidthLimit: setting<number | undefined>({
     env: "BANDWIDTH_LIMIT",
     parse: parsers.optionalBytes,
