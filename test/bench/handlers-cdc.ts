@@ -15,8 +15,7 @@ export async function composerHandler(
   if (reason !== undefined) return { name, unavailable: reason };
   const composer = await installComposer(hold, {
     wrapper: "measured",
-    // The bench crashes one program over and over, which the rate limit is there to stop.
-    settings: { COMPRESSION: compression, RATE_LIMIT: "0" },
+    settings: { COMPRESSION: compression },
   });
   const pattern = readKernelSettings().corePattern;
   let done = 0;

@@ -7,7 +7,7 @@ int main(int argc, char **argv) {
   (void)argv;
   volatile int zero = argc > 1000;
   about_to_crash();
-  volatile int quotient = 1 / zero;
+  volatile int quotient = 7 / zero;
   raise(SIGFPE);
   return quotient;
 }
