@@ -7,7 +7,7 @@ import { readContainer, readPod } from "./crictl-facts.ts";
 import type { Identity } from "./identify.ts";
 import { asObjects, compact, dig, digText, type JsonObject } from "./json.ts";
 import { POD_LOGS } from "./kubelet-files.ts";
-import { readLogTail } from "./log-file.ts";
+import { readLogTail, type LogTail } from "./log-file.ts";
 
 /** What is added to a bundle about one container of the pod. */
 export interface EnrichedContainer {
@@ -65,6 +65,8 @@ export async function enrich(options: EnrichOptions): Promise<Enrichment> {
     noteMiss(problems, "crictl", answer);
     return undefined;
   };
+  // The log that matters most is a file: read it at once, so that no hanging crictl costs it.
+  const early = readLogFile(options, { ...identity.container, logPath: identity.logPath }, identity.pod);
   const sandboxId = crictl === undefined ? undefined : await findSandbox(crictl, identity, keep, signal);
   let podInfo: JsonObject | undefined;
   let runtimeInfo: JsonObject | undefined;
@@ -93,12 +95,11 @@ export async function enrich(options: EnrichOptions): Promise<Enrichment> {
   const containers: EnrichedContainer[] = [];
   for (const { id, name, imageRef, logPath } of listed) {
     const crashed = id === identity.container?.id;
-    const log = await readLog(
-      options,
-      { id, name, logPath: crashed ? (identity.logPath ?? logPath) : logPath },
-      pod,
-      problems,
-    );
+    const said = { id, name, logPath: crashed ? (identity.logPath ?? logPath) : logPath };
+    const file = crashed
+      ? ((await early) ?? (await readLogFile(options, said, pod)))
+      : await readLogFile(options, said, pod);
+    const log = await orAskForLog(options, id, file, problems);
     if (crashed && container !== undefined && container.restartCount === undefined && log?.restartCount !== undefined) {
       container.restartCount = log.restartCount;
     }
@@ -205,22 +206,30 @@ function listContainers(psInfo: JsonObject | undefined, crashed: ContainerFacts 
   return listed;
 }
 
-async function readLog(
+/** Read a container's log from the kubelet's files; undefined when nobody knows where they are. */
+async function readLogFile(
   options: EnrichOptions,
-  container: { id: string; name: string | undefined; logPath: string | undefined },
+  container: { name?: string | undefined; logPath: string | undefined },
   pod: PodFacts | undefined,
+): Promise<Collected<LogTail> | undefined> {
+  const { roots, logLines, signal, identity } = options;
+  const directory = logLines > 0 ? logDirectory(identity, container, pod) : undefined;
+  if (directory === undefined) return undefined;
+  return await readLogTail({ roots, directory, lines: logLines, ...(signal === undefined ? {} : { signal }) });
+}
+
+async function orAskForLog(
+  options: EnrichOptions,
+  containerId: string,
+  file: Collected<LogTail> | undefined,
   problems: Problem[],
 ): Promise<{ text: Uint8Array; restartCount?: number } | undefined> {
-  const { roots, crictl, logLines, signal, identity } = options;
+  const { crictl, logLines, signal } = options;
   if (logLines <= 0) return undefined;
-  const directory = logDirectory(identity, container, pod);
-  if (directory !== undefined) {
-    const found = await readLogTail({ roots, directory, lines: logLines, ...(signal === undefined ? {} : { signal }) });
-    if ("value" in found) return found.value;
-    noteMiss(problems, "logs", found);
-  }
-  if (crictl === undefined || identity.place !== "container") return undefined;
-  const answer = await crictl.logs(container.id, logLines, signal);
+  if (file !== undefined && "value" in file) return file.value;
+  if (file !== undefined) noteMiss(problems, "logs", file);
+  if (crictl === undefined) return undefined;
+  const answer = await crictl.logs(containerId, logLines, signal);
   if ("value" in answer) return { text: Buffer.from(answer.value) };
   noteMiss(problems, "logs", answer);
   return undefined;
@@ -228,7 +237,7 @@ async function readLog(
 
 function logDirectory(
   identity: Identity,
-  container: { name: string | undefined; logPath: string | undefined },
+  container: { name?: string | undefined; logPath: string | undefined },
   pod: PodFacts | undefined,
 ): string | undefined {
   // The runtime's path counts when it looks like the kubelet's: `<pod folder>/<container>/<n>.log`.

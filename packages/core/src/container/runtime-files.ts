@@ -18,8 +18,13 @@ const CONTAINERD_TASKS = ["io.containerd.runtime.v2.task", "io.containerd.runtim
 /** The namespaces of Kubernetes and docker are tried first; others are listed. */
 const CONTAINERD_NAMESPACES = ["k8s.io", "moby"];
 
-/** Storage directories of CRI-O (and podman): the running one, then the one that outlives a reboot. */
-const CRIO_STORES = ["/run/containers/storage", "/var/lib/containers/storage"];
+/** Storage directories of CRI-O (and podman): the running one, then the one that outlives a reboot; IBM Cloud's. */
+const CRIO_STORES = [
+  "/run/containers/storage",
+  "/var/lib/containers/storage",
+  "/var/data/crioruntimestorage",
+  "/var/data/criorootstorage",
+];
 const CRIO_DRIVERS = ["overlay-containers", "vfs-containers", "btrfs-containers"];
 
 const DOCKER_CONTAINERS = ["/var/lib/docker/containers", "/var/snap/docker/common/var-lib-docker/containers"];

@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { isContainerId, isPodUid } from "../kernel/cgroup.ts";
 import { compact, digCount, digText, digTexts, tryParseObject, type JsonObject } from "./json.ts";
 
@@ -53,6 +54,7 @@ function fromCrio(annotations: Record<string, string>): RuntimeRecord {
   const label = (key: string): string | undefined =>
     annotations[`io.kubernetes.${key}`] ?? labels[`io.kubernetes.${key}`];
   const sandbox = text("ContainerType") === "sandbox";
+  const log = text("LogPath");
   return checked({
     runtime: "cri-o",
     sandbox,
@@ -61,11 +63,13 @@ function fromCrio(annotations: Record<string, string>): RuntimeRecord {
     podNamespace: label("pod.namespace") ?? text("Namespace"),
     podUid: label("pod.uid"),
     sandboxId: text("SandboxID"),
-    imageRef: text("UserRequestedImage") ?? text("ImageName") ?? text("Image"),
+    // What the user wrote; where it was an id, the name that CRI-O found for it says more.
+    imageRef: [text("Image"), text("ImageName")].find((image) => image !== undefined && !isContainerId(image)),
     imageId: text("ImageRef"),
     restartCount: digCount(annotations, "io.kubernetes.container.restartCount"),
-    logPath: sandbox ? undefined : text("LogPath"),
-    logDirectory: sandbox ? text("LogPath") : undefined,
+    logPath: sandbox ? undefined : log,
+    // A sandbox's own log lies in the pod's folder.
+    logDirectory: sandbox && log !== undefined ? dirname(log) : undefined,
   });
 }
 
