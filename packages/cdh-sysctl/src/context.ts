@@ -44,7 +44,9 @@ export interface NodeContext {
  *   at an install or take it away
  */
 export function resolveNode(inputs: Inputs, fromRecord: boolean): NodeContext {
-  const resolved = resolveSettings(sysctlSettings, { flags: inputs.flags, env: inputs.env });
+  // Charts and shells pass an empty text for what is not set.
+  const given = Object.fromEntries(Object.entries(inputs.env).filter(([, value]) => value !== ""));
+  const resolved = resolveSettings(sysctlSettings, { flags: inputs.flags, env: given });
   const problems: Problem[] = resolved.problems.map((message) => ({ code: "CDH_CONFIG_INVALID", message }));
   const settings = resolved.values;
   const roots = makeRoots({ hostRoot: settings.hostRoot, procRoot: settings.procRoot });

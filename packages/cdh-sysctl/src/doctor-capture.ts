@@ -10,7 +10,7 @@ import { onHost } from "@cdh/core/roots";
 import { bundleNameOf } from "@cdh/core/spool/layout";
 import { formatBytes } from "@cdh/core/units";
 import type { Check, DoctorOptions } from "./doctor.ts";
-import { readTextIfThere } from "./files.ts";
+import { lstatIfThere, readTextIfThere } from "./files.ts";
 import { inHostDir, NAMES, type Node } from "./node.ts";
 import { makeTinyCrash } from "./tiny-crash.ts";
 
@@ -33,7 +33,7 @@ export async function checkCapture(node: Node, options: DoctorOptions): Promise<
     const deadline = node.clock.monotonic() + options.timeoutMs;
     const find = options.mode === "pipe" ? findBundle : findPlainCore;
     while (node.clock.monotonic() < deadline && !options.signal.aborted) {
-      const found = await find(node, comm, startedAt);
+      const found = (await find(node, comm, startedAt)) ?? findTaken(node, comm);
       if (found !== undefined) return { id, ...found };
       await node.clock.sleep(POLL_MS, options.signal).catch(() => {});
     }
@@ -89,7 +89,8 @@ async function findBundle(node: Node, comm: string, startedAt: number): Promise<
       }
     } catch (error) {
       if (!(error instanceof CdhError)) throw error;
-      // Taken by the uploader between our looks, or somebody else's broken file.
+      // Taken by the uploader between our looks, or somebody else's broken file. The usual name tells ours.
+      if (name.includes(comm) && error.code !== "CDH_NOT_FOUND") return { outcome: "failed", finding: error.message };
     }
   }
   return undefined;
@@ -130,30 +131,41 @@ async function findPlainCore(node: Node, comm: string, startedAt: number): Promi
   return { outcome: "ok", finding: `crashed a test program, the kernel wrote its core (${formatBytes(sizeBytes)})` };
 }
 
-/** Say why no bundle came, as far as the composer's log and settings tell. */
-function explainMiss(node: Node, comm: string, options: DoctorOptions): Finding {
-  const log = `${readTextIfThere(inHostDir(node, NAMES.oldLog)) ?? ""}${readTextIfThere(inHostDir(node, NAMES.log)) ?? ""}`;
-  const lines = log.split("\n").filter((line) => line.includes(comm));
-  if (lines.some((line) => /"msg":"[^"]*publish/.test(line))) {
+/** Find the composer's line about a bundle that is not in CORE_DIR any more: an uploader was faster than we are. */
+function findTaken(node: Node, comm: string): Finding | undefined {
+  for (const line of logLines(node, comm)) {
+    const path = /"msg":"bundle published".*?"path":("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
+    if (path === undefined || lstatIfThere(onHost(node.roots, JSON.parse(path) as string)) !== undefined) continue;
     return {
       outcome: "ok",
-      finding:
-        "crashed a test program; its bundle was published, and the uploader took it before it could be verified here",
+      finding: "crashed a test program; the uploader took its bundle before it could be verified here",
     };
   }
-  const last = lines.at(-1);
-  const finding = `crashed a test program, and no ${options.mode === "pipe" ? "bundle" : "core"} came within ${options.timeoutMs / 1000} s`;
-  if (last !== undefined)
+  return undefined;
+}
+
+/** Say why no bundle came, as far as the composer's log tells. */
+function explainMiss(node: Node, comm: string, options: DoctorOptions): Finding {
+  const last = logLines(node, comm).at(-1);
+  const what = options.mode === "pipe" ? "bundle" : "core";
+  const finding = `crashed a test program, and no ${what} came within ${options.timeoutMs / 1000} s`;
+  if (last === undefined) {
     return {
       outcome: "failed",
-      finding: `${finding}; the composer says: ${last}`,
-      advice: "see the lines around it in HOST_DIR/composer.log",
+      finding,
+      advice: "dmesg shows what the kernel or the composer said; the checks above may show why",
     };
+  }
   return {
     outcome: "failed",
-    finding,
-    advice: "dmesg shows what the kernel or the composer said; the checks above may show why",
+    finding: `${finding}; the composer says: ${last}`,
+    advice: "see the lines around it in HOST_DIR/composer.log",
   };
+}
+
+function logLines(node: Node, comm: string): string[] {
+  const log = [NAMES.oldLog, NAMES.log].map((name) => readTextIfThere(inHostDir(node, name)) ?? "").join("");
+  return log.split("\n").filter((line) => line.includes(comm));
 }
 
 function listSince(directory: string, startedAt: number): string[] {

@@ -39,7 +39,8 @@ function runOnNode(roots: Roots, executable: string, args: readonly string[], ti
 }
 
 function explain(roots: Roots, executable: string, result: RunResult): string {
-  const said = (result.stderr.trim() || result.stdout.trim()).split("\n")[0] ?? "";
+  // Two lines: the first may only say that something went wrong.
+  const said = (result.stderr.trim() || result.stdout.trim()).split("\n").slice(0, 2).join("; ");
   if (result.timedOut) return `no answer after ${SELF_TEST_TIMEOUT_MS / 1000} s`;
   if (result.signal !== undefined) return `killed by ${result.signal}`;
   // chroot(1) reports with 126 and 127 what the kernel told it.
