@@ -97,7 +97,7 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
       return fault;
     };
     const child = work.run();
-    await until("the storm was felt", () => refused >= 6, { child });
+    await until("the storm was felt", () => refused >= 3, { child });
     storm = false;
     await until("the spool is empty", async () => (await work.spool()).length === 0, { child });
     for (const bundle of bundles) await expectStored(s3, s3.bucket, bundle);

@@ -46,30 +46,34 @@ export interface MultipartOptions {
  * An upload that fails is aborted, so that its parts cost nothing.
  */
 export async function uploadMultipart(options: MultipartOptions): Promise<void> {
+  const { requests, bucket, fullKey } = options;
+  const creation = { attempts: 0 };
+  try {
+    const uploadId = await create(options, creation);
+    try {
+      await complete(options, uploadId, await sendParts(options, uploadId));
+    } catch (error) {
+      await abortUpload(requests, bucket, fullKey, uploadId).catch(() => {});
+      throw error;
+    }
+  } finally {
+    // An answer that was lost has left an upload of which nobody knows the id.
+    if (creation.attempts > 1) await abortStaleUploads(requests, bucket, fullKey, Number.POSITIVE_INFINITY).catch(() => {});
+  }
+}
+
+async function create(options: MultipartOptions, creation: { attempts: number }): Promise<string> {
   const { requests, bucket, fullKey, what } = options;
-  let creations = 0;
+  const checksum = options.crc32 ? ({ ChecksumAlgorithm: "CRC32", ChecksumType: "FULL_OBJECT" } as const) : {};
   const created = await requests.send(
     ({ client, abortSignal }) => {
-      creations += 1;
-      const checksum = options.crc32 ? ({ ChecksumAlgorithm: "CRC32", ChecksumType: "FULL_OBJECT" } as const) : {};
+      creation.attempts += 1;
       return client.send(new CreateMultipartUploadCommand({ ...options.create, ...checksum, Bucket: bucket, Key: fullKey }), { abortSignal });
     },
     { what, signal: options.signal },
   );
-  const uploadId = created.UploadId;
-  if (uploadId === undefined || uploadId === "") {
-    throw new CdhError("CDH_STORE", `cannot ${what}: the store gave no upload id`);
-  }
-  try {
-    const parts = await sendParts(options, uploadId);
-    await complete(options, uploadId, parts);
-  } catch (error) {
-    await abortUpload(requests, bucket, fullKey, uploadId).catch(() => {});
-    throw error;
-  } finally {
-    // An answer that was lost has left an upload of which nobody knows the id.
-    if (creations > 1) await abortStaleUploads(requests, bucket, fullKey, Number.POSITIVE_INFINITY).catch(() => {});
-  }
+  if (created.UploadId !== undefined && created.UploadId !== "") return created.UploadId;
+  throw new CdhError("CDH_STORE", `cannot ${what}: the store gave no upload id`);
 }
 
 async function sendParts(options: MultipartOptions, uploadId: string): Promise<CompletedPart[]> {
