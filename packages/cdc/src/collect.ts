@@ -40,8 +40,13 @@ export function collect(options: {
   });
   const labels = identity.then(async (known) => {
     if (settings.podSelectorLabel === "" || known.place === "host") return undefined;
+    const asked = await crictl();
+    if (asked === undefined) return known.pod?.labels;
     const { readPodLabels } = await import("@cdh/core/container/enrich");
-    return readPodLabels({ identity: known, signal, ...given(await crictl()) });
+    const found = await readPodLabels({ identity: known, crictl: asked, signal });
+    if ("value" in found) return found.value;
+    options.problems.push({ step: "labels", code: found.missing, detail: found.detail });
+    return undefined;
   });
   return {
     process,
@@ -55,10 +60,18 @@ export function collect(options: {
     },
   };
 
-  async function findCrictlOnce({ problems }: { problems: Problem[] }, deadline: AbortSignal): Promise<Crictl | undefined> {
+  async function findCrictlOnce(
+    { problems }: { problems: Problem[] },
+    deadline: AbortSignal,
+  ): Promise<Crictl | undefined> {
     if (settings.ignoreCrio || deadline.aborted) return undefined;
     const { findCrictl } = await import("@cdh/core/container/crictl");
-    const found = await findCrictl({ roots, exeDir, useConfig: settings.useCrioConf, timeoutMs: settings.metadataTimeoutMs });
+    const found = await findCrictl({
+      roots,
+      exeDir,
+      useConfig: settings.useCrioConf,
+      timeoutMs: settings.metadataTimeoutMs,
+    });
     if ("value" in found) return found.value;
     problems.push({ step: "crictl", code: found.missing, detail: found.detail });
     return undefined;

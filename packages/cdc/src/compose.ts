@@ -86,7 +86,11 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
   });
   const enriching = verdict.then(({ skip }) => (skip === undefined ? collection.enrich() : undefined));
   const node = await nodeFacts(request.roots, settings.nodeName);
-  const opening = openBundleFile(request, { crashId, crash, coreDir, nodeName: node.nodeName, crashedAtMs }, collection);
+  const opening = openBundleFile(
+    request,
+    { crashId, crash, coreDir, nodeName: node.nodeName, crashedAtMs },
+    collection,
+  );
   // Awaited after the drain; until then the pipeline meets its failure first.
   opening.catch(() => {});
   const compressor = makeFrameCompressor(settings.compression, settings.compressionLevel);
@@ -119,7 +123,10 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
 
   const { skip, suppressed } = await verdict;
   if (skip !== undefined) {
-    await opening.then(({ file }) => file.remove(), () => {});
+    await opening.then(
+      ({ file }) => file.remove(),
+      () => {},
+    );
     await leaveLine();
     log.info("crash not kept", { crashId, reason: skip, comm: crash.comm, signal: crash.signal, pid: crash.pid });
     return { kind: "skipped", reason: skip, exitCode: EXIT.ok };
@@ -134,7 +141,13 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
 
   const identity = await collection.identity;
   const enrichment = (await enriching) ?? EMPTY_ENRICHMENT;
-  problems.push(...crash.problems, ...facts.problems, ...process.problems, ...identity.problems, ...enrichment.problems);
+  problems.push(
+    ...crash.problems,
+    ...facts.problems,
+    ...process.problems,
+    ...identity.problems,
+    ...enrichment.problems,
+  );
   const entries = metadataEntries({ name, process, enrichment, include: settings.includeProcInfo });
   const description: Omit<CrashDescription, "core" | "cost"> = {
     crashId,
@@ -165,12 +178,21 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
       describeCrash({
         ...description,
         core: { entry: entry.name, compression: settings.compression, summary, truncatedBy: cutBy },
-        cost: { durationMs: Math.round(clock.monotonic() - startedAt), drainMs, maxRssBytes: globalThis.process.resourceUsage().maxRSS * 1024 },
+        cost: {
+          durationMs: Math.round(clock.monotonic() - startedAt),
+          drainMs,
+          maxRssBytes: globalThis.process.resourceUsage().maxRSS * 1024,
+        },
       }),
   });
   await file.publish();
   await writeEvent(request, manifest, enrichment);
-  return { kind: "published", path: file.path, manifest, exitCode: manifest.core.truncatedBy === "deadline" ? EXIT.deadline : EXIT.ok };
+  return {
+    kind: "published",
+    path: file.path,
+    manifest,
+    exitCode: manifest.core.truncatedBy === "deadline" ? EXIT.deadline : EXIT.ok,
+  };
 }
 
 /** Decide whether the crash is wanted: the filters, then the rate limit. */
@@ -232,7 +254,10 @@ function coreEntry(name: string, { compression }: ComposerSettings): Pick<CoreLa
 }
 
 function sizeLimit(crash: Crash, settings: ComposerSettings): { bytes: number; by: TruncatedBy } {
-  const rlimit = settings.rlimitCore === "honour" && typeof crash.rlimitCoreBytes === "number" ? crash.rlimitCoreBytes : Number.POSITIVE_INFINITY;
+  const rlimit =
+    settings.rlimitCore === "honour" && typeof crash.rlimitCoreBytes === "number"
+      ? crash.rlimitCoreBytes
+      : Number.POSITIVE_INFINITY;
   const max = settings.coreSizeMax ?? Number.POSITIVE_INFINITY;
   return rlimit < max ? { bytes: rlimit, by: "rlimit" } : { bytes: max, by: "coreSizeMax" };
 }
@@ -252,9 +277,11 @@ function reasonForTruncation(
 }
 
 function noteDrainProblem(drained: DrainResult, truncatedBy: TruncatedBy | undefined, problems: Problem[]): void {
-  if (drained.error !== undefined) problems.push({ step: "drain", code: errnoOf(drained.error) ?? "CDH_DISK", detail: reasonOf(drained.error) });
+  if (drained.error !== undefined)
+    problems.push({ step: "drain", code: errnoOf(drained.error) ?? "CDH_DISK", detail: reasonOf(drained.error) });
   if (drained.receivedBytes === 0) problems.push({ step: "drain", code: "CDH_DAMAGED", detail: "no core arrived" });
-  if (truncatedBy === "deadline") problems.push({ step: "drain", code: "CDH_DEADLINE", detail: "the core was still arriving" });
+  if (truncatedBy === "deadline")
+    problems.push({ step: "drain", code: "CDH_DEADLINE", detail: "the core was still arriving" });
 }
 
 /** Write IBM's event file, if it is asked for; the bundle is safe already, so a failure is only noted. */

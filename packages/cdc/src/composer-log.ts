@@ -32,7 +32,11 @@ export function openComposerLog(hostDir: string, native: Native | undefined): (l
 
 function tryOpen(path: string): number | undefined {
   try {
-    return openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW, FILE_MODE);
+    return openSync(
+      path,
+      constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW,
+      FILE_MODE,
+    );
   } catch {
     return undefined;
   }

@@ -1,5 +1,5 @@
 import { FRAME_BYTES } from "@cdh/core/bundle/zstd-frames";
-import type { CorePipeline } from "@cdh/core/bundle/core-pipeline";
+import type { CorePipeline, FrameBuffer } from "@cdh/core/bundle/core-pipeline";
 import type { CoreInput } from "./input.ts";
 
 /** What a drain needs. */
@@ -72,7 +72,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     if (await options.isRoomGone()) return { endedBy: "room", receivedBytes };
   }
 
-  function take(full: Buffer, count: number, keep: number): void {
+  function take(full: FrameBuffer, count: number, keep: number): void {
     if (count > 0) observe(full.subarray(0, count));
     pipeline.submit(full, keep);
   }

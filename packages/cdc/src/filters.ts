@@ -14,16 +14,24 @@ export interface FilterFacts {
 /** Tell why a crash is not wanted, or undefined when it is. What is unknown never drops a crash. */
 export function reasonToSkip(settings: ComposerSettings, facts: FilterFacts): string | undefined {
   const { namespace, comm, signal } = facts;
-  if (signal !== undefined && settings.signalExclude.some((text) => tryParseSignal(text) === signal)) return "signal excluded";
+  if (signal !== undefined && settings.signalExclude.some((text) => tryParseSignal(text) === signal))
+    return "signal excluded";
   if (comm !== undefined && settings.commExclude.includes(comm)) return "process name excluded";
   if (facts.place === "host") return settings.hostCrashes === "ignore" ? "host crash ignored" : undefined;
   if (namespace !== undefined) {
     if (settings.namespaceExclude.some((pattern) => matches(pattern, namespace))) return "namespace excluded";
-    if (settings.namespaceInclude.length > 0 && !settings.namespaceInclude.some((pattern) => matches(pattern, namespace))) {
+    if (
+      settings.namespaceInclude.length > 0 &&
+      !settings.namespaceInclude.some((pattern) => matches(pattern, namespace))
+    ) {
       return "namespace not included";
     }
   }
-  if (settings.podSelectorLabel !== "" && facts.labels !== undefined && !selects(settings.podSelectorLabel, facts.labels)) {
+  if (
+    settings.podSelectorLabel !== "" &&
+    facts.labels !== undefined &&
+    !selects(settings.podSelectorLabel, facts.labels)
+  ) {
     return "label selector does not match";
   }
   return undefined;

@@ -37,8 +37,16 @@ export async function finishBundle(parts: BundleParts): Promise<Manifest> {
     const trailer = pipeline.trailer();
     const summary = pipeline.summarise(trailer);
     const manifest = parts.describe(summary, truncatedBy);
-    const manifestEntry = { name: parts.manifestName, bytes: Buffer.from(`${JSON.stringify(manifest, undefined, 1)}\n`) };
-    const core: CoreLayout = { ...parts.coreEntry, crc32: summary.crc32, storedBytes: summary.storedBytes, sizeBytes: summary.sizeBytes };
+    const manifestEntry = {
+      name: parts.manifestName,
+      bytes: Buffer.from(`${JSON.stringify(manifest, undefined, 1)}\n`),
+    };
+    const core: CoreLayout = {
+      ...parts.coreEntry,
+      crc32: summary.crc32,
+      storedBytes: summary.storedBytes,
+      sizeBytes: summary.sizeBytes,
+    };
     const { tail } = await layOutBundle(parts.mtime, parts.dumpInfo, core, [...entries, manifestEntry]);
     const end = Buffer.concat([trailer, tail]);
     try {

@@ -8,11 +8,15 @@ const FIRST_READ_BYTES = 64 * 1024;
  * Start to read the core before anything else is loaded, parsed or opened. A separate module, because modules are
  * evaluated in the order of their imports.
  */
-export const firstRead: Promise<Buffer> = isKernelMode(process.argv.slice(2)) ? readOnce() : Promise.resolve(Buffer.alloc(0));
+export const firstRead: Promise<Buffer> = isKernelMode(process.argv.slice(2))
+  ? readOnce()
+  : Promise.resolve(Buffer.alloc(0));
 
 async function readOnce(): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(FIRST_READ_BYTES);
   // Whoever reads on meets the same error again and handles it.
-  const count = await descriptorInput(0).read(buffer, 0, buffer.length).catch(() => 0);
+  const count = await descriptorInput(0)
+    .read(buffer, 0, buffer.length)
+    .catch(() => 0);
   return buffer.subarray(0, count);
 }

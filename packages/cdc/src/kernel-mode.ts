@@ -61,7 +61,12 @@ export async function runForKernel(argv: readonly string[], firstRead: Promise<B
     report(outcome, crash, log, kernelLog);
     return outcome.exitCode;
   } catch (error) {
-    log.error("core lost", { error, code: error instanceof CdhError ? error.code : errnoOf(error), pid: crash.pid, comm: crash.comm });
+    log.error("core lost", {
+      error,
+      code: error instanceof CdhError ? error.code : errnoOf(error),
+      pid: crash.pid,
+      comm: crash.comm,
+    });
     kernelLog(`core of ${who(crash)} not kept: ${error instanceof Error ? error.message : String(error)}`);
     return error instanceof CdhError ? error.exitCode : EXIT.bug;
   }
@@ -74,7 +79,12 @@ export function readSettings(exeDir: string, crash: Crash): { settings: Composer
   try {
     file = parseEnvFile(readFileSync(join(exeDir, ".env"), "utf8"));
   } catch (error) {
-    if (errnoOf(error) !== "ENOENT") problems.push({ step: "settings", code: errnoOf(error) ?? "CDH_CONFIG_INVALID", detail: ".env could not be read" });
+    if (errnoOf(error) !== "ENOENT")
+      problems.push({
+        step: "settings",
+        code: errnoOf(error) ?? "CDH_CONFIG_INVALID",
+        detail: ".env could not be read",
+      });
   }
   const resolved = resolveSettings(composerSettings, { env: process.env, file });
   problems.push(...resolved.problems.map((detail) => ({ step: "settings", code: "CDH_CONFIG_INVALID", detail })));
@@ -106,7 +116,8 @@ function report(outcome: Outcome, crash: Crash, log: Logger, kernelLog: (text: s
     durationMs: composer.durationMs,
     problems: manifest.problems.length,
   });
-  for (const problem of manifest.problems) log.warn("problem while composing", { crashId: manifest.crashId, ...problem });
+  for (const problem of manifest.problems)
+    log.warn("problem while composing", { crashId: manifest.crashId, ...problem });
   const where = pod?.name === undefined ? "" : ` in ${pod.namespace ?? "?"}/${pod.name}`;
   const whole = core.complete ? "" : `, cut short: ${core.truncatedBy ?? "unknown"}`;
   kernelLog(`core of ${who(crash)}${where}: ${formatBytes(core.sizeBytes)}${whole}, ${path}`);

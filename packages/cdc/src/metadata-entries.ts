@@ -4,11 +4,17 @@ import type { ProcessSnapshot } from "@cdh/core/container/process";
 import type { ProcInfo } from "./settings.ts";
 
 /** List what was learnt about the crash as entries, in the order of IBM's bundles, /proc last. */
-export function metadataEntries(given: { name: string; process: ProcessSnapshot; enrichment: Enrichment; include: ProcInfo }): SmallEntry[] {
+export function metadataEntries(given: {
+  name: string;
+  process: ProcessSnapshot;
+  enrichment: Enrichment;
+  include: ProcInfo;
+}): SmallEntry[] {
   const { name, process, enrichment } = given;
   const entries: SmallEntry[] = [];
   const addJson = (suffix: string, value: unknown): void => {
-    if (value !== undefined) entries.push({ name: `${name}-${suffix}.json`, bytes: Buffer.from(`${JSON.stringify(value)}\n`) });
+    if (value !== undefined)
+      entries.push({ name: `${name}-${suffix}.json`, bytes: Buffer.from(`${JSON.stringify(value)}\n`) });
   };
   addJson("pod-info", enrichment.podInfo);
   addJson("runtime-info", enrichment.runtimeInfo);

@@ -67,7 +67,8 @@ export async function countCrash(
     await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
     const lock = await open(`${path}.lock`, "a", FILE_MODE);
     try {
-      for (let tries = 0; native !== undefined && tries < 100 && !native.tryLock(lock.fd); tries += 1) await new Promise((resolve) => setTimeout(resolve, 5));
+      for (let tries = 0; native !== undefined && tries < 100 && !native.tryLock(lock.fd); tries += 1)
+        await new Promise((resolve) => setTimeout(resolve, 5));
       const state = await readState(path);
       const { next, decision } = decide(limit, state, nowMs);
       await writeState(path, { ...next, key });
@@ -95,7 +96,9 @@ export function decide(limit: RateLimit, state: RateState, nowMs: number): { nex
     next: { kept: [...kept, nowMs], suppressed: 0 },
     decision: {
       allowed: true,
-      ...(state.suppressed > 0 ? { suppressed: { count: state.suppressed, since: toRfc3339(state.suppressedSince ?? nowMs) } } : {}),
+      ...(state.suppressed > 0
+        ? { suppressed: { count: state.suppressed, since: toRfc3339(state.suppressedSince ?? nowMs) } }
+        : {}),
     },
   };
 }
@@ -116,7 +119,11 @@ async function readState(path: string): Promise<RateState> {
 
 function isState(value: unknown): value is RateState {
   if (typeof value !== "object" || value === null || !("kept" in value) || !("suppressed" in value)) return false;
-  return Array.isArray(value.kept) && value.kept.every((at) => typeof at === "number") && typeof value.suppressed === "number";
+  return (
+    Array.isArray(value.kept) &&
+    value.kept.every((at) => typeof at === "number") &&
+    typeof value.suppressed === "number"
+  );
 }
 
 async function writeState(path: string, state: object): Promise<void> {

@@ -38,7 +38,8 @@ export class RoomGuard {
     if (storedBytes >= this.#nextCheckBytes) {
       this.#nextCheckBytes = storedBytes + CHECK_EVERY_BYTES;
       const space = await measureSpace(this.#coreDir);
-      if (space !== undefined && space.availableBytes < spaceBytes(keepFree, space.totalBytes)) this.#goneBy = "keepFree";
+      if (space !== undefined && space.availableBytes < spaceBytes(keepFree, space.totalBytes))
+        this.#goneBy = "keepFree";
     }
     return this.#goneBy !== undefined;
   }
@@ -49,7 +50,14 @@ async function spoolBytes(coreDir: string): Promise<number> {
   let sum = 0;
   for (const directory of [coreDir, join(coreDir, "quarantine")]) {
     const names = await readdir(directory).catch(() => []);
-    const sizes = await Promise.all(names.map((name) => stat(join(directory, name)).then((file) => (file.isFile() ? file.blocks * 512 : 0), () => 0)));
+    const sizes = await Promise.all(
+      names.map((name) =>
+        stat(join(directory, name)).then(
+          (file) => (file.isFile() ? file.blocks * 512 : 0),
+          () => 0,
+        ),
+      ),
+    );
     sum += sizes.reduce((total, size) => total + size, 0);
   }
   return sum;

@@ -18,15 +18,27 @@ export async function selfTest(): Promise<string[]> {
   const core = sampleCore();
   for (const compression of ["zstd", "deflate", "none"] as const) {
     const stored = await pass(core, compression);
-    const back = compression === "zstd" ? zstdDecompressSync(stored) : compression === "deflate" ? inflateRawSync(stored) : stored;
-    if (!back.equals(core)) throw new CdhError("CDH_ENVIRONMENT", `self-test failed: ${compression} does not give back what went in`);
+    const back =
+      compression === "zstd" ? zstdDecompressSync(stored) : compression === "deflate" ? inflateRawSync(stored) : stored;
+    if (!back.equals(core))
+      throw new CdhError("CDH_ENVIRONMENT", `self-test failed: ${compression} does not give back what went in`);
     checks.push(`${compression}: ${core.length} bytes to ${stored.length} and back`);
   }
   const entry = { name: "a", bytes: Buffer.from("{}") };
-  const layout = await layOutBundle(new Date(0), entry, { name: "b", method: "stored", crc32: 0, storedBytes: 0, sizeBytes: 0 }, [entry]);
-  if (layout.head.length === 0 || layout.tail.length === 0) throw new CdhError("CDH_ENVIRONMENT", "self-test failed: no zip");
+  const layout = await layOutBundle(
+    new Date(0),
+    entry,
+    { name: "b", method: "stored", crc32: 0, storedBytes: 0, sizeBytes: 0 },
+    [entry],
+  );
+  if (layout.head.length === 0 || layout.tail.length === 0)
+    throw new CdhError("CDH_ENVIRONMENT", "self-test failed: no zip");
   checks.push("zip: laid out");
-  checks.push((await loadNative()) === undefined ? "system calls: not available, small pipes and no waiting line" : "system calls: available");
+  checks.push(
+    (await loadNative()) === undefined
+      ? "system calls: not available, small pipes and no waiting line"
+      : "system calls: available",
+  );
   return checks;
 }
 
@@ -44,7 +56,8 @@ async function pass(core: Buffer, compression: Compression): Promise<Buffer> {
   if (pipeline.failure !== undefined) throw pipeline.failure;
   const trailer = pipeline.trailer();
   const summary = pipeline.summarise(trailer);
-  if (summary.sha256 !== createHash("sha256").update(core).digest("hex")) throw new CdhError("CDH_ENVIRONMENT", "self-test failed: hash");
+  if (summary.sha256 !== createHash("sha256").update(core).digest("hex"))
+    throw new CdhError("CDH_ENVIRONMENT", "self-test failed: hash");
   return Buffer.concat([written.subarray(0, pipeline.bodyBytes), trailer]);
 }
 

@@ -11,15 +11,30 @@ import { parseSpace, type Space } from "./space.ts";
  * composer with an empty environment; a variable that is set wins over the file.
  */
 export const composerSettings = defineSettings({
-  coreDir: setting({ env: "CORE_DIR", parse: parsers.optionalText, default: undefined, doc: "Spool directory; default: cores beside the composer" }),
-  logLevel: setting({ env: "LOG_LEVEL", parse: parseLogLevel, default: "info" as LogLevel, doc: "trace, debug, info, warn, error or off" }),
+  coreDir: setting({
+    env: "CORE_DIR",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Spool directory; default: cores beside the composer",
+  }),
+  logLevel: setting({
+    env: "LOG_LEVEL",
+    parse: parseLogLevel,
+    default: "info" as LogLevel,
+    doc: "trace, debug, info, warn, error or off",
+  }),
   compression: setting({
     env: "COMPRESSION",
     parse: parseCompression,
     default: "zstd" as Compression,
     doc: "zstd, deflate (or true) or none (or false)",
   }),
-  compressionLevel: setting({ env: "COMPRESSION_LEVEL", parse: parsers.integer(1, 19), default: 1, doc: "1 (fast) to 19 for zstd, to 9 for deflate" }),
+  compressionLevel: setting({
+    env: "COMPRESSION_LEVEL",
+    parse: parsers.integer(1, 19),
+    default: 1,
+    doc: "1 (fast) to 19 for zstd, to 9 for deflate",
+  }),
   compressionThreads: setting({
     env: "COMPRESSION_THREADS",
     parse: parsers.integer(0, 64),
@@ -38,9 +53,24 @@ export const composerSettings = defineSettings({
     default: 5_000,
     doc: "How long /proc, the runtime's files and crictl may take, all together",
   }),
-  filenameTemplate: setting({ env: "FILENAME_TEMPLATE", parse: parsers.text, default: DEFAULT_FILENAME_TEMPLATE, doc: "Name of the bundle and its entries" }),
-  coreSizeMax: setting({ env: "CORE_SIZE_MAX", parse: parsers.optionalBytes, default: undefined, doc: "Keep at most so much of a core" }),
-  maxUse: setting({ env: "MAX_USE", parse: parsers.optionalBytes, default: undefined, doc: "Let the spool take at most so much" }),
+  filenameTemplate: setting({
+    env: "FILENAME_TEMPLATE",
+    parse: parsers.text,
+    default: DEFAULT_FILENAME_TEMPLATE,
+    doc: "Name of the bundle and its entries",
+  }),
+  coreSizeMax: setting({
+    env: "CORE_SIZE_MAX",
+    parse: parsers.optionalBytes,
+    default: undefined,
+    doc: "Keep at most so much of a core",
+  }),
+  maxUse: setting({
+    env: "MAX_USE",
+    parse: parsers.optionalBytes,
+    default: undefined,
+    doc: "Let the spool take at most so much",
+  }),
   keepFree: setting({
     env: "KEEP_FREE",
     parse: parseSpace,
@@ -59,11 +89,36 @@ export const composerSettings = defineSettings({
     default: { count: 5, windowMs: 3_600_000 } as RateLimit | undefined,
     doc: "Bundles per workload, executable and signal, such as 5/1h; 0: no limit",
   }),
-  namespaceInclude: setting({ env: "NAMESPACE_INCLUDE", parse: parsers.list, default: [] as string[], doc: "Keep only crashes in these namespaces; * at the end matches the rest" }),
-  namespaceExclude: setting({ env: "NAMESPACE_EXCLUDE", parse: parsers.list, default: [] as string[], doc: "Drop crashes in these namespaces" }),
-  podSelectorLabel: setting({ env: "POD_SELECTOR_LABEL", parse: parsers.text, default: "", doc: "Keep only pods with this label: key, key=value or !key" }),
-  commExclude: setting({ env: "COMM_EXCLUDE", parse: parsers.list, default: [] as string[], doc: "Drop crashes of these process names" }),
-  signalExclude: setting({ env: "SIGNAL_EXCLUDE", parse: parsers.list, default: [] as string[], doc: "Drop crashes by these signals: SIGQUIT, 3" }),
+  namespaceInclude: setting({
+    env: "NAMESPACE_INCLUDE",
+    parse: parsers.list,
+    default: [] as string[],
+    doc: "Keep only crashes in these namespaces; * at the end matches the rest",
+  }),
+  namespaceExclude: setting({
+    env: "NAMESPACE_EXCLUDE",
+    parse: parsers.list,
+    default: [] as string[],
+    doc: "Drop crashes in these namespaces",
+  }),
+  podSelectorLabel: setting({
+    env: "POD_SELECTOR_LABEL",
+    parse: parsers.text,
+    default: "",
+    doc: "Keep only pods with this label: key, key=value or !key",
+  }),
+  commExclude: setting({
+    env: "COMM_EXCLUDE",
+    parse: parsers.list,
+    default: [] as string[],
+    doc: "Drop crashes of these process names",
+  }),
+  signalExclude: setting({
+    env: "SIGNAL_EXCLUDE",
+    parse: parsers.list,
+    default: [] as string[],
+    doc: "Drop crashes by these signals: SIGQUIT, 3",
+  }),
   hostCrashes: setting({
     env: "HOST_CRASHES",
     parse: parsers.oneOf("keep", "ignore", "chain"),
@@ -71,24 +126,67 @@ export const composerSettings = defineSettings({
     doc: "Crashes outside containers: keep, ignore, or chain: hand them to the handler that was there before",
   }),
   ignoreCrio: setting({ env: "IGNORE_CRIO", parse: parsers.boolean, default: false, doc: "Do not ask crictl" }),
-  useCrioConf: setting({ env: "USE_CRIO_CONF", parse: parsers.boolean, default: false, doc: "Give crictl the crictl.yaml beside the composer" }),
+  useCrioConf: setting({
+    env: "USE_CRIO_CONF",
+    parse: parsers.boolean,
+    default: false,
+    doc: "Give crictl the crictl.yaml beside the composer",
+  }),
   includeProcInfo: setting({
     env: "INCLUDE_PROC_INFO",
     parse: parseProcInfo,
     default: "facts" as ProcInfo,
     doc: "Files of /proc in the bundle: facts; environ adds the environment, which may hold secrets",
   }),
-  logLength: setting({ env: "LOG_LENGTH", parse: parsers.integer(0, 1_000_000), default: 500, doc: "Lines of each container's log" }),
-  coreEvents: setting({ env: "CORE_EVENTS", parse: parsers.boolean, default: false, doc: "Write an event file for every crash" }),
-  eventDirectory: setting({ env: "EVENT_DIRECTORY", parse: parsers.optionalText, default: undefined, doc: "Where event files go; default: events beside the composer" }),
-  nodeName: setting({ env: "NODE_NAME", parse: parsers.optionalText, default: undefined, doc: "Name of the node; default: its host name" }),
-  clusterName: setting({ env: "CLUSTER_NAME", parse: parsers.optionalText, default: undefined, doc: "Name of the cluster, for the manifest" }),
-  procRoot: setting({ env: "PROC_ROOT", aliases: ["OVERRIDE_PROC_FOLDER_PATH"], parse: parsers.text, default: "/proc", doc: "Where /proc is" }),
-  queueSlots: setting({ env: "CONCURRENCY", parse: parsers.integer(1, 64), default: 4, doc: "Composers that compress at once on this node; the others wait in line" }),
+  logLength: setting({
+    env: "LOG_LENGTH",
+    parse: parsers.integer(0, 1_000_000),
+    default: 500,
+    doc: "Lines of each container's log",
+  }),
+  coreEvents: setting({
+    env: "CORE_EVENTS",
+    parse: parsers.boolean,
+    default: false,
+    doc: "Write an event file for every crash",
+  }),
+  eventDirectory: setting({
+    env: "EVENT_DIRECTORY",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Where event files go; default: events beside the composer",
+  }),
+  nodeName: setting({
+    env: "NODE_NAME",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Name of the node; default: its host name",
+  }),
+  clusterName: setting({
+    env: "CLUSTER_NAME",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Name of the cluster, for the manifest",
+  }),
+  procRoot: setting({
+    env: "PROC_ROOT",
+    aliases: ["OVERRIDE_PROC_FOLDER_PATH"],
+    parse: parsers.text,
+    default: "/proc",
+    doc: "Where /proc is",
+  }),
+  queueSlots: setting({
+    env: "CONCURRENCY",
+    parse: parsers.integer(1, 64),
+    default: 4,
+    doc: "Composers that compress at once on this node; the others wait in line",
+  }),
 });
 
 /** The composer's settings as values. */
-export type ComposerSettings = ReturnType<typeof import("@cdh/core/config").resolveSettings<typeof composerSettings>>["values"];
+export type ComposerSettings = ReturnType<
+  typeof import("@cdh/core/config").resolveSettings<typeof composerSettings>
+>["values"];
 
 /** Which files of /proc/<pid> go into the bundle. */
 export type ProcInfo = "none" | "facts" | "environ";

@@ -40,7 +40,8 @@ export class SpoolFile implements CoreSink {
     const partial = partialPath(coreDir, name);
     try {
       await mkdir(coreDir, { recursive: true, mode: DIRECTORY_MODE });
-      if ((await lstat(coreDir)).isSymbolicLink()) throw new CdhError("CDH_DISK", `cannot use ${coreDir}: is a symbolic link`);
+      if ((await lstat(coreDir)).isSymbolicLink())
+        throw new CdhError("CDH_DISK", `cannot use ${coreDir}: is a symbolic link`);
       const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
       return new SpoolFile(await open(partial, flags, FILE_MODE), partial, publishedPath(coreDir, name), clock);
     } catch (error) {
@@ -116,7 +117,9 @@ export function isDiskFull(error: unknown): boolean {
 /** Wrap an error of the file system into one that names what was tried. */
 export function diskError(what: string, error: unknown): CdhError {
   if (error instanceof CdhError) return error;
-  return new CdhError(isDiskFull(error) ? "CDH_SPOOL_FULL" : "CDH_DISK", `${what}: ${reasonOf(error)}`, { cause: error });
+  return new CdhError(isDiskFull(error) ? "CDH_SPOOL_FULL" : "CDH_DISK", `${what}: ${reasonOf(error)}`, {
+    cause: error,
+  });
 }
 
 async function syncDirectory(path: string): Promise<void> {

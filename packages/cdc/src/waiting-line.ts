@@ -42,7 +42,8 @@ async function openSlots(coreDir: string, count: number): Promise<FileHandle[]> 
   const files: FileHandle[] = [];
   try {
     await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
-    for (let index = 0; index < count; index += 1) files.push(await open(join(directory, String(index)), "a", FILE_MODE));
+    for (let index = 0; index < count; index += 1)
+      files.push(await open(join(directory, String(index)), "a", FILE_MODE));
   } catch {
     // A full or unwritable spool has no line; the write itself will tell.
   }

@@ -22,7 +22,9 @@ export interface Setting<T> {
 export type SettingsTable = Readonly<Record<string, Setting<unknown>>>;
 
 /** The values that a table resolves to. */
-export type SettingsOf<Table extends SettingsTable> = { [Key in keyof Table]: Table[Key] extends Setting<infer T> ? T : never };
+export type SettingsOf<Table extends SettingsTable> = {
+  [Key in keyof Table]: Table[Key] extends Setting<infer T> ? T : never;
+};
 
 /** Where a value came from. */
 export type SettingSource = "flag" | "environment" | "file" | "default";
@@ -57,7 +59,10 @@ export function setting<T>(description: Setting<T>): Setting<T> {
  * Resolve every setting of a table. Total: an unreadable text becomes a problem and the default is taken, because the
  * composer must go on; programs that people run call {@link resolveSettingsStrictly}.
  */
-export function resolveSettings<Table extends SettingsTable>(table: Table, texts: SettingTexts): ResolvedSettings<Table> {
+export function resolveSettings<Table extends SettingsTable>(
+  table: Table,
+  texts: SettingTexts,
+): ResolvedSettings<Table> {
   const values: Record<string, unknown> = {};
   const sources: Record<string, SettingSource> = {};
   const problems: string[] = [];
@@ -81,7 +86,10 @@ export function resolveSettings<Table extends SettingsTable>(table: Table, texts
  * Resolve every setting, and refuse with all problems at once.
  * @throws {CdhError} CDH_CONFIG_INVALID
  */
-export function resolveSettingsStrictly<Table extends SettingsTable>(table: Table, texts: SettingTexts): ResolvedSettings<Table> {
+export function resolveSettingsStrictly<Table extends SettingsTable>(
+  table: Table,
+  texts: SettingTexts,
+): ResolvedSettings<Table> {
   const resolved = resolveSettings(table, texts);
   if (resolved.problems.length > 0) {
     throw new CdhError("CDH_CONFIG_INVALID", `invalid settings: ${resolved.problems.join("; ")}`, {

@@ -124,7 +124,8 @@ const ERRNO_WORDS: Record<string, string> = {
 
 /** Read the `errno` name (`ENOSPC`) from a thrown value, or undefined when it has none. */
 export function errnoOf(error: unknown): string | undefined {
-  if (typeof error === "object" && error !== null && "code" in error && typeof error.code === "string") return error.code;
+  if (typeof error === "object" && error !== null && "code" in error && typeof error.code === "string")
+    return error.code;
   return undefined;
 }
 

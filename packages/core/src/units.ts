@@ -24,7 +24,9 @@ export function parseBytes(text: string): number {
   const match = /^\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*$/i.exec(text);
   const bytes = match && Math.round(Number(match[1]) * (SIZE_UNITS[(match[2] ?? "").toLowerCase()] ?? Number.NaN));
   if (bytes === null || !Number.isSafeInteger(bytes)) {
-    throw new CdhError("CDH_CONFIG_INVALID", `not a size: ${JSON.stringify(text)}`, { hint: "write bytes, or 64k, 500M, 10Gi" });
+    throw new CdhError("CDH_CONFIG_INVALID", `not a size: ${JSON.stringify(text)}`, {
+      hint: "write bytes, or 64k, 500M, 10Gi",
+    });
   }
   return bytes;
 }
@@ -39,7 +41,9 @@ export function parseDuration(text: string, bareUnit: "ms" | "s" = "s"): number 
   if (/^\d+(\.\d+)?$/.test(trimmed)) return Number(trimmed) * (DURATION_UNITS[bareUnit] ?? 1);
   const parts = [...trimmed.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)];
   if (parts.length === 0 || parts.map((part) => part[0]).join("") !== trimmed) {
-    throw new CdhError("CDH_CONFIG_INVALID", `not a duration: ${JSON.stringify(text)}`, { hint: "write 250ms, 5s, 10m, 1h or 7d" });
+    throw new CdhError("CDH_CONFIG_INVALID", `not a duration: ${JSON.stringify(text)}`, {
+      hint: "write 250ms, 5s, 10m, 1h or 7d",
+    });
   }
   return parts.reduce((sum, part) => sum + Number(part[1]) * (DURATION_UNITS[part[2] ?? ""] ?? 0), 0);
 }

@@ -53,7 +53,9 @@ export class ReplayCommand extends CdhCommand {
       const { core, composer } = outcome.manifest;
       const whole = core.complete ? "complete" : `cut short (${core.truncatedBy ?? "unknown"})`;
       this.say(outcome.path);
-      this.say(`${formatBytes(core.sizeBytes)} of core, ${whole}, ${formatBytes(core.storedBytes)} stored, ${formatDuration(composer.durationMs ?? 0)}`);
+      this.say(
+        `${formatBytes(core.sizeBytes)} of core, ${whole}, ${formatBytes(core.storedBytes)} stored, ${formatDuration(composer.durationMs ?? 0)}`,
+      );
     }
     return outcome.exitCode;
   }

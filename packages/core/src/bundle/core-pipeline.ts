@@ -1,4 +1,4 @@
-import { createHash, type Hash } from "node:crypto";
+import { CoreHasher } from "./core-hasher.ts";
 import { updateCrc32, type FrameCompressor } from "./frame-compressor.ts";
 import { encodeSeekTable, FRAME_BYTES, type FrameSize } from "./zstd-frames.ts";
 
@@ -28,13 +28,16 @@ export interface CorePipelineOptions {
   threads: number;
   /** Frames of 1 MiB held in memory, being filled, compressed or written. */
   buffers: number;
-  /** Sees every chunk of the core in order, before it is compressed. */
-  onChunk?: (chunk: Uint8Array) => void;
 }
 
+/** A buffer of {@link FRAME_BYTES} on memory that the hasher's thread can see too. */
+export type FrameBuffer = Buffer<SharedArrayBuffer>;
+
 interface Job {
-  buffer: Buffer;
+  buffer: FrameBuffer;
   length: number;
+  /** Who still reads the buffer: the writer, the hasher. */
+  readers: number;
   isZero: boolean;
   result: Promise<Uint8Array> | undefined;
 }
@@ -50,7 +53,7 @@ const WRITE_BYTES = 256 * 1024;
  */
 export class CorePipeline {
   readonly #options: CorePipelineOptions;
-  readonly #free: Buffer[] = [];
+  readonly #free: FrameBuffer[] = [];
   #allocated = 0;
   #waiting: (() => void) | undefined;
   readonly #jobs: Job[] = [];
@@ -66,11 +69,13 @@ export class CorePipeline {
   #crc = 0;
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
-  readonly #hash: Hash = createHash("sha256");
+  readonly #hasher: CoreHasher;
+  #sha256: string | undefined;
   #gaveUpFrames = false;
 
   constructor(options: CorePipelineOptions) {
     this.#options = options;
+    this.#hasher = new CoreHasher(options.buffers);
   }
 
   /** Bytes of the entry written or about to be. */
@@ -84,13 +89,13 @@ export class CorePipeline {
   }
 
   /** Get an empty buffer of {@link FRAME_BYTES}, waiting until one is free. */
-  async acquire(): Promise<Buffer> {
+  async acquire(): Promise<FrameBuffer> {
     for (;;) {
       const free = this.#free.pop();
       if (free !== undefined) return free;
       if (this.#allocated < this.#options.buffers) {
         this.#allocated += 1;
-        return Buffer.allocUnsafeSlow(FRAME_BYTES);
+        return Buffer.from(new SharedArrayBuffer(FRAME_BYTES));
       }
       await new Promise<void>((resolve) => {
         this.#waiting = resolve;
@@ -99,16 +104,16 @@ export class CorePipeline {
   }
 
   /** Take a buffer's first `length` bytes as the next chunk of the core. Only the last chunk may be short. */
-  submit(buffer: Buffer, length: number): void {
+  submit(buffer: FrameBuffer, length: number): void {
     if (length === 0 || this.#failure !== undefined) {
       this.#release(buffer);
       return;
     }
     const chunk = buffer.subarray(0, length);
-    this.#hash.update(chunk);
-    this.#options.onChunk?.(chunk);
     const isZero = length === FRAME_BYTES && chunk.equals(ZEROS);
-    this.#jobs.push({ buffer, length, isZero, result: undefined });
+    const job: Job = { buffer, length, readers: 2, isZero, result: undefined };
+    this.#jobs.push(job);
+    this.#hasher.add(buffer.buffer, length, () => this.#finishReading(job));
     this.#compressAhead();
     this.#writing ??= this.#writeInOrder().finally(() => {
       this.#writing = undefined;
@@ -116,14 +121,15 @@ export class CorePipeline {
   }
 
   /** Give a buffer back unused. */
-  discard(buffer: Buffer): void {
+  discard(buffer: FrameBuffer): void {
     this.#release(buffer);
   }
 
-  /** Wait until every chunk is written. After a failure the rest is dropped; {@link failure} tells. */
+  /** Wait until every chunk is written and hashed. After a failure the rest is dropped; {@link failure} tells. */
   async settle(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing;
     await this.#guard(() => this.#flush());
+    this.#sha256 = await this.#hasher.digest();
   }
 
   /**
@@ -152,7 +158,10 @@ export class CorePipeline {
   /** Make what ends the entry: the seek table of zstd frames, the end mark of deflate, nothing for a plain core. */
   trailer(): Uint8Array {
     if (this.#options.compressor.compression !== "zstd") return this.#options.compressor.trailer;
-    const frames: FrameSize[] = this.#storedSizes.map((storedBytes, index) => ({ storedBytes, coreBytes: this.#coreSizes[index] ?? 0 }));
+    const frames: FrameSize[] = this.#storedSizes.map((storedBytes, index) => ({
+      storedBytes,
+      coreBytes: this.#coreSizes[index] ?? 0,
+    }));
     return encodeSeekTable(frames);
   }
 
@@ -163,7 +172,7 @@ export class CorePipeline {
       sizeBytes: this.#sizeBytes,
       storedBytes: this.#storedBytes + trailer.length,
       crc32: overStored ? updateCrc32(this.#crc, trailer) : this.#crc,
-      ...(this.#gaveUpFrames ? {} : { sha256: this.#hash.copy().digest("hex") }),
+      ...(this.#gaveUpFrames || this.#sha256 === undefined ? {} : { sha256: this.#sha256 }),
     };
   }
 
@@ -172,7 +181,12 @@ export class CorePipeline {
     return this.#storedBytes;
   }
 
-  #release(buffer: Buffer): void {
+  #finishReading(job: Job): void {
+    job.readers -= 1;
+    if (job.readers === 0) this.#release(job.buffer);
+  }
+
+  #release(buffer: FrameBuffer): void {
     this.#free.push(buffer);
     const wake = this.#waiting;
     this.#waiting = undefined;
@@ -209,7 +223,7 @@ export class CorePipeline {
       this.#compressAhead();
       if (this.#failure === undefined) await this.#guard(() => this.#writeJob(job));
       this.#jobs.shift();
-      this.#release(job.buffer);
+      this.#finishReading(job);
     }
   }
 

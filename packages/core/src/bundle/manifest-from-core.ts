@@ -33,7 +33,9 @@ export function describeThreads(facts: CoreFacts): ThreadFacts[] {
     registers: {
       pc: formatAddress(thread.pc),
       sp: formatAddress(thread.sp),
-      ...Object.fromEntries(Object.entries(thread.registers ?? {}).map(([name, value]) => [name, formatAddress(value)])),
+      ...Object.fromEntries(
+        Object.entries(thread.registers ?? {}).map(([name, value]) => [name, formatAddress(value)]),
+      ),
     },
   }));
 }

@@ -1,4 +1,3 @@
-import type { PassThrough } from "node:stream";
 import { ZipFile } from "yazl";
 
 /** A small entry of a bundle: everything but the core. */
@@ -37,17 +36,27 @@ const COMPRESS_FROM_BYTES = 512;
  * Sizes and CRC of the core stand in its data descriptor and in the central directory; zip64 where needed.
  * @see APPNOTE.TXT 4.3.9 (data descriptor), 4.5.3 (zip64)
  */
-export async function layOutBundle(mtime: Date, first: SmallEntry, core: CoreLayout, rest: readonly SmallEntry[]): Promise<BundleLayout> {
+export async function layOutBundle(
+  mtime: Date,
+  first: SmallEntry,
+  core: CoreLayout,
+  rest: readonly SmallEntry[],
+): Promise<BundleLayout> {
   const zip = new ZipFile() as unknown as OpenZipFile;
-  const ended = new Promise<never>((_resolve, reject) => zip.on("error", reject));
+  const failed = new Promise<never>((_resolve, reject) => zip.on("error", reject));
+  const output = new Collector();
+  zip.outputStream = output;
   const options = { mtime, mode: ENTRY_MODE };
   zip.addBuffer(Buffer.from(first.bytes), first.name, { ...options, compress: false });
-  const head = await Promise.race([ended, addCore(zip, core, options)]);
+  const head = await Promise.race([failed, addCore(zip, output, core, options)]);
   for (const entry of rest) {
-    zip.addBuffer(Buffer.from(entry.bytes), entry.name, { ...options, compress: entry.bytes.length >= COMPRESS_FROM_BYTES });
+    zip.addBuffer(Buffer.from(entry.bytes), entry.name, {
+      ...options,
+      compress: entry.bytes.length >= COMPRESS_FROM_BYTES,
+    });
   }
   zip.end();
-  return { head, tail: await Promise.race([ended, readAll(zip.outputStream)]) };
+  return { head, tail: await Promise.race([failed, output.ended]) };
 }
 
 /** yazl's own state for an entry, as far as it is needed to let the core pass by. */
@@ -60,15 +69,46 @@ interface OpenEntry {
 }
 
 /** yazl's ZipFile with the members that its type declarations leave out. */
-interface OpenZipFile extends Omit<ZipFile, "outputStream"> {
-  outputStream: PassThrough;
+interface OpenZipFile extends Pick<ZipFile, "addBuffer" | "addReadStreamLazy" | "end"> {
+  outputStream: Collector;
   outputStreamCursor: number;
   entries: OpenEntry[];
-  on(event: "error", listener: (error: Error) => void): this;
+  on(event: "error", listener: (error: Error) => void): void;
 }
 
 /** yazl's Entry.FILE_DATA_DONE. */
 const FILE_DATA_DONE = 3;
+
+/**
+ * Take what yazl writes. Its own PassThrough gives a first part at once in Node, but only the first write of it in Bun,
+ * and the head must be whole.
+ */
+class Collector {
+  readonly ended: Promise<Buffer>;
+  #chunks: Uint8Array[] = [];
+  #resolve: (bytes: Buffer) => void = () => {};
+
+  constructor() {
+    this.ended = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  write(chunk: Uint8Array): void {
+    this.#chunks.push(chunk);
+  }
+
+  end(): void {
+    this.#resolve(this.take());
+  }
+
+  /** Everything that was written since the last time. */
+  take(): Buffer {
+    const bytes = Buffer.concat(this.#chunks);
+    this.#chunks = [];
+    return bytes;
+  }
+}
 
 interface EntryOptions {
   mtime: Date;
@@ -80,10 +120,10 @@ interface EntryOptions {
  * caller has compressed them in parallel already. yazl asks for the data once the local header is written: at that
  * moment everything so far is the head, and the entry is told what it will have been.
  */
-function addCore(zip: OpenZipFile, core: CoreLayout, options: EntryOptions): Promise<Buffer> {
+function addCore(zip: OpenZipFile, output: Collector, core: CoreLayout, options: EntryOptions): Promise<Buffer> {
   return new Promise((resolve) => {
     zip.addReadStreamLazy(core.name, { ...options, compress: core.method === "deflate" }, () => {
-      const head = readBuffered(zip.outputStream);
+      const head = output.take();
       const entry = zip.entries.at(-1);
       if (entry === undefined) throw new Error("yazl lost the core's entry");
       entry.crc32 = core.crc32;
@@ -92,23 +132,10 @@ function addCore(zip: OpenZipFile, core: CoreLayout, options: EntryOptions): Pro
       entry.uncompressedSize = core.method === "deflate" ? core.sizeBytes : core.storedBytes;
       zip.outputStreamCursor += core.storedBytes;
       const descriptor = entry.getDataDescriptor();
-      zip.outputStream.write(descriptor);
+      output.write(descriptor);
       zip.outputStreamCursor += descriptor.length;
       entry.state = FILE_DATA_DONE;
       resolve(head);
     });
   });
-}
-
-/** Take what a stream holds at this moment. Node gives it all at once, Bun one written piece at a time. */
-function readBuffered(stream: PassThrough): Buffer {
-  const pieces: Buffer[] = [];
-  for (let piece = stream.read() as Buffer | null; piece !== null; piece = stream.read() as Buffer | null) pieces.push(piece);
-  return Buffer.concat(pieces);
-}
-
-async function readAll(stream: NodeJS.ReadableStream): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
 }

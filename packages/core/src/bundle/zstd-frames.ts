@@ -55,7 +55,8 @@ export function tryDecodeSeekTable(table: Uint8Array): FrameSize[] | undefined {
   const bytes = tryReadSeekTableBytes(table);
   if (bytes === undefined || bytes !== table.length) return undefined;
   const view = Buffer.from(table.buffer, table.byteOffset, table.length);
-  if (view.readUInt32LE(0) !== SKIPPABLE_MAGIC || view.readUInt32LE(4) !== bytes - SKIPPABLE_HEADER_BYTES) return undefined;
+  if (view.readUInt32LE(0) !== SKIPPABLE_MAGIC || view.readUInt32LE(4) !== bytes - SKIPPABLE_HEADER_BYTES)
+    return undefined;
   const entryBytes = (view.readUInt8(bytes - 5) & 0x80) === 0 ? ENTRY_BYTES : ENTRY_BYTES + 4;
   const frames: FrameSize[] = [];
   for (let offset = SKIPPABLE_HEADER_BYTES; offset < bytes - FOOTER_BYTES; offset += entryBytes) {
