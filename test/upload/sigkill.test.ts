@@ -1,13 +1,18 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { setTimeout as delay } from "node:timers/promises";
 import { notBuilt } from "../helpers/built.ts";
-import { listKeys } from "../helpers/s3-request.ts";
+import { listKeys, s3Request } from "../helpers/s3-request.ts";
 import { chooseS3, startS3Server, type S3Server } from "../helpers/s3-server.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { expectNoUploads, makeWorkbench, sha256OfObject, until } from "./workbench.ts";
 
 const KILLS = 100;
 const BUNDLES = 30;
+
+async function countUploads(s3: S3Server, fileName: string): Promise<number> {
+  const answer = await s3Request(s3, "GET", `/${s3.bucket}`, { query: { uploads: "", prefix: `team-0/${fileName}` } });
+  return (await answer.text()).split("<UploadId>").length - 1;
+}
 
 describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload killed at any moment", () => {
   let s3: S3Server;
@@ -22,21 +27,23 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
   it(
     `loses nothing and doubles nothing when it is killed ${KILLS} times with ${BUNDLES} bundles in the queue`,
     async () => {
-      // Slow enough that most kills hit something: 100 lives of half a second share some 50 MB.
-      await using work = await makeWorkbench({ ...s3.env, PART_SIZE: "5Mi", BANDWIDTH_LIMIT: "3M" });
+      // So slow that the three large ones, which come first as the newest, are always cut in the middle.
+      await using work = await makeWorkbench({ ...s3.env, PART_SIZE: "5Mi", BANDWIDTH_LIMIT: "6M" });
       const bundles = [];
       for (let index = 0; index < BUNDLES; index += 1) {
-        const coreBytes = index % 10 === 0 ? 6 * 1024 ** 2 + index : 700_000 + index * 10_000;
+        const coreBytes = index >= BUNDLES - 3 ? 12 * 1024 ** 2 + index : 700_000 + index * 10_000;
         bundles.push(await work.publish({ namespace: `team-${index % 3}`, coreBytes }));
       }
       let lostBefore = 0;
       let killedAtWork = 0;
+      let leftUploads = 0;
       for (let kill = 0; kill < KILLS; kill += 1) {
         const child = work.run();
         await delay(150 + Math.random() * 550);
         const waiting = await work.spool();
         if (waiting.length > 0) killedAtWork += 1;
         await child.stop("KILL");
+        if (kill % 10 === 9) leftUploads += await countUploads(s3, bundles[BUNDLES - 3]?.fileName ?? "");
         // At every moment each bundle is here, or whole in the store, or both.
         const here = new Set(await work.spool());
         const there = await listKeys(s3, s3.bucket);
@@ -47,6 +54,8 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
         }
       }
       expect(lostBefore).toBe(0);
+      // Were none ever left, the last check would show nothing.
+      expect(leftUploads).toBeGreaterThan(0);
       expect(killedAtWork).toBeGreaterThan(KILLS / 4);
       const last = work.run({ BANDWIDTH_LIMIT: "" });
       await until("the spool is empty", async () => (await work.spool()).length === 0, { child: last, timeoutMs: 60_000 });

@@ -39,6 +39,8 @@ export interface MultipartOptions {
   ifNoneMatch: boolean;
   signal?: AbortSignal | undefined;
   onProgress?: ((sentBytes: number) => void) | undefined;
+  /** Called once the upload exists, before its first part. */
+  onCreated: (uploadId: string) => Promise<void>;
 }
 
 /**
@@ -51,6 +53,7 @@ export async function uploadMultipart(options: MultipartOptions): Promise<void> 
   try {
     const uploadId = await create(options, creation);
     try {
+      await options.onCreated(uploadId);
       await complete(options, uploadId, await sendParts(options, uploadId));
     } catch (error) {
       await abortUpload(requests, bucket, fullKey, uploadId).catch(() => {});
@@ -58,7 +61,7 @@ export async function uploadMultipart(options: MultipartOptions): Promise<void> 
     }
   } finally {
     // An answer that was lost has left an upload of which nobody knows the id.
-    if (creation.attempts > 1) await abortStaleUploads(requests, bucket, fullKey, Number.POSITIVE_INFINITY).catch(() => {});
+    if (creation.attempts > 1) await abortStaleUploads({ requests, bucket, fullKey, before: Number.POSITIVE_INFINITY }).catch(() => {});
   }
 }
 
@@ -180,29 +183,38 @@ export async function abortUpload(requests: S3Requests, bucket: string, fullKey:
   );
 }
 
+/** Say which unfinished uploads may go. */
+export interface StaleUploads {
+  requests: S3Requests;
+  bucket: string;
+  fullKey: string;
+  /** The upload that is under way now, and stays. */
+  own?: { uploadId: string; createdAt: number };
+  /** Epoch milliseconds by this machine's clock: what was begun later may belong to another process that is at it. */
+  before: number;
+  signal?: AbortSignal | undefined;
+}
+
 /**
- * Abort unfinished uploads of exactly this key that were begun before the given moment: a program that was killed left
- * them. Younger ones may belong to another process that is at it right now.
- * @param before epoch milliseconds
+ * Abort unfinished uploads of exactly this key: a program that was killed left them. Begin times are the store's, so they
+ * are compared by the store's clock, which our own upload tells.
  * @returns how many were aborted
  */
-export async function abortStaleUploads(
-  requests: S3Requests,
-  bucket: string,
-  fullKey: string,
-  before: number,
-  signal?: AbortSignal,
-): Promise<number> {
+export async function abortStaleUploads(stale: StaleUploads): Promise<number> {
+  const { requests, bucket, fullKey, own } = stale;
   // Exactly the key as prefix, because MinIO lists nothing for a shorter one.
   const output = await requests.send(
     ({ client, abortSignal }) => client.send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: fullKey }), { abortSignal }),
-    { what: `list unfinished uploads of ${fullKey}`, signal, attempts: 2 },
+    { what: `list unfinished uploads of ${fullKey}`, signal: stale.signal, attempts: 2 },
   );
+  const uploads = (output.Uploads ?? []).filter((upload) => upload.Key === fullKey);
+  const begun = uploads.find((upload) => upload.UploadId === own?.uploadId)?.Initiated?.getTime();
+  const clockOffsetMs = begun === undefined || own === undefined ? 0 : begun - own.createdAt;
   let aborted = 0;
-  for (const upload of output.Uploads ?? []) {
-    const begun = upload.Initiated?.getTime() ?? 0;
-    if (upload.Key !== fullKey || upload.UploadId === undefined || begun >= before) continue;
-    await abortUpload(requests, bucket, fullKey, upload.UploadId);
+  for (const { UploadId, Initiated } of uploads) {
+    if (UploadId === undefined || UploadId === own?.uploadId) continue;
+    if ((Initiated?.getTime() ?? 0) >= stale.before + clockOffsetMs) continue;
+    await abortUpload(requests, bucket, fullKey, UploadId);
     aborted += 1;
   }
   return aborted;

@@ -11,7 +11,7 @@ import {
 import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import type { Clock } from "../clock.ts";
-import { CdhError } from "../errors.ts";
+import { CdhError, reasonOf } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { digestBytes, digestFile, encodeCrc32, expectedEtag, openRegularFile, partBytesFor, type FileDigest } from "./digest.ts";
 import { FileBody } from "./file-body.ts";
@@ -26,9 +26,6 @@ import type { StoreSettings } from "./settings.ts";
 import { createThrottle, type Throttle } from "./throttle.ts";
 import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, PutResult, PutSource, VerifiedBy } from "./store.ts";
 
-/** How far a store's clock may be behind ours before its newest upload looks older than this process. */
-const CLOCK_TOLERANCE_MS = 60_000;
-
 /** Keep objects in a bucket of AWS S3 or of a service that speaks its language. */
 export class S3Store implements ObjectStore {
   readonly url: string;
@@ -37,6 +34,7 @@ export class S3Store implements ObjectStore {
   readonly #settings: StoreSettings;
   readonly #permits: Semaphore;
   readonly #throttle: Throttle;
+  readonly #clock: Clock;
   readonly #startedAt: number;
   readonly #log: Logger;
   readonly #crc32: boolean;
@@ -56,6 +54,7 @@ export class S3Store implements ObjectStore {
     });
     this.#permits = new Semaphore(settings.partConcurrency);
     this.#throttle = createThrottle(settings.bandwidthLimit, options.clock);
+    this.#clock = options.clock;
     this.#startedAt = options.clock.now();
     this.#log = options.log;
     this.#crc32 = settings.s3Checksum === "crc32" || (settings.s3Checksum === "auto" && target.endpoint === undefined);
@@ -327,12 +326,6 @@ export class S3Store implements ObjectStore {
     options: PutOptions,
   ): Promise<void> {
     const { bucket } = this.#target;
-    const aborted = await abortStaleUploads(this.#requests, bucket, fullKey, this.#startedAt - CLOCK_TOLERANCE_MS, options.signal).catch((error: unknown) => {
-      // Not every service lists them, and not every role may.
-      this.#log.debug("cannot list unfinished uploads", { key, reason: String(error) });
-      return 0;
-    });
-    if (aborted > 0) this.#log.info("aborted unfinished uploads", { key, count: aborted });
     await this.#withCondition(create, ({ IfNoneMatch, ...input }) =>
       uploadMultipart({
         requests: this.#requests,
@@ -348,8 +341,22 @@ export class S3Store implements ObjectStore {
         ifNoneMatch: IfNoneMatch !== undefined,
         signal: options.signal,
         onProgress: options.onProgress,
+        onCreated: (uploadId) => this.#abortLeftovers(key, fullKey, uploadId, options.signal),
       }),
     );
+  }
+
+  async #abortLeftovers(key: string, fullKey: string, uploadId: string, signal: AbortSignal | undefined): Promise<void> {
+    const own = { uploadId, createdAt: this.#clock.now() };
+    const { bucket } = this.#target;
+    try {
+      const count = await abortStaleUploads({ requests: this.#requests, bucket, fullKey, own, before: this.#startedAt, signal });
+      if (count > 0) this.#log.info("aborted unfinished uploads", { key, count });
+    } catch (error) {
+      if (signal?.aborted === true) throw error;
+      // Not every service lists them, and not every role may.
+      this.#log.debug("cannot list unfinished uploads", { key, reason: reasonOf(error) });
+    }
   }
 
   /** Send with If-None-Match, and without it from then on when the service does not know it. */
