@@ -1,3 +1,4 @@
+import { readFile, rm } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FakeNode, readRecorded } from "../testing/fake-node.ts";
 import { Crictl } from "./crictl.ts";
@@ -80,20 +81,26 @@ describe("enrich", () => {
     expect(found).not.toHaveProperty("podInfo");
   });
 
+  it("takes the runtime's word for where a log is, where the kubelet keeps it elsewhere", async () => {
+    const elsewhere: Identity = { ...identity, pod: { ...identity.pod, namespace: "other" } };
+    const found = await enrich({ roots: node.roots, identity: elsewhere, crictl, logLines: 1 });
+    expect(found.containers.map(({ log }) => Buffer.from(log ?? []).toString())).toContain("err 4\n");
+  });
+
   it("asks crictl for a log only where there is no file", async () => {
+    await rm(node.path(FOLDER), { recursive: true });
     await node.program(
       "/bin/crictl",
       `case "$1" in logs) echo "asked for $3";; *) cat ${node.path("/answers")}/"$1".json;; esac`,
     );
-    const elsewhere: Identity = { ...identity, pod: { ...identity.pod, namespace: "other" } };
-    const found = await enrich({ roots: node.roots, identity: elsewhere, crictl, logLines: 5 });
+    const found = await enrich({ roots: node.roots, identity, crictl, logLines: 5 });
     expect(found.containers.map(({ log }) => Buffer.from(log ?? []).toString())).toEqual([
       `asked for ${ids.sidecarA}\n`,
       `asked for ${ids.serverA}\n`,
     ]);
     expect(found.problems).toEqual([
       expect.objectContaining({ step: "logs", code: "CDH_NOT_FOUND" }),
-      expect.objectContaining({ step: "logs" }),
+      expect.objectContaining({ step: "logs", code: "CDH_NOT_FOUND" }),
     ]);
   });
 
@@ -146,7 +153,6 @@ describe("readPodLabels", () => {
   it("asks once, and enrich does not ask again", async () => {
     expect(await readPodLabels({ identity, crictl })).toMatchObject({ value: { app: "web" } });
     await enrich({ roots: node.roots, identity, crictl, logLines: 1 });
-    const { readFile } = await import("node:fs/promises");
     const asked = (await readFile(node.path("/asked"), "utf8")).split("\n").filter((word) => word === "inspectp");
     expect(asked).toHaveLength(1);
   });

@@ -93,12 +93,15 @@ export async function enrich(options: EnrichOptions): Promise<Enrichment> {
   const container = completeContainer(identity, inspected);
   const listed = listContainers(psInfo, identity.sandbox === true ? undefined : container);
   const containers: EnrichedContainer[] = [];
-  for (const { id, name, imageRef, logPath } of listed) {
+  for (const { id, name, imageRef } of listed) {
     const crashed = id === identity.container?.id;
-    const said = { id, name, logPath: crashed ? (identity.logPath ?? logPath) : logPath };
-    const file = crashed
-      ? ((await early) ?? (await readLogFile(options, said, pod)))
-      : await readLogFile(options, said, pod);
+    const first = crashed ? await early : undefined;
+    // A kubelet may keep its logs elsewhere; then only the runtime's answer says where.
+    const logPath = crashed ? logPathOf(inspected) : undefined;
+    const file =
+      first === undefined || ("missing" in first && logPath !== undefined)
+        ? await readLogFile(options, { name, logPath }, pod)
+        : first;
     const log = await orAskForLog(options, id, file, problems);
     if (crashed && container !== undefined && container.restartCount === undefined && log?.restartCount !== undefined) {
       container.restartCount = log.restartCount;
@@ -185,11 +188,14 @@ function completeContainer(identity: Identity, inspected: JsonObject | undefined
     : { ...identity.container };
 }
 
+function logPathOf(inspected: JsonObject | undefined): string | undefined {
+  return inspected === undefined ? undefined : readContainer(inspected).logPath;
+}
+
 interface Listed {
   id: string;
   name?: string;
   imageRef?: string;
-  logPath?: string;
 }
 
 function listContainers(psInfo: JsonObject | undefined, crashed: ContainerFacts | undefined): Listed[] {
