@@ -1,9 +1,8 @@
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { findOnPath } from "../helpers/tools.ts";
-import { REPOSITORY } from "../helpers/repository.ts";
 import { startTied } from "../helpers/tied-child.ts";
+import { unpackDebianPackage } from "./debian-package.ts";
 import { type HandlerOrReason, outcomeOf, readMeasurements, until } from "./handler.ts";
 import { PATIENCE_MS, writeWrapper } from "./handlers-shell.ts";
 
@@ -11,33 +10,6 @@ const SOCKET = "/run/systemd/coredump";
 /** Where systemd-coredump stores cores; compiled in. */
 const STORE = "/var/lib/systemd/coredump";
 const name = "systemd-coredump";
-
-/**
- * Fetch Debian's package and unpack it beside the tree. It is not installed: its scripts would set the core pattern.
- * @returns the handler's path, or why there is none
- */
-function unpackPackage(): { path: string } | { reason: string } {
-  const directory = join(REPOSITORY, ".cache", name);
-  const path = join(directory, "lib/systemd/systemd-coredump");
-  if (!existsSync(path)) {
-    for (const tool of ["apt-get", "dpkg"]) {
-      const { reason } = findOnPath(tool);
-      if (reason !== undefined) return { reason: `${reason}, which would fetch Debian's systemd-coredump` };
-    }
-    mkdirSync(join(REPOSITORY, ".cache"), { recursive: true });
-    const fresh = mkdtempSync(`${directory}-`);
-    const fetched = spawnSync("apt-get", ["download", name], { cwd: fresh, encoding: "utf8" });
-    const archive = readdirSync(fresh).find((file) => file.endsWith(".deb"));
-    if (fetched.status !== 0 || archive === undefined)
-      return { reason: `apt-get download ${name}: ${fetched.stderr.trim()}` };
-    const unpacked = spawnSync("dpkg", ["-x", join(fresh, archive), fresh], { encoding: "utf8" });
-    if (unpacked.status !== 0) return { reason: `dpkg -x: ${unpacked.stderr.trim()}` };
-    renameSync(fresh, directory);
-  }
-  const libraries = spawnSync("ldd", [path], { encoding: "utf8" }).stdout;
-  const absent = /^\s*(\S+) => not found/m.exec(libraries)?.[1];
-  return absent === undefined ? { path } : { reason: `systemd-coredump needs ${absent}, which this machine lacks` };
-}
 
 /**
  * The real systemd-coredump. Its first process hands the pipe to a second one through a socket, which systemd as PID 1
@@ -52,7 +24,7 @@ export async function systemdHandler(): Promise<HandlerOrReason> {
   // Left behind by a run that was killed; nobody listens there.
   rmSync(SOCKET, { force: true });
 
-  const found = unpackPackage();
+  const found = unpackDebianPackage(name, "lib/systemd/systemd-coredump");
   if ("reason" in found) return { name, unavailable: found.reason };
   mkdirSync(STORE, { recursive: true });
   const directory = mkdtempSync("/tmp/cdhb-");

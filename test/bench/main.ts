@@ -3,11 +3,9 @@
  */
 import { writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
-import { join } from "node:path";
 import { compilerUnavailable } from "../helpers/crash-programs.ts";
 import { holdKernel, kernelUnavailable } from "../helpers/kernel-state.ts";
-import { REPOSITORY } from "../helpers/repository.ts";
-import { cellName, writeDocs } from "./docs.ts";
+import { cellName, DOCS_FILE, writeDocs } from "./docs.ts";
 import type { Handler } from "./handler.ts";
 import { type BenchOptions, parseBenchOptions, USAGE } from "./options.ts";
 import { rowsOf, tableOf, targetLines, titleOf } from "./report.ts";
@@ -50,9 +48,14 @@ async function bench(options: BenchOptions): Promise<Cell[]> {
   return cells;
 }
 
+if (process.argv[2] === "upload") {
+  process.argv.splice(2, 1);
+  await import("./main-upload.ts");
+  process.exit();
+}
 let options: BenchOptions | undefined;
 try {
-  options = parseBenchOptions(process.argv.slice(2), join(REPOSITORY, "docs/performance.md"));
+  options = parseBenchOptions(process.argv.slice(2), DOCS_FILE);
 } catch (error) {
   say(`bench: ${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
   process.exit(2);

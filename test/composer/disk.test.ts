@@ -87,7 +87,7 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's disk", (
 
   it("CORE_SIZE_MAX cuts the core, marks it, and everything else is whole", async () => {
     await using rig = makeRig();
-    rig.env({ CORE_SIZE_MAX: "1M" });
+    rig.env({ CORE_SIZE_MAX: "1Mi" });
     expect([0, 3]).toContain((await rig.run(core)).exitCode);
     const bundle = await rig.bundle();
     expect(bundle.manifest.core).toMatchObject({
@@ -148,7 +148,9 @@ describeUnless(notBuilt("cdc") ?? canMount, "a full spool", () => {
       expect(["diskFull", "keepFree"]).toContain(bundle.manifest.core.truncatedBy);
       expect(bundle.manifest.core.sizeBytes).toBeGreaterThan(3 * MIB);
       const unpacked = await bundle.unpackCore(mkdtempSync(join(tmpdir(), "cdh-disk-")));
-      expect(unpacked.sha256).toBe(bundle.manifest.core.sha256);
+      // Bytes that were given up again may be in the running hash: then there is none, but never a wrong one.
+      expect([undefined, unpacked.sha256]).toContain(bundle.manifest.core.sha256);
+      expect(statSync(unpacked.path).size).toBe(bundle.manifest.core.sizeBytes);
       expect(rig.spool().filter((name) => name.endsWith(".partial"))).toEqual([]);
       if (notBuilt("cdh-inspect") === undefined) {
         expect([0, 3]).toContain((await runBuilt("cdh-inspect", ["verify", bundle.path])).exitCode);
@@ -160,7 +162,7 @@ describeUnless(notBuilt("cdc") ?? canMount, "a full spool", () => {
     for (const name of readdirSync(tiny)) rmSync(join(tiny, name), { recursive: true });
     writeFileSync(join(tiny, "earlier.zip"), noise(MIB));
     await using rig = makeRig({ coreDir: tiny });
-    rig.env({ KEEP_FREE: "4M" });
+    rig.env({ KEEP_FREE: "4Mi" });
     const result = await rig.run(smallCore(noise(32 * MIB)));
     expect(result.timedOut).toBe(false);
     expect(statSync(join(tiny, "earlier.zip")).size).toBe(MIB);
