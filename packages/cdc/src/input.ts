@@ -60,6 +60,15 @@ export function withFirstRead(input: CoreInput, first: Promise<Buffer>): CoreInp
   };
 }
 
+/** Open something that nobody reads. A root without /dev must not cost the core: its directory does as well. */
+function openNothing(): number {
+  try {
+    return openSync("/dev/null", "r");
+  } catch {
+    return openSync("/", "r");
+  }
+}
+
 /**
  * Close a descriptor but keep its number taken: a file that was opened later and got number 0 is one that Bun refuses
  * to work with.
@@ -67,10 +76,10 @@ export function withFirstRead(input: CoreInput, first: Promise<Buffer>): CoreInp
 function letGo(fd: number, native: Native | undefined): void {
   if (native === undefined) {
     closeSync(fd);
-    if (fd === 0) openSync("/dev/null", "r");
+    if (fd === 0) openNothing();
     return;
   }
-  const nothing = openSync("/dev/null", "r");
+  const nothing = openNothing();
   native.replace(fd, nothing);
   closeSync(nothing);
 }
