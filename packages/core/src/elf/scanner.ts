@@ -18,6 +18,7 @@ import {
 import { tryParseModuleImage, type ModuleImage } from "./module-image.ts";
 import { groupModules } from "./modules.ts";
 import { NoteReader } from "./notes.ts";
+import { RegionFeed } from "./regions.ts";
 
 /** What of a mapped file's beginning is kept at first: the one page that the kernel dumps of it. */
 const IMAGE_BYTES = 4096;
@@ -26,16 +27,6 @@ const MAX_NOTE_SEGMENTS = 16;
 const MAX_PROBLEMS = 32;
 /** Linux allows 65,530 mappings unless told otherwise; a table longer than this is no table. */
 const MAX_PROGRAM_HEADERS = 4_194_304;
-
-/** A stretch of the core that somebody waits for. Bytes come in order and are passed on at once. */
-interface Region {
-  offset: number;
-  length: number;
-  fed: number;
-  feed(bytes: Uint8Array): void;
-  /** Called once: all bytes came (`whole`), or the stream went past or ended. */
-  done(whole: boolean): void;
-}
 
 /**
  * Read a core while it streams by, keeping a few megabytes at most: ELF header, program headers, notes, and the first
@@ -48,14 +39,13 @@ interface Region {
 export class ElfCoreScanner {
   readonly #limits: ElfLimits;
   readonly #problems: Problem[] = [];
-  readonly #regions: Region[] = [];
+  readonly #regions = new RegionFeed();
   readonly #images = new Map<bigint, ModuleImage>();
   readonly #segments: CoreSegment[] = [];
   #segmentsBySortedOffset: CoreSegment[] = [];
   #nextSegment = 0;
   #captured = 0;
   #position = 0;
-  #jumps = false;
   #received = 0;
   #starts: Set<bigint> | undefined;
   #header: ElfHeader | undefined;
@@ -72,7 +62,7 @@ export class ElfCoreScanner {
   constructor(limits: Partial<ElfLimits> = {}, programHeaders?: number) {
     this.#limits = { ...DEFAULT_ELF_LIMITS, ...limits };
     this.#programHeaders = programHeaders ?? 0;
-    this.#collect(0, ELF_HEADER_BYTES, (bytes) => this.#onHeader(bytes));
+    this.#regions.collect(0, ELF_HEADER_BYTES, (bytes) => this.#onHeader(bytes));
   }
 
   /** Take the next bytes of the core. They may be reused afterwards. */
@@ -82,14 +72,14 @@ export class ElfCoreScanner {
     const end = base + chunk.length;
     this.#position = end;
     this.#received = Math.max(this.#received, end);
-    this.#feedRegions(chunk, base, end);
+    this.#regions.feed(chunk, base);
     while (this.#nextSegment < this.#segmentsBySortedOffset.length) {
       const segment = this.#segmentsBySortedOffset[this.#nextSegment];
-      if (segment === undefined || segment.offset >= end || (this.#jumps && segment.offset !== base)) break;
+      if (segment === undefined || segment.offset >= end || (this.#regions.jumps && segment.offset !== base)) break;
       this.#nextSegment += 1;
       if (segment.offset >= base && this.#looksLikeModule(chunk.subarray(segment.offset - base))) {
         this.#captureImage(segment);
-        this.#feedRegions(chunk, base, end);
+        this.#regions.feed(chunk, base);
       }
     }
   }
@@ -99,11 +89,8 @@ export class ElfCoreScanner {
    * when there is nothing more to learn.
    */
   nextWanted(): { offset: number; length: number } | undefined {
-    let next: Region | undefined;
-    for (const region of this.#regions) {
-      if (next === undefined || region.offset + region.fed < next.offset + next.fed) next = region;
-    }
-    if (next !== undefined) return { offset: next.offset + next.fed, length: next.length - next.fed };
+    const next = this.#regions.next();
+    if (next !== undefined) return next;
     const starts = this.#moduleStarts();
     for (; this.#nextSegment < this.#segmentsBySortedOffset.length; this.#nextSegment += 1) {
       const segment = this.#segmentsBySortedOffset[this.#nextSegment];
@@ -117,15 +104,13 @@ export class ElfCoreScanner {
   /** Say at which offset of the core the next pushed bytes lie. */
   seek(offset: number): void {
     this.#position = offset;
-    this.#jumps = true;
+    this.#regions.jumps = true;
   }
 
   /** Give up the bytes that {@link nextWanted} asked for, because they can't be had. */
   dropWanted(): void {
     const wanted = this.nextWanted();
-    const index = this.#regions.findIndex((region) => region.offset + region.fed === wanted?.offset);
-    if (index === -1) this.#nextSegment += 1;
-    else this.#regions.splice(index, 1)[0]?.done(false);
+    if (!this.#regions.drop(wanted?.offset)) this.#nextSegment += 1;
   }
 
   /**
@@ -134,8 +119,7 @@ export class ElfCoreScanner {
    */
   finish(totalBytes: number = this.#received): CoreFacts {
     if (this.#finished !== undefined) return this.#finished;
-    // Ending one region may begin another: a header of 52 bytes still tells where the table would be.
-    for (let region = this.#regions.shift(); region !== undefined; region = this.#regions.shift()) region.done(false);
+    this.#regions.end();
     const isCore = this.#header?.type === ET_CORE;
     if (totalBytes === 0) this.#problem("CDH_CORE_EMPTY", "no byte arrived");
     else if (this.#header === undefined)
@@ -157,42 +141,6 @@ export class ElfCoreScanner {
       problems: this.#problems,
     };
     return this.#finished;
-  }
-
-  #feedRegions(chunk: Uint8Array, base: number, end: number): void {
-    // Regions that are found on the way (program headers behind the header, notes behind those) are appended, and may
-    // lie in this very chunk.
-    for (let index = 0; index < this.#regions.length; index += 1) {
-      const region = this.#regions[index];
-      if (region === undefined) continue;
-      const from = region.offset + region.fed;
-      if (from >= end || (from < base && this.#jumps)) continue;
-      if (from >= base) {
-        const to = Math.min(region.offset + region.length, end);
-        region.fed += to - from;
-        region.feed(chunk.subarray(from - base, to - base));
-        if (region.fed < region.length) continue;
-      }
-      this.#regions.splice(index, 1);
-      index -= 1;
-      region.done(from >= base);
-    }
-  }
-
-  /** Wait for a short stretch and get it in one piece; cut short when the core ends in it. */
-  #collect(offset: number, length: number, then: (bytes: Uint8Array) => void): void {
-    const kept = new Uint8Array(length);
-    let filled = 0;
-    this.#regions.push({
-      offset,
-      length,
-      fed: 0,
-      feed: (bytes) => {
-        kept.set(bytes, filled);
-        filled += bytes.length;
-      },
-      done: () => then(kept.subarray(0, filled)),
-    });
   }
 
   #onHeader(bytes: Uint8Array): void {
@@ -225,10 +173,9 @@ export class ElfCoreScanner {
     const entry = new Uint8Array(header.phentsize);
     let filled = 0;
     let count = 0;
-    const region: Region = {
+    this.#regions.add({
       offset: tableAt,
       length: this.#programHeaders * header.phentsize,
-      fed: 0,
       feed: (bytes) => {
         for (let at = 0; at < bytes.length;) {
           const step = Math.min(entry.length - filled, bytes.length - at);
@@ -254,8 +201,7 @@ export class ElfCoreScanner {
         if (!whole) this.#problem("CDH_CORE_DAMAGED", "the program headers are cut short");
         this.#onTable(header, whole);
       },
-    };
-    this.#regions.push(region);
+    });
   }
 
   #extendedCount(header: ElfHeader, first: ProgramHeader): number {
@@ -301,10 +247,9 @@ export class ElfCoreScanner {
       (name, type) => notes.keep(name, type),
       (note) => notes.take(note),
     );
-    this.#regions.push({
+    this.#regions.add({
       offset: program.offset,
       length: program.fileSize,
-      fed: 0,
       feed: (bytes) => reader.push(bytes),
       done: (whole) => {
         if (!whole || !reader.atBoundary) this.#problem("CDH_CORE_DAMAGED", "the notes are cut short");
@@ -336,7 +281,7 @@ export class ElfCoreScanner {
     );
     if (segment === undefined) return;
     const within = Number(address - segment.vaddr);
-    this.#collect(segment.offset + within, Math.min(STRING_BYTES, segment.fileSize - within), (bytes) => {
+    this.#regions.collect(segment.offset + within, Math.min(STRING_BYTES, segment.fileSize - within), (bytes) => {
       if (bytes.includes(0)) then(decodeText(bytes));
     });
   }
@@ -347,12 +292,12 @@ export class ElfCoreScanner {
 
   #captureImage(segment: CoreSegment): void {
     this.#captured += 1;
-    this.#collect(segment.offset, Math.min(IMAGE_BYTES, segment.fileSize), (page) => {
+    this.#regions.collect(segment.offset, Math.min(IMAGE_BYTES, segment.fileSize), (page) => {
       const image = tryParseModuleImage(page);
       if (image !== undefined) this.#images.set(segment.vaddr, image);
       const wanted = image?.wantedBytes ?? 0;
       if (wanted <= page.length || wanted > segment.fileSize) return;
-      this.#collect(segment.offset + page.length, wanted - page.length, (more) => {
+      this.#regions.collect(segment.offset + page.length, wanted - page.length, (more) => {
         this.#images.set(segment.vaddr, tryParseModuleImage(Buffer.concat([page, more])) ?? {});
       });
     });
