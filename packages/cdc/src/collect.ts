@@ -36,6 +36,9 @@ export function collect(options: {
   const crictl = once(() => findCrictlOnce(options, signal));
   const identity = process.then(async (snapshot) => {
     const { identify } = await import("@cdh/core/container/identify");
+    const known = await identify({ roots, crash, process: snapshot, signal });
+    // The node's own files tell nearly always; crictl is looked for only where they don't.
+    if (known.source !== "none" || known.place === "host") return known;
     return identify({ roots, crash, process: snapshot, signal, ...given(await crictl()) });
   });
   const labels = identity.then(async (known) => {

@@ -24,7 +24,7 @@ import type { Native } from "./native.ts";
 import { nodeFacts } from "./node-facts.ts";
 import { metadataEntries } from "./metadata-entries.ts";
 import { countCrash, workloadOf } from "./rate-limit.ts";
-import { RoomGuard } from "./room.ts";
+import { RoomGone, RoomGuard } from "./room.ts";
 import type { ComposerSettings } from "./settings.ts";
 import { isDiskFull, SpoolFile } from "./spool-file.ts";
 import { takeSlot } from "./waiting-line.ts";
@@ -100,7 +100,13 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
     compressor,
     threads: settings.compressionThreads || Math.min(THREADS_MAX, availableParallelism()),
     buffers: BUFFERS,
-    sink: { write: async (bytes, offset) => (await opening).file.write(bytes, offset) },
+    sink: {
+      write: async (bytes, offset) => {
+        const { file } = await opening;
+        await room.admit(bytes.length);
+        await file.write(bytes, offset);
+      },
+    },
   });
   let leaveLine = async (): Promise<void> => {};
   const limit = sizeLimit(crash, settings);
@@ -113,7 +119,6 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
     turn: async () => {
       leaveLine = await takeSlot({ coreDir, slots: settings.queueSlots, native, clock, stop: stopSignal });
     },
-    isRoomGone: () => room.isGone(pipeline.storedBytes),
     observe: (chunk) => scanner.push(chunk),
   });
   // The kernel keeps /proc/<pid> only until the last reader of the pipe closes: first learn, then let go.
@@ -136,7 +141,7 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
   await pipeline.settle();
   await leaveLine();
   const facts = scanner.finish();
-  const truncatedBy = reasonForTruncation(drained, pipeline, limit.by, room.goneBy, deadline.aborted);
+  const truncatedBy = reasonForTruncation(drained, pipeline, limit.by, deadline.aborted);
   noteDrainProblem(drained, truncatedBy, problems);
 
   const identity = await collection.identity;
@@ -266,12 +271,11 @@ function reasonForTruncation(
   drained: DrainResult,
   pipeline: CorePipeline,
   limitedBy: TruncatedBy,
-  roomGoneBy: TruncatedBy | undefined,
   deadlineReached: boolean,
 ): TruncatedBy | undefined {
+  if (pipeline.failure instanceof RoomGone) return pipeline.failure.by;
   if (pipeline.failure !== undefined) return isDiskFull(pipeline.failure) ? "diskFull" : "shortRead";
   if (drained.endedBy === "limit") return limitedBy;
-  if (drained.endedBy === "room") return roomGoneBy;
   if (drained.endedBy === "stop" && deadlineReached) return "deadline";
   return drained.endedBy === "end" ? undefined : "shortRead";
 }

@@ -12,15 +12,13 @@ export interface DrainOptions {
   stop: AbortSignal;
   /** Awaited once, after the first frame: the place in the node's waiting line. */
   turn: () => Promise<void>;
-  /** Called after each frame; true ends the drain, because the disk has no more room to give. */
-  isRoomGone: () => Promise<boolean>;
   /** Sees every byte in order, also those past the limit that are read only to learn what crashed. */
   observe: (chunk: Uint8Array) => void;
 }
 
 /** How a drain ended. */
 export interface DrainResult {
-  endedBy: "end" | "limit" | "stop" | "room" | "writeFailure" | "readFailure";
+  endedBy: "end" | "limit" | "stop" | "writeFailure" | "readFailure";
   /** Bytes that arrived, kept or not. */
   receivedBytes: number;
   error?: unknown;
@@ -69,7 +67,6 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     if (pipeline.failure !== undefined) return { endedBy: "writeFailure", receivedBytes, error: pipeline.failure };
     if (error !== undefined) return { endedBy: "readFailure", receivedBytes, error };
     if (!goesOn) return { endedBy: isLimited ? "limit" : "end", receivedBytes };
-    if (await options.isRoomGone()) return { endedBy: "room", receivedBytes };
   }
 
   function take(full: FrameBuffer, count: number, keep: number): void {

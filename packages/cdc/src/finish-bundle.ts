@@ -30,10 +30,7 @@ export async function finishBundle(parts: BundleParts): Promise<Manifest> {
   const { file, pipeline } = parts;
   let { truncatedBy, entries } = parts;
   for (;;) {
-    if (pipeline.failure !== undefined) {
-      if (!isDiskFull(pipeline.failure)) truncatedBy ??= "shortRead";
-      pipeline.shrinkBy(0);
-    }
+    if (pipeline.failure !== undefined) pipeline.shrinkBy(0);
     const trailer = pipeline.trailer();
     const summary = pipeline.summarise(trailer);
     const manifest = parts.describe(summary, truncatedBy);

@@ -4,8 +4,18 @@ import type { TruncatedBy } from "@cdh/core/bundle/manifest";
 import type { ComposerSettings } from "./settings.ts";
 import { measureSpace, spaceBytes } from "./space.ts";
 
-/** Measure again after so much more was written. */
+/** Measure again after so much more was written, or earlier where little room is left. */
 const CHECK_EVERY_BYTES = 32 * 1024 * 1024;
+
+/** The disk has no more room to give to this core, though it is not full. */
+export class RoomGone extends Error {
+  readonly by: TruncatedBy;
+
+  constructor(by: TruncatedBy) {
+    super(`no more room: ${by}`);
+    this.by = by;
+  }
+}
 
 /**
  * Watch that the node's disk keeps its room. Nothing that waits for its upload is ever deleted to make some: the new
@@ -14,34 +24,42 @@ const CHECK_EVERY_BYTES = 32 * 1024 * 1024;
 export class RoomGuard {
   readonly #coreDir: string;
   readonly #settings: Pick<ComposerSettings, "maxUse" | "keepFree">;
-  #used: Promise<number> | undefined;
-  #nextCheckBytes = 0;
-  #goneBy: TruncatedBy | undefined;
+  /** What may still be written under MAX_USE. */
+  #leftInSpool: Promise<number> | undefined;
+  #leftOnDisk = 0;
+  #admittedBytes = 0;
+  #nextLookBytes = 0;
 
   constructor(coreDir: string, settings: Pick<ComposerSettings, "maxUse" | "keepFree">) {
     this.#coreDir = coreDir;
     this.#settings = settings;
   }
 
-  /** Which limit was reached, once {@link isGone} has said yes. */
-  get goneBy(): TruncatedBy | undefined {
-    return this.#goneBy;
+  /**
+   * Ask for room for so many more bytes of core.
+   * @throws {RoomGone} when MAX_USE or KEEP_FREE would be overstepped
+   */
+  async admit(bytes: number): Promise<void> {
+    this.#leftInSpool ??= this.#measureSpool();
+    if (this.#admittedBytes + bytes > (await this.#leftInSpool)) throw new RoomGone("maxUse");
+    if (this.#admittedBytes >= this.#nextLookBytes) await this.#look();
+    this.#leftOnDisk -= bytes;
+    if (this.#leftOnDisk < 0) throw new RoomGone("keepFree");
+    this.#admittedBytes += bytes;
   }
 
-  /** Tell whether there is no room for more than the `storedBytes` that this bundle takes already. */
-  async isGone(storedBytes: number): Promise<boolean> {
-    const { maxUse, keepFree } = this.#settings;
-    if (maxUse !== undefined) {
-      this.#used ??= spoolBytes(this.#coreDir);
-      if ((await this.#used) + storedBytes >= maxUse) this.#goneBy = "maxUse";
-    }
-    if (storedBytes >= this.#nextCheckBytes) {
-      this.#nextCheckBytes = storedBytes + CHECK_EVERY_BYTES;
-      const space = await measureSpace(this.#coreDir);
-      if (space !== undefined && space.availableBytes < spaceBytes(keepFree, space.totalBytes))
-        this.#goneBy = "keepFree";
-    }
-    return this.#goneBy !== undefined;
+  async #look(): Promise<void> {
+    const { keepFree } = this.#settings;
+    const space = await measureSpace(this.#coreDir);
+    const kept = space === undefined ? 0 : spaceBytes(keepFree, space.totalBytes);
+    // Without KEEP_FREE the disk itself says when it is full.
+    this.#leftOnDisk = space === undefined || kept === 0 ? Number.POSITIVE_INFINITY : space.availableBytes - kept;
+    this.#nextLookBytes = this.#admittedBytes + Math.min(CHECK_EVERY_BYTES, Math.max(0, this.#leftOnDisk / 4));
+  }
+
+  async #measureSpool(): Promise<number> {
+    const { maxUse } = this.#settings;
+    return maxUse === undefined ? Number.POSITIVE_INFINITY : maxUse - (await spoolBytes(this.#coreDir));
   }
 }
 

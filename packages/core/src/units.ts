@@ -3,10 +3,10 @@ import { CdhError } from "./errors.ts";
 const SIZE_UNITS: Record<string, number> = {
   "": 1,
   b: 1,
-  k: 1e3,
-  m: 1e6,
-  g: 1e9,
-  t: 1e12,
+  k: 1024,
+  m: 1024 ** 2,
+  g: 1024 ** 3,
+  t: 1024 ** 4,
   ki: 1024,
   mi: 1024 ** 2,
   gi: 1024 ** 3,
@@ -16,7 +16,8 @@ const SIZE_UNITS: Record<string, number> = {
 const DURATION_UNITS: Record<string, number> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3, d: 86400e3 };
 
 /**
- * Parse a size as Kubernetes writes quantities: `10Gi`, `500M`, `64k`, `4096`. `B` at the end is accepted.
+ * Parse a size: `10Gi`, `500M`, `64k`, `4096`. Units are powers of 1024 with and without the `i`, as in systemd, whose
+ * MaxUse and KeepFree these settings are. `B` at the end is accepted.
  * @returns bytes, a safe integer
  * @throws {CdhError} CDH_CONFIG_INVALID when it is no size
  */

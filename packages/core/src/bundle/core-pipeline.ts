@@ -262,6 +262,8 @@ export class CorePipeline {
       await action();
     } catch (error) {
       this.#failure = error;
+      // What is hashed is no longer what is stored.
+      this.#gaveUpFrames = true;
     }
   }
 }
