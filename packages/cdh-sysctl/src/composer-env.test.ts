@@ -16,6 +16,7 @@ describe("collectComposerEnv", () => {
     expect(collectComposerEnv(env, {}, layout)).toEqual({
       values: { CORE_DIR: "/h/cores", EVENT_DIRECTORY: "/Var/Events", LOG_LEVEL: "Warn", FILENAME_TEMPLATE: "{uuid}" },
       unknown: [],
+      problems: [],
     });
   });
 
@@ -28,6 +29,40 @@ describe("collectComposerEnv", () => {
     expect(values["LOG_LENGTH"]).toBe("2");
     expect(values["NEW"]).toBe("x");
     expect(unknown).toEqual(["COMP_NEW"]);
+  });
+});
+
+describe("the check of the composer's settings", () => {
+  it.each([
+    ["LOG_LENGTH", "many"],
+    ["LOG_LEVEL", "loud"],
+    ["COMPRESSION", "lzma"],
+    ["FILENAME_TEMPLATE", "{what}"],
+    ["RATE_LIMIT", "often"],
+    ["KEEP_FREE", "some"],
+    ["SIGNAL_EXCLUDE", "SIGNOPE"],
+    ["IGNORE_CRIO", "maybe"],
+  ])("finds %s=%s", (name, value) => {
+    expect(collectComposerEnv({ [`COMP_${name}`]: value }, {}, layout).problems[0]).toContain(
+      `COMP_${name} "${value}": `,
+    );
+  });
+
+  it.each([
+    ["LOG_LEVEL", "Warn"],
+    ["COMPRESSION", "True"],
+    ["FILENAME_TEMPLATE", "{{uuid}}-{exe_name}"],
+    ["RATE_LIMIT", "5/1h"],
+    ["RATE_LIMIT", "0"],
+    ["KEEP_FREE", "10%"],
+    ["KEEP_FREE", "4Gi"],
+    ["SIGNAL_EXCLUDE", "SIGQUIT, 3"],
+    ["INCLUDE_PROC_INFO", "environ"],
+    ["TIMEOUT", "600"],
+    ["IGNORE_CRIO", "FALSE"],
+    ["CRIO_IMAGE_CMD", "img"],
+  ])("accepts %s=%s", (name, value) => {
+    expect(collectComposerEnv({ [`COMP_${name}`]: value }, {}, layout).problems).toEqual([]);
   });
 });
 

@@ -105,6 +105,7 @@ export function prepareInstall(inputs: Inputs): InstallContext {
   const problems = [...checkPrivileges(node), ...context.problems];
   const notes: string[] = [];
   const composerEnv = collectComposerEnv(inputs.env, inputs.assignments, node);
+  problems.push(...composerEnv.problems.map((message): Problem => ({ code: "CDH_CONFIG_INVALID", message })));
   if (composerEnv.unknown.length > 0) {
     notes.push(`the composer may not know ${composerEnv.unknown.join(", ")}; passed on as it is`);
   }
