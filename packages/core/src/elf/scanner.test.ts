@@ -159,6 +159,38 @@ describe("a core that the kernel wrote", () => {
   });
 });
 
+describe("the beginning of an arm64 core that qemu wrote", () => {
+  const head = readFileSync(new URL("arm64-head.core", FIXTURES));
+  const notes = readFileSync(new URL("arm64-head.notes.txt", FIXTURES), "utf8");
+  const facts = scan(head, 100);
+
+  it("agrees with eu-readelf on threads and registers", () => {
+    const pids = [...notes.matchAll(/^ {4}pid: (\d+)/gm)].map((match) => Number(match[1]));
+    expect(pids.length).toBeGreaterThan(1);
+    expect(facts.threads.map(({ tid }) => tid)).toEqual(pids);
+    const first = notes.slice(0, notes.indexOf("PRPSINFO"));
+    const said = [...first.matchAll(/\b(x\d+|sp|pc|pstate): +(-?\w+)/g)].map((match): [string, bigint] => [
+      match[1] ?? "",
+      BigInt.asUintN(64, BigInt(match[2] ?? "")),
+    ]);
+    expect(said).toHaveLength(34);
+    expect(facts.threads[0]?.registers).toEqual(Object.fromEntries(said));
+  });
+
+  it("names machine, signal and process, and is incomplete", () => {
+    expect(facts).toMatchObject({
+      isCore: true,
+      complete: false,
+      machine: { name: "arm64", bits: 64, endian: "little" },
+      signal: { number: 6 },
+      process: { fname: "crash", psargs: "./crash" },
+      auxv: { pageSize: 4096 },
+      problems: [],
+    });
+    expect(facts.expectedBytes).toBeGreaterThan(50e6);
+  });
+});
+
 describe("other machines", () => {
   it("reads arm64's registers", () => {
     const facts = scan(buildCore({ machine: 183, notes: [prstatus(7, 34, 11), prstatus(8, 34)] }));
