@@ -4,6 +4,9 @@ import type { ModuleImage } from "./module-image.ts";
 /** PF_X of a program header. */
 const EXECUTABLE = 1;
 
+/** Widest hole between two segments of one module: more than any linker's alignment (2 MiB), far less than a heap. */
+const GAP_MAX_BYTES = 128n * 1024n * 1024n;
+
 /**
  * Make the module map: neighbouring mappings of one file become one module. A file counts as a module when its first
  * page is an ELF header, or when a part of it may be executed; data files that are only mapped do not.
@@ -27,8 +30,7 @@ export function groupModules(
   };
   for (const mapping of mappings) {
     const last = group.at(-1);
-    if (last !== undefined && (last.path !== mapping.path || mapping.fileOffset === 0n || mapping.start < last.end))
-      close();
+    if (last !== undefined && !continues(last, mapping)) close();
     group.push(mapping);
   }
   close();
@@ -38,6 +40,20 @@ export function groupModules(
     entry === undefined ? undefined : modules.find((module) => module.start <= entry && entry < module.end);
   if (program !== undefined) program.executable = true;
   return modules;
+}
+
+/**
+ * Tell whether a mapping belongs to the module before it. A loader maps one file's segments upwards, in file order and
+ * close together; the same file mapped once more elsewhere (Node does so with its own code) is a module of its own.
+ */
+function continues(last: CoreMapping, mapping: CoreMapping): boolean {
+  return (
+    last.path === mapping.path &&
+    mapping.fileOffset !== 0n &&
+    mapping.fileOffset >= last.fileOffset &&
+    mapping.start >= last.end &&
+    mapping.start - last.end <= GAP_MAX_BYTES
+  );
 }
 
 function toModule(
