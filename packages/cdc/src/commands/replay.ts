@@ -38,7 +38,8 @@ export class ReplayCommand extends CdhCommand {
     const outcome = await compose({
       input: { ...descriptorInput(file.fd), close: async () => file.close().catch(() => {}) },
       crash,
-      settings: { ...settings, rateLimit: undefined },
+      // Without the host's pid there is no pod to ask the runtime about.
+      settings: { ...settings, rateLimit: undefined, ignoreCrio: settings.ignoreCrio || crash.pid === undefined },
       coreDir: crash.dir || settings.coreDir || join(exeDir, "cores"),
       exeDir,
       roots: makeRoots({ procRoot: settings.procRoot }),
