@@ -11,6 +11,7 @@ import { combineEvents, type UploadEvents } from "./events.ts";
 import { Housekeeper } from "./housekeeping.ts";
 import { writeKubernetesEvents } from "./kubernetes-events.ts";
 import type { UploadSettings } from "./settings.ts";
+import { Importer } from "./sources/importer.ts";
 import { countUploads } from "./upload-metrics.ts";
 import { Uploader } from "./uploader.ts";
 import { sendCloudEvents } from "./webhook.ts";
@@ -57,6 +58,17 @@ export async function runService(options: ServiceOptions): Promise<void> {
   };
   listeners.push(countUploads(metrics, sources, clock));
 
+  const importer = makeImporter(options);
+  let importing: Promise<unknown> | undefined;
+  // Making a bundle of a large core takes its time; looking and sending go on meanwhile.
+  const importBeside = (): void => {
+    if (!importer.isUsed || importing !== undefined) return;
+    importing = importer
+      .look()
+      .catch((error: unknown) => log.error("cannot look for cores", { reason: reasonOf(error) }))
+      .finally(() => (importing = undefined));
+  };
+
   let looked = false;
   let lookTrouble: string | undefined;
   const health = (): Health => ({ ok: lookTrouble === undefined, reasons: lookTrouble === undefined ? [] : [lookTrouble] });
@@ -77,10 +89,12 @@ export async function runService(options: ServiceOptions): Promise<void> {
       onLook: async (error) => {
         lookTrouble = error === undefined ? undefined : `cannot look at the spool: ${reasonOf(error)}`;
         await housekeeper.look();
+        importBeside();
         if (!looked) await writeStatus(settings, "started", log);
         looked = true;
       },
     });
+    await importing;
     const patience = new AbortController();
     await Promise.race([
       Promise.all(talkers.map((talker) => talker.settle())),
@@ -92,6 +106,13 @@ export async function runService(options: ServiceOptions): Promise<void> {
     await server?.close();
   }
   log.info("stopped", { left: uploader.queue.size });
+}
+
+/** Make the importer that the settings ask for. */
+export function makeImporter(options: Pick<ServiceOptions, "settings" | "clock" | "log" | "version" | "stopSignal">): Importer {
+  const { settings, clock, log, version, stopSignal } = options;
+  const { coreDir, watchPattern, systemdCoredumpDir: systemdDir, nodeName, clusterName } = settings;
+  return new Importer({ coreDir, watchPattern, systemdDir, nodeName, clusterName, clock, log, version, signal: stopSignal });
 }
 
 /** Those who tell others about uploads. */

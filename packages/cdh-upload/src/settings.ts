@@ -50,6 +50,18 @@ export const uploadSettings = defineSettings({
     default: false,
     doc: "Move an uploaded bundle to CORE_DIR/uploaded in place of deleting it.",
   }),
+  watchPattern: setting<string | undefined>({
+    env: "WATCH_PATTERN",
+    parse: parsers.optionalText,
+    default: "core*",
+    doc: "Plain core files in CORE_DIR that are made into bundles once they are whole and quiet, then deleted; empty: none.",
+  }),
+  systemdCoredumpDir: setting<string | undefined>({
+    env: "SYSTEMD_COREDUMP_DIR",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "systemd-coredump's directory (/var/lib/systemd/coredump): its cores are sent too, and stay there.",
+  }),
   maxUse: setting<number | undefined>({
     env: "MAX_USE",
     parse: parsers.optionalBytes,

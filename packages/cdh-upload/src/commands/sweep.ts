@@ -3,6 +3,7 @@ import { renderRows } from "@cdh/core/output";
 import { formatBytes, formatDuration } from "@cdh/core/units";
 import { Command, Option } from "clipanion";
 import { sweep, exitStatusOf, type SweepRow } from "../sweep.ts";
+import { VERSION } from "../version.ts";
 import { UploadCommand } from "./upload-command.ts";
 
 /** `cdh-upload sweep [FILE]`: upload everything once. */
@@ -33,7 +34,7 @@ export class SweepCommand extends UploadCommand {
     try {
       const started = clock.monotonic();
       const settings = resolved.values;
-      const rows = await sweep({ settings, store, clock, log, stderr, stopSignal, ...(this.file === undefined ? {} : { file: this.file }) });
+      const rows = await sweep({ settings, store, clock, log, stderr, stopSignal, version: VERSION, ...(this.file === undefined ? {} : { file: this.file }) });
       if (format !== "table" || rows.length > 0) this.context.stdout.write(renderRows(format, "bundles", rows, COLUMNS));
       if (format === "table") this.#summarise(rows, store.url, clock.monotonic() - started);
       return exitStatusOf(rows);

@@ -1,0 +1,227 @@
+import { formatDumpInfo } from "@cdh/core/bundle/dump-info";
+import type { Manifest, Problem } from "@cdh/core/bundle/manifest";
+import { describeModules, describeSignal, describeThreads } from "@cdh/core/bundle/manifest-from-core";
+import { DEFAULT_FILENAME_TEMPLATE, renderName } from "@cdh/core/bundle/naming";
+import { toRfc3339 } from "@cdh/core/clock";
+import { ElfCoreScanner } from "@cdh/core/elf/scanner";
+import { openRegularFile } from "@cdh/core/store/digest";
+import { createHash } from "node:crypto";
+import type { CoreAttributes } from "./core-attributes.ts";
+import type { CoreNameFacts } from "./core-name.ts";
+import { coreStream, detectEncoding, readFile } from "./core-stream.ts";
+import { writeBundle } from "./write-bundle.ts";
+
+/** A core file of somebody else's, and what is known about it besides its content. */
+export interface ForeignCore {
+  path: string;
+  fileName: string;
+  sizeBytes: number;
+  /** Epoch milliseconds. */
+  modifiedAt: number;
+  named: CoreNameFacts;
+  attributes: CoreAttributes;
+}
+
+/** What the importer knows about this node. */
+export interface ImportContext {
+  coreDir: string;
+  nodeName: string | undefined;
+  clusterName: string | undefined;
+  version: string;
+  signal?: AbortSignal | undefined;
+}
+
+/** What an import did. */
+export interface ImportedCore {
+  name: string;
+  /** False when an earlier run had published it already. */
+  published: boolean;
+}
+
+/**
+ * Make a bundle of a core file and publish it in the spool. Crash id and name follow from the file, so that doing it
+ * twice makes one bundle. The manifest comes from the core's own notes, else from the attributes, else from the name.
+ */
+export async function importCore(core: ForeignCore, context: ImportContext): Promise<ImportedCore> {
+  const handle = await openRegularFile(core.path);
+  try {
+    const facts = factsOf(core);
+    const crashId = crashIdOf(core);
+    const { name } = renderName(DEFAULT_FILENAME_TEMPLATE, {
+      ...NO_VARIABLES,
+      uuid: crashId,
+      timestamp: String(Math.floor(facts.crashedAt / 1000)),
+      hostname: facts.hostname ?? context.nodeName ?? "",
+      exe_name: facts.comm ?? "",
+      pid: facts.pid === undefined ? "" : String(facts.pid),
+      signal: facts.signal === undefined ? "" : String(facts.signal),
+    });
+    const encoding = await detectEncoding(handle);
+    const decoded = coreStream(handle, encoding);
+    const scanner = new ElfCoreScanner();
+    const problems: Problem[] = [];
+    if (decoded === undefined) {
+      const detail = `the core is compressed with ${encoding}, which this program cannot read: decompress the entry before a debugger sees it`;
+      problems.push({ step: "import", code: "CDH_CORE_COMPRESSED", detail });
+    }
+    const entry =
+      decoded === undefined
+        ? ({ name: `${name}.core`, compression: "none" } as const)
+        : ({ name: `${name}.core.zst`, compression: "zstd" } as const);
+    const published = await writeBundle(context.coreDir, {
+      name,
+      entry,
+      mtime: new Date(facts.crashedAt),
+      dumpInfo: dumpInfoOf(name, crashId, facts, context),
+      core: decoded ?? readFile(handle),
+      observe: (chunk) => scanner.push(chunk),
+      signal: context.signal,
+      describe: (summary) => describe({ core, facts, crashId, name, entry, summary, scanner, problems, context }),
+    });
+    return { name, published };
+  } finally {
+    await handle.close();
+  }
+}
+
+interface KnownFacts extends CoreNameFacts {
+  crashedAt: number;
+  hostname?: string | undefined;
+  exe?: string | undefined;
+  gid?: number | undefined;
+  rlimitCoreBytes?: number | undefined;
+}
+
+/** Attributes are the kernel's words as systemd kept them; the name says less; the file's time is the last resort. */
+function factsOf({ named, attributes, modifiedAt }: ForeignCore): KnownFacts {
+  const seconds = numberOf(attributes.timestamp);
+  const pick = <T>(first: T | undefined, second: T | undefined): T | undefined => first ?? second;
+  const facts: Record<string, unknown> = {
+    comm: pick(attributes.comm, named.comm),
+    uid: pick(numberOf(attributes.uid), named.uid),
+    gid: numberOf(attributes.gid),
+    pid: pick(numberOf(attributes.pid), named.pid),
+    signal: pick(numberOf(attributes.signal), named.signal),
+    bootId: named.bootId,
+    hostname: attributes.hostname,
+    exe: attributes.exe,
+    rlimitCoreBytes: numberOf(attributes.rlimit),
+    // systemd writes microseconds.
+    crashedAt: named.crashedAt ?? (seconds === undefined ? modifiedAt : seconds > 1e14 ? seconds / 1000 : seconds * 1000),
+  };
+  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined)) as unknown as KnownFacts;
+}
+
+function describe(given: {
+  core: ForeignCore;
+  facts: KnownFacts;
+  crashId: string;
+  name: string;
+  entry: { name: string; compression: "none" | "zstd" };
+  summary: { sizeBytes: number; storedBytes: number; sha256?: string };
+  scanner: ElfCoreScanner;
+  problems: Problem[];
+  context: ImportContext;
+}): Manifest {
+  const { facts, summary, context } = given;
+  const found = given.scanner.finish();
+  const complete = found.complete;
+  const exeBuildId = found.modules.find((module) => module.executable === true)?.buildId;
+  const comm = facts.comm ?? found.process?.fname;
+  const cmdline = found.process?.psargs.trimEnd();
+  const process = {
+    comm,
+    pid: facts.pid,
+    pidInNamespace: found.process?.pid,
+    uid: facts.uid ?? found.process?.uid,
+    gid: facts.gid ?? found.process?.gid,
+    exe: facts.exe,
+    exeBuildId,
+    cmdline: cmdline === undefined || cmdline === "" ? undefined : [cmdline],
+    hostname: facts.hostname,
+    // The kernel writes "no limit" as the largest number.
+    rlimitCoreBytes: Number.isSafeInteger(facts.rlimitCoreBytes) ? facts.rlimitCoreBytes : undefined,
+  };
+  const threads = describeThreads(found);
+  const modules = describeModules(found);
+  return {
+    schemaVersion: 1,
+    crashId: given.crashId,
+    bundle: `${given.name}.zip`,
+    crashedAt: toRfc3339(facts.crashedAt),
+    composer: { version: `cdh-upload ${context.version}` },
+    node: defined({
+      nodeName: context.nodeName,
+      clusterName: context.clusterName,
+      bootId: facts.bootId,
+      architecture: found.machine?.name,
+    }),
+    process: defined(process),
+    signal: describeSignal(facts.signal, found),
+    core: {
+      entry: given.entry.name,
+      compression: given.entry.compression,
+      sizeBytes: summary.sizeBytes,
+      storedBytes: summary.storedBytes,
+      ...(summary.sha256 === undefined ? {} : { sha256: summary.sha256 }),
+      ...(found.expectedBytes === undefined ? {} : { expectedBytes: found.expectedBytes }),
+      complete,
+      ...(complete || !found.isCore ? {} : { truncatedBy: "shortRead" as const }),
+    },
+    identity: { source: "none", verified: false },
+    ...(threads.length === 0 ? {} : { threads }),
+    ...(modules.length === 0 ? {} : { modules }),
+    problems: [...given.problems, ...found.problems],
+  };
+}
+
+function dumpInfoOf(name: string, crashId: string, facts: KnownFacts, context: ImportContext) {
+  const text = formatDumpInfo({
+    uuid: crashId,
+    dump_file: `${name}.core`,
+    timestamp: String(Math.floor(facts.crashedAt / 1000)),
+    hostname: facts.hostname ?? "",
+    exe: facts.comm ?? "",
+    real_pid: facts.pid === undefined ? "" : String(facts.pid),
+    signal: facts.signal === undefined ? "" : String(facts.signal),
+    node_hostname: context.nodeName ?? "",
+    path: facts.exe ?? "",
+  });
+  return { name: `${name}-dump-info.json`, bytes: Buffer.from(text) };
+}
+
+/** Make an id from what tells this file from every other: a UUID of version 8, whose bits are free. @see RFC 9562, 5.8 */
+function crashIdOf({ fileName, sizeBytes, modifiedAt }: ForeignCore): string {
+  const hash = createHash("sha256").update(JSON.stringify([fileName, sizeBytes, modifiedAt])).digest();
+  hash[6] = ((hash[6] ?? 0) & 0x0f) | 0x80;
+  hash[8] = ((hash[8] ?? 0) & 0x3f) | 0x80;
+  return hash.toString("hex", 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+function numberOf(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,20}$/.test(text) ? Number(text) : undefined;
+}
+
+function defined<T extends object>(value: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, found]) => found !== undefined)) as {
+    [Key in keyof T]?: Exclude<T[Key], undefined>;
+  };
+}
+
+const NO_VARIABLES = {
+  uuid: "",
+  limit_size: "",
+  exe_name: "",
+  pid: "",
+  signal: "",
+  timestamp: "",
+  directory: "",
+  hostname: "",
+  pathname: "",
+  namespace: "",
+  podname: "",
+  node: "",
+  container: "",
+  exe_build_id: "",
+  date: "",
+};

@@ -1,0 +1,115 @@
+import { CorePipeline, type CoreSummary } from "@cdh/core/bundle/core-pipeline";
+import { makeFrameCompressor } from "@cdh/core/bundle/frame-compressor";
+import type { Compression, Manifest } from "@cdh/core/bundle/manifest";
+import { layOutBundle, type SmallEntry } from "@cdh/core/bundle/writer";
+import { FRAME_BYTES } from "@cdh/core/bundle/zstd-frames";
+import { errnoOf } from "@cdh/core/errors";
+import { DIRECTORY_MODE, FILE_MODE, publishedPath } from "@cdh/core/spool/layout";
+import { link, mkdir, open, rm, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+
+/** Frames in memory and compressed at once: the uploads beside it need their memory too. */
+const BUFFERS = 6;
+const THREADS = 2;
+
+/** Names of bundles that are being made here; whoever salvages what composers left must not take them. */
+const DRAFT_PREFIX = ".import.";
+
+/** A core and what to say about it. */
+export interface BundleSource {
+  /** `N`. */
+  name: string;
+  mtime: Date;
+  dumpInfo: SmallEntry;
+  core: AsyncIterable<Uint8Array>;
+  /** The entry's name, and how it is to be compressed. */
+  entry: { name: string; compression: Compression };
+  /** Sees every chunk of the core in order. */
+  observe: (chunk: Uint8Array) => void;
+  /** Makes the manifest once the core is in. */
+  describe: (summary: CoreSummary) => Manifest;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Write a bundle into the spool and publish it: hidden first, flushed, then linked to its name. A name that is taken
+ * means that an earlier run published this very core, and nothing is done.
+ * @returns true when it was published now
+ */
+export async function writeBundle(coreDir: string, source: BundleSource): Promise<boolean> {
+  await mkdir(coreDir, { recursive: true, mode: DIRECTORY_MODE });
+  const draft = join(coreDir, `${DRAFT_PREFIX}${source.name}`);
+  await rm(draft, { force: true });
+  const file = await open(draft, "wx", FILE_MODE);
+  try {
+    await fill(file, source);
+    await file.sync();
+    await link(draft, publishedPath(coreDir, source.name));
+    await syncDirectory(coreDir);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST") return false;
+    throw error;
+  } finally {
+    await file.close();
+    await rm(draft, { force: true });
+  }
+}
+
+async function fill(file: FileHandle, source: BundleSource): Promise<void> {
+  const none = { name: source.entry.name, method: source.entry.compression === "deflate" ? "deflate" : "stored", crc32: 0, storedBytes: 0, sizeBytes: 0 } as const;
+  const { head } = await layOutBundle(source.mtime, source.dumpInfo, none, []);
+  await writeAll(file, head, 0);
+  const compressor = makeFrameCompressor(source.entry.compression);
+  const sink = { write: (bytes: Uint8Array, offset: number) => writeAll(file, bytes, head.length + offset) };
+  const pipeline = new CorePipeline({ compressor, sink, threads: THREADS, buffers: BUFFERS });
+  await feed(pipeline, source);
+  await pipeline.settle();
+  if (pipeline.failure !== undefined) throw pipeline.failure;
+  const trailer = pipeline.trailer();
+  const summary = pipeline.summarise(trailer);
+  const manifest: SmallEntry = {
+    name: `${source.name}-manifest.json`,
+    bytes: Buffer.from(`${JSON.stringify(source.describe(summary), undefined, 1)}\n`),
+  };
+  const { crc32, storedBytes, sizeBytes } = summary;
+  const { tail } = await layOutBundle(source.mtime, source.dumpInfo, { ...none, crc32, storedBytes, sizeBytes }, [manifest]);
+  await writeAll(file, Buffer.concat([trailer, tail]), head.length + pipeline.bodyBytes);
+}
+
+async function feed(pipeline: CorePipeline, source: BundleSource): Promise<void> {
+  let buffer = await pipeline.acquire();
+  let filled = 0;
+  for await (const chunk of source.core) {
+    source.signal?.throwIfAborted();
+    for (let at = 0; at < chunk.length; ) {
+      const bytes = Math.min(FRAME_BYTES - filled, chunk.length - at);
+      buffer.set(chunk.subarray(at, at + bytes), filled);
+      filled += bytes;
+      at += bytes;
+      if (filled < FRAME_BYTES) continue;
+      source.observe(buffer);
+      pipeline.submit(buffer, filled);
+      if (pipeline.failure !== undefined) throw pipeline.failure;
+      buffer = await pipeline.acquire();
+      filled = 0;
+    }
+  }
+  if (filled > 0) source.observe(buffer.subarray(0, filled));
+  pipeline.submit(buffer, filled);
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    at += (await file.write(bytes, at, bytes.length - at, offset + at)).bytesWritten;
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
