@@ -159,6 +159,26 @@ describeUnless(sysctlSuiteUnavailable(), "cdh-sysctl install", () => {
     expect(host.values()).toEqual(OWN);
   });
 
+  it("survives a disk that is full at any step, and goes on when there is room again", async () => {
+    using host = makeHost();
+    const disk = join(host.directory, "disk");
+    await using _mount = await mountTmpfs(disk, "nr_inodes=2,mode=755");
+    const args = ["install", "--host-dir", join(disk, "h"), "--deploy-crictl-config"];
+    const stages = new Set<string>();
+    for (let inodes = 2; ; inodes += 1) {
+      expect(outcomeOf(await runPath("mount", ["-o", `remount,nr_inodes=${inodes}`, disk]))).toBe("exit 0");
+      const result = await host.run(args);
+      if (result.exitCode === 0) break;
+      expect(`${result.exitCode} ${result.stderr}`).toMatch(/^13 .*no space left on device \(CDH_DISK\)/);
+      stages.add(result.stderr);
+      expect(host.values()).toEqual(OWN);
+    }
+    expect(stages.size).toBeGreaterThan(4);
+    expect(outcomeOf(await host.run(["status", "--host-dir", join(disk, "h")]))).toBe("exit 0");
+    expect(outcomeOf(await host.run(["restore", "--host-dir", join(disk, "h")]))).toBe("exit 0");
+    expect(host.values()).toEqual(OWN);
+  });
+
   it("follows a HOST_DIR behind a link of root's, and tells the kernel where it really is", async () => {
     using host = makeHost();
     mkdirSync(join(host.directory, "real"));

@@ -1,8 +1,9 @@
 import { chmodSync } from "node:fs";
+import { CdhError } from "@cdh/core/errors";
 import { lstatIfThere, makeDirectory } from "./files.ts";
 import { planInstall, type Desired } from "./install.ts";
 import { readKernelValue } from "./kernel-values.ts";
-import { takeLock } from "./lock.ts";
+import { takeLock, type Lock } from "./lock.ts";
 import { inHostDir, type Node } from "./node.ts";
 import { isInstalledPattern } from "./ours.ts";
 import { planRestore, removeEmptyDirectories, type RestorePlan } from "./restore.ts";
@@ -33,6 +34,17 @@ export async function applyInstall(node: Node, desired: Desired, options: ApplyO
   }
 }
 
+/** Take the lock, unless the disk is full or read-only: a restore frees space, and the kernel's values need none. */
+async function takeLockIfWritable(node: Node, options: ApplyOptions): Promise<Lock | undefined> {
+  try {
+    makeHostDir(node);
+    return await takeLock(node, options.lockTimeoutMs, options.signal);
+  } catch (error) {
+    if (error instanceof CdhError && error.code === "CDH_DISK") return undefined;
+    throw error;
+  }
+}
+
 function makeHostDir(node: Node): boolean {
   const path = inHostDir(node);
   try {
@@ -60,15 +72,14 @@ export async function applyRestore(
   ) {
     return { steps: [], left: [], kept: [] };
   }
-  makeHostDir(node);
-  const lock = await takeLock(node, options.lockTimeoutMs, options.signal);
+  const lock = await takeLockIfWritable(node, options);
   let plan: RestorePlan;
   let steps: StepResult[];
   try {
     plan = planRestore(node, options.configured);
     steps = await runAllSteps(plan.steps, options.after);
   } finally {
-    lock.release();
+    lock?.release();
   }
   removeEmptyDirectories(node);
   return { steps, left: plan.left, kept: plan.kept };

@@ -101,6 +101,13 @@ function judgeBundle(manifest: Manifest, tookMs: number): Finding {
   const facts = `crashed a test program, its bundle came after ${Math.round(tookMs)} ms (core ${formatBytes(core.sizeBytes ?? 0)})`;
   if (signal.number !== SIGSEGV)
     return { outcome: "failed", finding: `${facts}, and it tells signal ${signal.number} for SIGSEGV` };
+  if (!core.complete && core.truncatedBy === "rlimit") {
+    return {
+      outcome: "warning",
+      finding: `${facts}, cut at the core limit of this shell or container`,
+      advice: "COMP_RLIMIT_CORE=ignore keeps cores whatever the limit is",
+    };
+  }
   if (!core.complete) {
     return {
       outcome: "failed",

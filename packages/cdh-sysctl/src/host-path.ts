@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync, type Stats } from "node:fs";
 import { join } from "node:path";
 import { onHost, type Roots } from "@cdh/core/roots";
-import { lstatIfThere } from "./files.ts";
+import { lstatIfThere, readTextIfThere } from "./files.ts";
 
 /** As many symbolic links as the kernel follows. @see path_resolution(7) */
 const MAX_LINKS = 40;
@@ -54,6 +54,16 @@ export function resolveHostPath(roots: Roots, wanted: string, stickyEnd = false)
     done.push(name);
   }
   return { path: here(), existing, problems };
+}
+
+/** Read a file of the node, links taken relative to the node's root; undefined when it is not there. */
+export function readHostText(roots: Roots, path: string): string | undefined {
+  return readTextIfThere(onHost(roots, resolveHostPath(roots, path).path));
+}
+
+/** Tell whether a path on the node exists, links taken relative to the node's root. */
+export function existsOnHost(roots: Roots, path: string): boolean {
+  return lstatIfThere(onHost(roots, resolveHostPath(roots, path).path)) !== undefined;
 }
 
 /** Find the mount that a path is on and read its options (`ro`, `noexec` …); empty when that cannot be known. */

@@ -14,6 +14,9 @@ import { buildFilePattern } from "./ours.ts";
 import { readState, writeState, type InstallState } from "./state.ts";
 import type { Step } from "./steps.ts";
 
+/** A program that `doctor` was killed before it could remove. */
+const DOCTOR_PROGRAM = /^cdhdoc[0-9a-f]{8}$/;
+
 /** What a node shall look like. */
 export interface Desired {
   version: string;
@@ -188,7 +191,7 @@ function listPartials(directory: string, depth: number): string[] {
   return readdirSync(directory).flatMap((name) => {
     const path = join(directory, name);
     if (name.startsWith(".") && name.endsWith(PARTIAL_SUFFIX)) return [path];
-    if (name.startsWith(`${NAMES.lock}.`)) return [path];
+    if (name.startsWith(`${NAMES.lock}.`) || DOCTOR_PROGRAM.test(name)) return [path];
     const isLibraryFolder = name === NAMES.libraries || /^[0-9a-f]{16}$/.test(name);
     return isLibraryFolder && depth > 0 ? listPartials(path, depth - 1) : [];
   });

@@ -3,6 +3,7 @@ import { toRfc3339 } from "@cdh/core/clock";
 import { CdhError, errnoOf } from "@cdh/core/errors";
 import { readTextIfThere } from "./files.ts";
 import { inHostDir, NAMES, type Node } from "./node.ts";
+import { diskError } from "./stage.ts";
 
 const POLL_MS = 100;
 /** The holder touches its lock this often, so that one from another pid namespace can be judged by its age. */
@@ -80,14 +81,14 @@ function holdLock(node: Node, path: string, mine: string): Lock {
 /** Create the lock with its content at once: a reader never sees it empty. */
 function tryTake(path: string, mine: string): boolean {
   const draft = `${path}.${process.pid}.${process.hrtime.bigint()}`;
-  writeFileSync(draft, mine, { flag: "wx", mode: 0o600 });
   try {
+    writeFileSync(draft, mine, { flag: "wx", mode: 0o600 });
     linkSync(draft, path);
     return true;
   } catch (error) {
     // The draft is gone when the holder tidied up at this moment: try again.
     if (errnoOf(error) === "EEXIST" || errnoOf(error) === "ENOENT") return false;
-    throw error;
+    throw diskError(`cannot write the lock ${path}`, error);
   } finally {
     rmSync(draft, { force: true });
   }

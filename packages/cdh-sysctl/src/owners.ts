@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseCorePattern } from "@cdh/core/kernel/pattern";
 import { onHost, type Roots } from "@cdh/core/roots";
-import { lstatIfThere, readTextIfThere } from "./files.ts";
+import { existsOnHost, readHostText, resolveHostPath } from "./host-path.ts";
 import { SYSCTL_NAMES, type KernelValueName } from "./kernel-values.ts";
 import { isHandlerPattern } from "./ours.ts";
 
@@ -67,7 +67,7 @@ export function findBootValue(roots: Roots, name: KernelValueName): BootValue | 
 export function findBootValues(roots: Roots, name: KernelValueName): BootValue[] {
   const found: BootValue[] = [];
   for (const path of sysctlFiles(roots)) {
-    for (const line of (readTextIfThere(onHost(roots, path)) ?? "").split("\n")) {
+    for (const line of (readHostText(roots, path) ?? "").split("\n")) {
       const match = /^\s*-?\s*([\w./]+)\s*=\s*(.*?)\s*$/.exec(line);
       if (match === null || (match[1] ?? "").replaceAll("/", ".") !== SYSCTL_NAMES[name]) continue;
       const value = match[2] ?? "";
@@ -89,7 +89,7 @@ export function findOwners(roots: Roots, currentPattern: string): Owner[] {
     }
   }
   for (const unit of UNITS) {
-    if (seen.has(unit.name) || lstatIfThere(onHost(roots, unit.path)) === undefined) continue;
+    if (seen.has(unit.name) || !existsOnHost(roots, unit.path)) continue;
     seen.add(unit.name);
     owners.push(unit);
   }
@@ -115,7 +115,7 @@ function ownerName(path: string): string {
 function sysctlFiles(roots: Roots): string[] {
   const byName = new Map<string, string>();
   for (const directory of SYSCTL_DIRECTORIES) {
-    for (const name of listNames(onHost(roots, directory))) {
+    for (const name of listNames(onHost(roots, resolveHostPath(roots, directory).path))) {
       if (name.endsWith(".conf") && !byName.has(name)) byName.set(name, join(directory, name));
     }
   }

@@ -32,18 +32,21 @@ export function attempt<T>(problems: Problem[], check: () => T): T | undefined {
   }
 }
 
+/** Check what every look at a node's files needs: Linux and root. */
+export function checkRoot(): Problem[] {
+  if (process.platform !== "linux") {
+    return [{ code: "CDH_NOT_LINUX", message: `this is ${process.platform}, not Linux` }];
+  }
+  if (process.geteuid?.() === 0) return [];
+  return [
+    { code: "CDH_NOT_ROOT", message: "not root", hint: "run it as root, in a privileged container on Kubernetes" },
+  ];
+}
+
 /** Check what every change of the node needs: Linux, root, and kernel settings that can be written. */
 export function checkPrivileges(node: Pick<Node, "roots">): Problem[] {
-  if (process.platform !== "linux")
-    return [{ code: "CDH_NOT_LINUX", message: `this is ${process.platform}, not Linux` }];
-  const problems: Problem[] = [];
-  if (process.geteuid?.() !== 0) {
-    problems.push({
-      code: "CDH_NOT_ROOT",
-      message: "not root",
-      hint: "run it as root, in a privileged container on Kubernetes",
-    });
-  }
+  const problems = checkRoot();
+  if (process.platform !== "linux") return problems;
   const refused = KERNEL_VALUES.flatMap((name) => {
     try {
       accessSync(kernelValuePath(node.roots, name), constants.R_OK | constants.W_OK);

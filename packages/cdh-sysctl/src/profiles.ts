@@ -1,5 +1,5 @@
-import { onHost, type Roots } from "@cdh/core/roots";
-import { lstatIfThere, readTextIfThere } from "./files.ts";
+import type { Roots } from "@cdh/core/roots";
+import { existsOnHost, readHostText } from "./host-path.ts";
 import type { Mode } from "./node.ts";
 
 /** What is special about a kind of host: where it lets programs run from, and how. */
@@ -68,7 +68,7 @@ export const PROFILE_NAMES = Object.keys(PROFILES) as ProfileName[];
 export function detectProfile(roots: Roots): ProfileName {
   const text =
     ["/etc/os-release", "/usr/lib/os-release"]
-      .map((path) => readTextIfThere(onHost(roots, path)))
+      .map((path) => readHostText(roots, path))
       .find((found) => found !== undefined) ?? "";
   const value = (key: string): string =>
     new RegExp(`^${key}=(["']?)(.*)\\1\\s*$`, "m").exec(text)?.[2]?.toLowerCase() ?? "";
@@ -78,7 +78,6 @@ export function detectProfile(roots: Roots): ProfileName {
   if (id === "talos") return "talos";
   if (id === "rhcos" || (id === "rhel" && value("VARIANT_ID") === "coreos") || value("OPENSHIFT_VERSION") !== "")
     return "openshift";
-  if (["/etc/rancher/k3s", "/var/lib/rancher/k3s"].some((path) => lstatIfThere(onHost(roots, path)) !== undefined))
-    return "k3s";
+  if (["/etc/rancher/k3s", "/var/lib/rancher/k3s"].some((path) => existsOnHost(roots, path))) return "k3s";
   return "default";
 }

@@ -1,4 +1,5 @@
-import { CdhError, reasonOf } from "@cdh/core/errors";
+import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
+import { diskError } from "./stage.ts";
 
 /** One thing to do, planned from what was found. */
 export interface Step {
@@ -55,8 +56,9 @@ export async function runSteps(steps: readonly Step[], after: StepHook): Promise
     try {
       await step.run();
     } catch (error) {
-      await after(describeStep(step, "failed", reasonOf(error)));
-      throw await undoAll(undoable, error, after);
+      const cause = explainFailure(step, error);
+      await after(describeStep(step, "failed", reasonOf(cause)));
+      throw await undoAll(undoable, cause, after);
     }
     const result = describeStep(step, outcomeOf(step));
     results.push(result);
@@ -77,12 +79,18 @@ export async function runAllSteps(steps: readonly Step[], after: StepHook): Prom
       await step.run();
       result = describeStep(step, outcomeOf(step));
     } catch (error) {
-      result = describeStep(step, "failed", reasonOf(error));
+      result = describeStep(step, "failed", reasonOf(explainFailure(step, error)));
     }
     results.push(result);
     await after(result);
   }
   return results;
+}
+
+/** A full or broken disk can fail any step; what has no errno is a mistake of ours and stays what it is. */
+function explainFailure(step: Step, error: unknown): unknown {
+  if (error instanceof CdhError || errnoOf(error) === undefined) return error;
+  return diskError(`cannot ${step.title}`, error);
 }
 
 function outcomeOf(step: Step): StepResult["outcome"] {

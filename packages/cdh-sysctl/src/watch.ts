@@ -87,9 +87,16 @@ class Watch {
 
   /** Look once, and put right what may be put right now. */
   async round(): Promise<void> {
-    if (!this.superseded) this.notice();
-    if (this.drifts.length === 0) this.repairProblem = undefined;
-    else await this.repair();
+    try {
+      if (!this.superseded) this.notice();
+      if (this.drifts.length === 0) this.repairProblem = undefined;
+      else await this.repair();
+    } catch (error) {
+      if (!(error instanceof CdhError)) throw error;
+      this.fail("cannot look at the node", error);
+      this.repairProblem = error.message;
+      this.options.metrics.error(this.node.clock.now(), error.code);
+    }
     if (
       this.desired.composer !== undefined &&
       this.node.clock.monotonic() - this.selfTestAt >= this.options.selfTestIntervalMs

@@ -4,6 +4,7 @@ import { EXIT } from "@cdh/core/errors";
 import { formatTable, printable } from "@cdh/core/output";
 import { formatBytes, formatDuration } from "@cdh/core/units";
 import { resolveNode, wantedValues } from "../context.ts";
+import { checkRoot } from "../preflight.ts";
 import { readStatus, type NodeStatus, type ValueStatus } from "../status.ts";
 import { NodeCommand } from "./node-command.ts";
 
@@ -27,7 +28,8 @@ export class StatusCommand extends NodeCommand {
     if (this.printConfig) return this.showConfig(context);
     const { node, mode } = context;
     const invalid = context.problems.filter(({ code }) => code === "CDH_CONFIG_INVALID");
-    if (invalid.length > 0) this.refuse("cannot tell the status", invalid);
+    const problems = [...checkRoot(), ...invalid];
+    if (problems.length > 0) this.refuse("cannot tell the status", problems);
     const status = await readStatus(node, mode, wantedValues(context));
     if (this.format() === "table") this.show(status);
     else this.printJson(status);
