@@ -149,6 +149,49 @@ describe("enrich", () => {
   });
 });
 
+describe("enrich on a node with CRI-O", () => {
+  it("reads its shapes: images by digest, times with an offset, null for text", async () => {
+    const crio = JSON.parse(await readRecorded("crio-shapes/ids.json")) as {
+      sandbox: string;
+      container: string;
+      podUid: string;
+    };
+    for (const name of ["pods", "inspectp", "ps", "inspect", "images"]) {
+      await node.write(`/answers/${name}.json`, await readRecorded(`crio-shapes/${name}.json`));
+    }
+    const known: Identity = {
+      source: "kubelet",
+      verified: true,
+      place: "container",
+      container: { id: crio.container, runtime: "cri-o" },
+      pod: { name: "ledger-6d4b75cb6d-hx2kq", namespace: "payments", uid: crio.podUid },
+      problems: [],
+    };
+    await node.write(
+      `/var/log/pods/payments_ledger-6d4b75cb6d-hx2kq_${crio.podUid}/ledger/3.log`,
+      "2026-11-21T09:01:03.4Z stdout F x\n",
+    );
+    const found = await enrich({ roots: node.roots, identity: known, crictl, logLines: 5 });
+    expect(found.problems).toEqual([]);
+    expect(found.pod).toMatchObject({
+      sandboxId: crio.sandbox,
+      labels: { app: "ledger" },
+      owner: { kind: "Deployment", name: "ledger" },
+    });
+    expect(found.container).toEqual({
+      id: crio.container,
+      name: "ledger",
+      runtime: "cri-o",
+      imageRef: "quay.io/example/ledger:1.4",
+      imageId: `quay.io/example/ledger@sha256:${"5e".repeat(32)}`,
+      restartCount: 3,
+    });
+    expect(found.containers[0]?.imageInfo?.["repoTags"]).toEqual(["quay.io/example/ledger:1.4"]);
+    expect(found.repoDigests).toEqual([`quay.io/example/ledger@sha256:${"5e".repeat(32)}`]);
+    expect(Buffer.from(found.containers[0]?.log ?? []).toString()).toBe("x\n");
+  });
+});
+
 describe("readPodLabels", () => {
   it("asks once, and enrich does not ask again", async () => {
     expect(await readPodLabels({ identity, crictl })).toMatchObject({ value: { app: "web" } });
