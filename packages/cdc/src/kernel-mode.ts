@@ -19,6 +19,9 @@ import { loadNative } from "./native.ts";
 import { composerSettings, type ComposerSettings } from "./settings.ts";
 import { VERSION } from "./version.ts";
 
+/** Environment variables; the kernel gives none. */
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /** The pod that crashed has time; whoever else works on the node has not. @see nice(2) */
 const NICENESS = 10;
 
@@ -27,10 +30,14 @@ const NICENESS = 10;
  * `.env` are noted and passed by.
  * @returns the exit status; the kernel ignores it, tests and people do not
  */
-export async function runForKernel(argv: readonly string[], firstRead: Promise<Buffer>): Promise<number> {
+export async function runForKernel(
+  argv: readonly string[],
+  env: Environment,
+  firstRead: Promise<Buffer>,
+): Promise<number> {
   const crash = parseKernelArguments(argv);
   const exeDir = dirname(process.execPath);
-  const { settings, problems } = readSettings(exeDir, crash);
+  const { settings, problems } = readSettings(exeDir, crash, env);
   lowerPriority();
   const native = await loadNative().catch(() => undefined);
   const kernelLog = openKernelLog();
@@ -73,7 +80,11 @@ export async function runForKernel(argv: readonly string[], firstRead: Promise<B
 }
 
 /** Settings of `.env` beside the executable; a variable that is set wins, and so does IBM's own kernel line. */
-export function readSettings(exeDir: string, crash: Crash): { settings: ComposerSettings; problems: Problem[] } {
+export function readSettings(
+  exeDir: string,
+  crash: Crash,
+  env: Environment,
+): { settings: ComposerSettings; problems: Problem[] } {
   let file: Record<string, string> = {};
   const problems: Problem[] = [];
   try {
@@ -86,7 +97,7 @@ export function readSettings(exeDir: string, crash: Crash): { settings: Composer
         detail: ".env could not be read",
       });
   }
-  const resolved = resolveSettings(composerSettings, { env: process.env, file });
+  const resolved = resolveSettings(composerSettings, { env, file });
   problems.push(...resolved.problems.map((detail) => ({ step: "settings", code: "CDH_CONFIG_INVALID", detail })));
   const settings = { ...resolved.values };
   if (crash.timeoutSeconds !== undefined && crash.timeoutSeconds > 0) settings.timeoutMs = crash.timeoutSeconds * 1000;

@@ -5,7 +5,7 @@ const argv = process.argv.slice(2);
 if (isKernelMode(argv)) {
   const { runForKernel } = await import("./kernel-mode.ts");
   // The process must not wait for a read that nobody answers any more.
-  process.exit(await runForKernel(argv, firstRead));
+  process.exit(await runForKernel(argv, process.env, firstRead));
 } else {
   const { runForPerson } = await import("./person-mode.ts");
   await runForPerson(argv);

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, open, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { toRfc3339 } from "@cdh/core/clock";
+import { systemClock, toRfc3339 } from "@cdh/core/clock";
 import { CdhError } from "@cdh/core/errors";
 import { DIRECTORY_MODE, FILE_MODE, STATE_DIRECTORY } from "@cdh/core/spool/layout";
 import { parseDuration } from "@cdh/core/units";
@@ -67,8 +67,7 @@ export async function countCrash(
     await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
     const lock = await open(`${path}.lock`, "a", FILE_MODE);
     try {
-      for (let tries = 0; native !== undefined && tries < 100 && !native.tryLock(lock.fd); tries += 1)
-        await new Promise((resolve) => setTimeout(resolve, 5));
+      if (native !== undefined) await lockPatiently(native, lock.fd);
       const state = await readState(path);
       const { next, decision } = decide(limit, state, nowMs);
       await writeState(path, { ...next, key });
@@ -79,6 +78,11 @@ export async function countCrash(
   } catch {
     return { allowed: true };
   }
+}
+
+/** Wait at most half a second: a count that is off by one is better than a core that waits. */
+async function lockPatiently(native: Native, fd: number): Promise<void> {
+  for (let tries = 0; tries < 100 && !native.tryLock(fd); tries += 1) await systemClock.sleep(5);
 }
 
 /** Decide on one crash; pure. */

@@ -1,4 +1,4 @@
-import { defineSettings, parsers, setting } from "@cdh/core/config";
+import { defineSettings, parsers, setting, type SettingsOf } from "@cdh/core/config";
 import { tryParseLogLevel, type LogLevel } from "@cdh/core/log";
 import { DEFAULT_FILENAME_TEMPLATE } from "@cdh/core/bundle/naming";
 import { CdhError } from "@cdh/core/errors";
@@ -184,9 +184,7 @@ export const composerSettings = defineSettings({
 });
 
 /** The composer's settings as values. */
-export type ComposerSettings = ReturnType<
-  typeof import("@cdh/core/config").resolveSettings<typeof composerSettings>
->["values"];
+export type ComposerSettings = SettingsOf<typeof composerSettings>;
 
 /** Which files of /proc/<pid> go into the bundle. */
 export type ProcInfo = "none" | "facts" | "environ";

@@ -31,7 +31,7 @@ export class ReplayCommand extends CdhCommand {
   async run(): Promise<number> {
     const crash = parseKernelArguments(this.words);
     const exeDir = dirname(process.execPath);
-    const { settings, problems } = readSettings(exeDir, crash);
+    const { settings, problems } = readSettings(exeDir, crash, this.context.env);
     const file = await open(this.core, constants.O_RDONLY).catch((error: unknown) => {
       throw new CdhError("CDH_NOT_FOUND", `cannot read ${this.core}: ${reasonOf(error)}`);
     });
