@@ -1,6 +1,7 @@
 import { FieldReader } from "./bytes.ts";
 import type { CoreFacts, CoreSegment, ElfLimits } from "./facts.ts";
 import { ELF_HEADER_BYTES, PN_XNUM, tryParseElfHeader } from "./format.ts";
+import { MAX_PROGRAM_HEADERS } from "./program-table.ts";
 import { ElfCoreScanner } from "./scanner.ts";
 
 /** Read bytes of a core at an offset; fewer than asked for only at its end. */
@@ -84,5 +85,5 @@ async function countProgramHeaders(read: ReadAt): Promise<number | undefined> {
   const infoAt = header.bits === 64 ? 44 : 28;
   const section = await read(header.shoff, infoAt + 4);
   const count = new FieldReader(section, header).u32(infoAt);
-  return count >= PN_XNUM && count <= 4_194_304 ? count : undefined;
+  return count >= PN_XNUM && count <= MAX_PROGRAM_HEADERS ? count : undefined;
 }

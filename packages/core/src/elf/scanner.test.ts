@@ -424,6 +424,18 @@ describe("large cores", () => {
     });
   });
 
+  it("is not complete when their number cannot be told", () => {
+    const core = buildCore({ notes: [prstatus(1, 27, 11)], emptySegments: 70000 });
+    // The first program header is no note any more.
+    core[64] = 1;
+    const facts = scan(core);
+    expect(facts).toMatchObject({
+      complete: false,
+      problems: [{ code: "CDH_CORE_DAMAGED" }, { code: "CDH_CORE_DAMAGED" }],
+    });
+    expect(facts).not.toHaveProperty("expectedBytes");
+  });
+
   it("takes the start of a file note that is longer than allowed", () => {
     const mappings = Array.from({ length: 1000 }, (_, index) => ({
       path: `/lib/${index}`,

@@ -5,8 +5,6 @@ import { DEFAULT_ELF_LIMITS, type CoreFacts, type CoreSegment, type ElfLimits } 
 import {
   ELF_HEADER_BYTES,
   ET_CORE,
-  parseProgramHeader,
-  PN_XNUM,
   programHeaderBytes,
   PT_LOAD,
   PT_NOTE,
@@ -18,6 +16,7 @@ import {
 import { tryParseModuleImage, type ModuleImage } from "./module-image.ts";
 import { groupModules } from "./modules.ts";
 import { NoteReader } from "./notes.ts";
+import { readProgramHeaders } from "./program-table.ts";
 import { RegionFeed } from "./regions.ts";
 
 /** What of a mapped file's beginning is kept at first: the one page that the kernel dumps of it. */
@@ -25,19 +24,15 @@ const IMAGE_BYTES = 4096;
 const STRING_BYTES = 512;
 const MAX_NOTE_SEGMENTS = 16;
 const MAX_PROBLEMS = 32;
-/** Linux allows 65,530 mappings unless told otherwise; a table longer than this is no table. */
-const MAX_PROGRAM_HEADERS = 4_194_304;
 
 /**
  * Read a core while it streams by, keeping a few megabytes at most: ELF header, program headers, notes, and the first
  * page of each mapped ELF file for its build-id. Never throws, whatever the bytes; what is damaged becomes a problem.
- *
- * A core with 65,535 segments or more (PN_XNUM) says their number only in a section header at its very end. Linux
- * writes the notes right behind the program headers, so their number follows from where the first PT_NOTE starts.
  * @see elf(5), fs/binfmt_elf.c elf_core_dump
  */
 export class ElfCoreScanner {
   readonly #limits: ElfLimits;
+  readonly #knownProgramHeaders: number | undefined;
   readonly #problems: Problem[] = [];
   readonly #regions = new RegionFeed();
   readonly #images = new Map<bigint, ModuleImage>();
@@ -50,7 +45,6 @@ export class ElfCoreScanner {
   #starts: Set<bigint> | undefined;
   #header: ElfHeader | undefined;
   #headersRead = false;
-  #programHeaders = 0;
   #noteSegments = 0;
   #expected = 0;
   #notes: CoreNotes | undefined;
@@ -61,7 +55,7 @@ export class ElfCoreScanner {
   /** @param programHeaders their number, where the caller knows it from the section header of a PN_XNUM core */
   constructor(limits: Partial<ElfLimits> = {}, programHeaders?: number) {
     this.#limits = { ...DEFAULT_ELF_LIMITS, ...limits };
-    this.#programHeaders = programHeaders ?? 0;
+    this.#knownProgramHeaders = programHeaders;
     this.#regions.collect(0, ELF_HEADER_BYTES, (bytes) => this.#onHeader(bytes));
   }
 
@@ -158,57 +152,13 @@ export class ElfCoreScanner {
       this.#problem(code, detail),
     );
     if (header.shoff > 0) this.#promise(header.shoff + Math.max(header.shnum, 1) * header.shentsize);
-    const extended = header.phnum === PN_XNUM && this.#programHeaders === 0;
-    if (header.phnum !== PN_XNUM) this.#programHeaders = header.phnum;
-    else if (extended) this.#programHeaders = 1;
-    if (this.#programHeaders === 0) {
-      this.#problem("CDH_CORE_DAMAGED", "no program headers");
-      return;
-    }
-    this.#readTable(header, header.phoff, extended);
-  }
-
-  /** Read the table of program headers; in an extended one, its length is learnt from its first entry. */
-  #readTable(header: ElfHeader, tableAt: number, extended: boolean): void {
-    const entry = new Uint8Array(header.phentsize);
-    let filled = 0;
-    let count = 0;
-    this.#regions.add({
-      offset: tableAt,
-      length: this.#programHeaders * header.phentsize,
-      feed: (bytes) => {
-        for (let at = 0; at < bytes.length;) {
-          const step = Math.min(entry.length - filled, bytes.length - at);
-          entry.set(bytes.subarray(at, at + step), filled);
-          filled += step;
-          at += step;
-          if (filled < entry.length) break;
-          filled = 0;
-          count += 1;
-          const program = parseProgramHeader(entry, header);
-          this.#onProgramHeader(header, program);
-          if (count === 1 && extended) this.#programHeaders = this.#extendedCount(header, program);
-        }
-      },
-      done: (whole) => {
-        if (whole && extended && count === 1 && this.#programHeaders > 1) {
-          // The first entry told the number: go on with the rest.
-          const known = this.#programHeaders - 1;
-          this.#programHeaders = known;
-          this.#readTable(header, tableAt + header.phentsize, false);
-          return;
-        }
-        if (!whole) this.#problem("CDH_CORE_DAMAGED", "the program headers are cut short");
-        this.#onTable(header, whole);
+    readProgramHeaders(this.#regions, header, this.#knownProgramHeaders, {
+      entry: (program) => this.#onProgramHeader(header, program),
+      done: (problem) => {
+        if (problem !== undefined) this.#problem("CDH_CORE_DAMAGED", problem);
+        this.#onTable(header, problem === undefined);
       },
     });
-  }
-
-  #extendedCount(header: ElfHeader, first: ProgramHeader): number {
-    const count = Math.floor((first.offset - header.phoff) / header.phentsize);
-    if (first.type === PT_NOTE && count >= PN_XNUM && count <= MAX_PROGRAM_HEADERS) return count;
-    this.#problem("CDH_CORE_DAMAGED", "more than 65,534 program headers, and no telling how many");
-    return 1;
   }
 
   #onProgramHeader(header: ElfHeader, program: ProgramHeader): void {
