@@ -1,10 +1,11 @@
-import { createHash } from "node:crypto";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { createHash, type Hash } from "node:crypto";
+import { mkdir, open, rename, rm, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { CoreReader } from "@cdh/core/bundle/core-reader";
 import type { Bundle, BundleEntry } from "@cdh/core/bundle/reader";
 import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
 import { FILE_MODE } from "@cdh/core/spool/layout";
+import { forgetProgress, saveProgress, tryResume } from "./resume.ts";
 import { writeSparse } from "./sparse-file.ts";
 
 /** What came out. */
@@ -26,22 +27,41 @@ export interface UnpackOptions {
   onProgress?: (doneBytes: number) => void;
 }
 
+/** How often an unpacking core notes how far it is. */
+const NOTE_EVERY_BYTES = 64 * 1024 * 1024;
+
 /**
- * Write a core uncompressed, with holes where it is zero. It has its name only when it is whole and right.
- * @throws {CdhError} CDH_DISK; CDH_BUNDLE_HASH when it is not what the manifest says; the CDH_BUNDLE family
+ * Write a core uncompressed, with holes where it is zero. It has its name only when it is whole and right. An interrupted
+ * run leaves its part beside the name; the next one goes on from there, when the core can be read from the middle.
+ * @throws {CdhError} CDH_DISK; CDH_BUNDLE_HASH when it is not what the manifest says; the CDH_BUNDLE and CDH_STORE families
  */
 export async function unpackCore(core: CoreReader, path: string, options: UnpackOptions = {}): Promise<UnpackedFile> {
-  return writeWhole(path, options, async (file, hash) => {
-    let sizeBytes = 0;
+  const { sizeBytes } = core;
+  const sha256 = options.sha256?.toLowerCase();
+  const isResumable = core.layout === "frames" || core.layout === "stored";
+  const wanted = isResumable && sizeBytes !== undefined && sha256 !== undefined ? { sizeBytes, sha256 } : undefined;
+  return writeWhole(path, options, wanted, async (file, hash, from) => {
+    const partial = `${path}.partial`;
+    let doneBytes = from;
     let writtenBytes = 0;
-    for await (const { offset, bytes } of core.chunks(options.signal === undefined ? {} : { signal: options.signal })) {
-      hash.update(bytes);
-      writtenBytes += await writeSparse(file, bytes, offset);
-      sizeBytes = offset + bytes.length;
-      options.onProgress?.(sizeBytes);
+    let notedBytes = from;
+    try {
+      for await (const { offset, bytes } of core.chunks({ from, ...signalOf(options) })) {
+        writtenBytes += await writeSparse(file, bytes, offset);
+        hash.update(bytes);
+        doneBytes = offset + bytes.length;
+        options.onProgress?.(doneBytes);
+        if (wanted === undefined || doneBytes - notedBytes < NOTE_EVERY_BYTES) continue;
+        notedBytes = doneBytes;
+        await saveProgress(partial, { ...wanted, doneBytes });
+      }
+    } catch (error) {
+      if (wanted !== undefined && doneBytes > 0 && isWorthResuming(error))
+        await saveProgress(partial, { ...wanted, doneBytes });
+      throw error;
     }
-    await file.truncate(sizeBytes);
-    return { sizeBytes, writtenBytes };
+    await file.truncate(doneBytes);
+    return { sizeBytes: doneBytes, writtenBytes };
   });
 }
 
@@ -52,9 +72,9 @@ export async function unpackEntry(
   path: string,
   options: UnpackOptions = {},
 ): Promise<UnpackedFile> {
-  return writeWhole(path, options, async (file, hash) => {
+  return writeWhole(path, options, undefined, async (file, hash) => {
     let sizeBytes = 0;
-    for await (const bytes of bundle.stream(entry, options.signal === undefined ? {} : { signal: options.signal })) {
+    for await (const bytes of bundle.stream(entry, signalOf(options))) {
       hash.update(bytes);
       await file.write(bytes, 0, bytes.length, sizeBytes);
       sizeBytes += bytes.length;
@@ -69,23 +89,26 @@ export function targetPath(directory: string, name: string): string {
   return join(directory, ...name.split("/"));
 }
 
-type Fill = (
-  file: Awaited<ReturnType<typeof open>>,
-  hash: ReturnType<typeof createHash>,
-) => Promise<{ sizeBytes: number; writtenBytes: number }>;
+type Fill = (file: FileHandle, hash: Hash, from: number) => Promise<{ sizeBytes: number; writtenBytes: number }>;
 
-async function writeWhole(path: string, options: UnpackOptions, fill: Fill): Promise<UnpackedFile> {
+async function writeWhole(
+  path: string,
+  options: UnpackOptions,
+  resumable: { sizeBytes: number; sha256: string } | undefined,
+  fill: Fill,
+): Promise<UnpackedFile> {
   const partial = `${path}.partial`;
   try {
     await mkdir(dirname(path), { recursive: true });
     if (options.force !== true) await refuseExisting(path);
-    await rm(partial, { force: true });
-    // "wx" follows no link that somebody may have put there.
-    const file = await open(partial, "wx", FILE_MODE);
     const hash = createHash("sha256");
+    const earlier = resumable === undefined ? undefined : await tryResume(partial, resumable, hash);
+    if (earlier === undefined) await rm(partial, { force: true });
+    // "wx" follows no link that somebody may have put there.
+    const file = earlier?.file ?? (await open(partial, "wx", FILE_MODE));
     let written;
     try {
-      written = await fill(file, hash);
+      written = await fill(file, hash, earlier?.doneBytes ?? 0);
     } finally {
       await file.close();
     }
@@ -97,12 +120,25 @@ async function writeWhole(path: string, options: UnpackOptions, fill: Fill): Pro
       );
     }
     await rename(partial, path);
+    await forgetProgress(partial);
     return { path, sha256, ...written };
   } catch (error) {
-    await rm(partial, { force: true }).catch(() => {});
+    if (resumable === undefined || !isWorthResuming(error)) {
+      await rm(partial, { force: true }).catch(() => {});
+      await forgetProgress(partial).catch(() => {});
+    }
     if (error instanceof CdhError || options.signal?.aborted === true || errnoOf(error) === undefined) throw error;
     throw new CdhError("CDH_DISK", `cannot write ${path}: ${reasonOf(error)}`, { cause: error });
   }
+}
+
+/** A damaged bundle stays damaged; a network comes back, a disk gets room, a person starts again. */
+function isWorthResuming(error: unknown): boolean {
+  return !(error instanceof CdhError && error.code.startsWith("CDH_BUNDLE_"));
+}
+
+function signalOf(options: UnpackOptions): { signal?: AbortSignal } {
+  return options.signal === undefined ? {} : { signal: options.signal };
 }
 
 async function refuseExisting(path: string): Promise<void> {

@@ -8,8 +8,8 @@ import type { Subject } from "./subject.ts";
 
 /** One thing that was looked at. */
 export interface Finding {
-  /** `ok`, `warning` (true, but a person should know) or `damaged`. */
-  level: "ok" | "warning" | "damaged";
+  /** `ok`; `note`: nothing to do with the bundle's health; `warning`: undamaged, but not everything is there; `damaged`. */
+  level: "ok" | "note" | "warning" | "damaged";
   /** What was looked at: `structure`, `manifest`, an entry's name, `core`. */
   subject: string;
   message: string;
@@ -50,7 +50,7 @@ export async function* verify(subject: Subject, options: VerifyOptions = {}): As
   }
   yield* verifyCore(subject, options);
   for (const { step, code, detail } of manifest.problems) {
-    yield { level: "warning", subject: step, message: `while collecting: ${detail ?? "no detail"}`, code };
+    yield { level: "note", subject: step, message: `while collecting: ${detail ?? "no detail"}`, code };
   }
 }
 

@@ -24,7 +24,7 @@ export class UnpackCommand extends InspectCommand {
 
       Writes all entries, or those chosen with \`--entry\` (\`core\` means the core), below DIR, which defaults to the
       current directory. The core is decompressed in parallel, checked against its SHA-256, and written with holes where
-      it is zero. A file has its name only when it is whole.
+      it is zero. A file has its name only when it is whole. After an interruption the same command goes on where it was.
 
       EXIT STATUS: ${EXIT_STATUS_HELP}.
     `,

@@ -20,8 +20,8 @@ export class VerifyCommand extends InspectCommand {
 
       Prints one line per finding. Reads everything once; nothing is written.
 
-      EXIT STATUS: ${EXIT_STATUS_HELP}. 0 when all is right, 3 when it is undamaged but not whole (a cut core, metadata
-      that could not be collected), 16 when something is damaged.
+      EXIT STATUS: ${EXIT_STATUS_HELP}. 0 when all is right, 3 when it is undamaged but not whole (a cut core, no manifest to
+      compare with), 16 when something is damaged. What could not be collected at the crash is a note.
     `,
     examples: [
       ["A bundle", "$0 verify crash.zip"],
@@ -70,8 +70,11 @@ function statusOf(findings: readonly Finding[]): number {
 }
 
 function formatFinding({ level, subject, message, code }: Finding, paint: Paint): string {
-  const mark = { ok: paint.green("ok      "), warning: paint.yellow("warning "), damaged: paint.red("DAMAGED ") }[
-    level
-  ];
+  const mark = {
+    ok: paint.green("ok      "),
+    note: paint.dim("note    "),
+    warning: paint.yellow("warning "),
+    damaged: paint.red("DAMAGED "),
+  }[level];
   return `${mark} ${printable(subject)}: ${printable(message)}${code === undefined ? "" : ` (${printable(code)})`}\n`;
 }

@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { CdhError } from "../errors.ts";
 import type { CoreChunk, CoreReader } from "./core-reader.ts";
-import { clamp, sequentialCore, type StoredBytes } from "./core-reader-plain.ts";
+import { clamp, free, OUTPUT_SLACK_BYTES, sequentialCore, type StoredBytes } from "./core-reader-plain.ts";
 import { FRAME_BYTES, tryDecodeSeekTable, tryReadSeekTableBytes, type FrameSize } from "./zstd-frames.ts";
 
 const decompress = promisify(zstdDecompress);
@@ -75,13 +75,12 @@ export async function framedCore(stored: StoredBytes): Promise<CoreReader> {
     chunks: async function* ({ from = 0, signal, onStoredBytes } = {}): AsyncGenerator<CoreChunk> {
       if (from >= sizeBytes) return;
       const first = frameIndexOf(coreOffsets, from);
-      for await (const { index, bytes } of inOrder(
-        fetchFrames(stored, table, first, signal, onStoredBytes),
-        decodeFrame,
-      )) {
+      const fetched = fetchFrames(stored, table, first, signal, onStoredBytes);
+      for await (const { index, bytes, group } of inOrder(fetched, decodeFrame)) {
         const offset = coreOffsets[index] ?? 0;
-        if (bytes.length > 0)
-          yield offset >= from ? { offset, bytes } : { offset: from, bytes: bytes.subarray(from - offset) };
+        yield offset >= from ? { offset, bytes } : { offset: from, bytes: bytes.subarray(from - offset) };
+        free(bytes);
+        if (index === group.lastIndex) free(group.bytes);
       }
       onStoredBytes?.(table.bytes);
     },
@@ -141,6 +140,8 @@ function frameIndexOf(coreOffsets: readonly number[], offset: number): number {
 interface StoredFrame {
   index: number;
   bytes: Buffer;
+  /** What was read at once, and its last frame. */
+  group: { bytes: Buffer; lastIndex: number };
 }
 
 /** Fetch frames in groups; the next group is on its way while the last one is decoded. */
@@ -167,11 +168,13 @@ async function* fetchFrames(
     onStoredBytes?.(bytes);
     const next = fetchGroup(group.end);
     const base = storedOffsets[start] ?? 0;
+    const read = { bytes, lastIndex: group.end - 1 };
     for (let index = start; index < group.end; index += 1) {
       signal?.throwIfAborted();
       yield {
         index,
         bytes: bytes.subarray((storedOffsets[index] ?? 0) - base, (storedOffsets[index + 1] ?? 0) - base),
+        group: read,
       };
     }
     start = group.end;
@@ -185,20 +188,23 @@ async function* inOrder(
   decode: (index: number, bytes: Buffer) => Promise<Buffer>,
 ): AsyncGenerator<StoredFrame> {
   const atOnce = Math.min(8, availableParallelism() + 2);
-  const running: { index: number; bytes: Promise<Buffer> }[] = [];
+  const running: (Omit<StoredFrame, "bytes"> & { bytes: Promise<Buffer> })[] = [];
   for await (const frame of frames) {
     const bytes = decode(frame.index, frame.bytes);
     bytes.catch(() => {});
-    running.push({ index: frame.index, bytes });
+    running.push({ ...frame, bytes });
     const oldest = running.length >= atOnce ? running.shift() : undefined;
-    if (oldest !== undefined) yield { index: oldest.index, bytes: await oldest.bytes };
+    if (oldest !== undefined) yield { ...oldest, bytes: await oldest.bytes };
   }
-  for (const rest of running) yield { index: rest.index, bytes: await rest.bytes };
+  for (const rest of running) yield { ...rest, bytes: await rest.bytes };
 }
 
 async function decodeOne(stored: StoredBytes, index: number, bytes: Buffer, coreBytes: number): Promise<Buffer> {
   const where = `frame ${index} of ${JSON.stringify(stored.name)} in ${stored.label}`;
-  const decoded = await decompress(bytes, { maxOutputLength: Math.max(1, coreBytes) }).catch((error: unknown) => {
+  const decoded = await decompress(bytes, {
+    maxOutputLength: Math.max(1, coreBytes),
+    chunkSize: coreBytes + OUTPUT_SLACK_BYTES,
+  }).catch((error: unknown) => {
     if (error instanceof RangeError)
       throw new CdhError(
         "CDH_BUNDLE_SEEK_TABLE",

@@ -29,7 +29,9 @@ export interface CoreReader {
   read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer>;
   /**
    * Read everything from `from` on, in order, decompressing several pieces at a time. `onStoredBytes` sees what was read
-   * for it, in order, seek table included.
+   * for it, in order, seek table included. The bytes of a piece, and what `onStoredBytes` is given, are valid only until
+   * the next piece is asked for: their memory is freed then, because waiting for the garbage collector costs a hundred
+   * megabytes.
    */
   chunks(options?: {
     from?: number;

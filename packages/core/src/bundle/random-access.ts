@@ -8,7 +8,7 @@ export interface RandomAccessSource {
   /** What reading has cost so far. */
   readonly traffic: { requests: number; bytes: number };
   /**
-   * Read exactly `length` bytes from `offset`.
+   * Read exactly `length` bytes from `offset`. They belong to the caller, who may change or free them.
    * @throws {CdhError} CDH_BUNDLE_CUT_SHORT when the source ends before
    */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer>;

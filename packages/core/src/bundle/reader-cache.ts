@@ -53,5 +53,5 @@ export function cacheReads(
 
 async function slice(block: Block, offset: number, length: number): Promise<Buffer> {
   const bytes = await block.bytes;
-  return bytes.subarray(offset - block.offset, offset - block.offset + length);
+  return Buffer.from(bytes.subarray(offset - block.offset, offset - block.offset + length));
 }

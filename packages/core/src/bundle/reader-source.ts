@@ -106,7 +106,7 @@ export function bytesSource(label: string, bytes: Uint8Array): RandomAccessSourc
         throw cutShort(label, bytes.length, offset + length - bytes.length);
       traffic.requests += 1;
       traffic.bytes += length;
-      return Buffer.from(bytes.buffer, bytes.byteOffset + offset, length);
+      return Buffer.from(bytes.subarray(offset, offset + length));
     },
     close: async () => {},
   };
