@@ -196,7 +196,7 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
     kind: "published",
     path: file.path,
     manifest,
-    exitCode: manifest.core.truncatedBy === "deadline" ? EXIT.deadline : EXIT.ok,
+    exitCode: exitCodeFor(manifest),
   };
 }
 
@@ -256,6 +256,11 @@ async function openBundleFile(request: ComposeRequest, facts: NameFacts, collect
 
 function coreEntry(name: string, { compression }: ComposerSettings): Pick<CoreLayout, "name" | "method"> {
   return { name: coreEntryName(name, compression), method: compression === "deflate" ? "deflate" : "stored" };
+}
+
+function exitCodeFor({ core }: Manifest): number {
+  if (core.truncatedBy === "deadline") return EXIT.deadline;
+  return core.complete ? EXIT.ok : EXIT.incomplete;
 }
 
 function sizeLimit(crash: Crash, settings: ComposerSettings): { bytes: number; by: TruncatedBy } {
