@@ -244,6 +244,17 @@ describeUnless(sysctlSuiteUnavailable(), "cdh-sysctl restore and status", () => 
     expect(outcomeOf(await host.run(["remove"]))).toBe("exit 0");
   });
 
+  it("points to the HOST_DIR whose composer the kernel starts, when it is another", async () => {
+    using host = makeHost();
+    await host.run(["install"]);
+    const elsewhere = ["--host-dir", join(host.directory, "elsewhere")];
+    const restored = await host.run(["restore", ...elsewhere]);
+    expect(restored.exitCode).toBe(3);
+    expect(restored.stdout).toContain(`--host-dir ${host.hostDir}`);
+    const status = await host.run(["status", ...elsewhere]);
+    expect(status.stdout).toContain("! another core dump handler gets the crashes now");
+  });
+
   it("tells desired, actual and saved values, the composer, and what waits in the spool", async () => {
     using host = makeHost();
     await host.run(["install", "--core-pipe-limit", "9"]);

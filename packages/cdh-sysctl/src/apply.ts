@@ -1,12 +1,14 @@
 import { chmodSync } from "node:fs";
+import { dirname } from "node:path";
 import { CdhError } from "@cdh/core/errors";
+import { parseCorePattern } from "@cdh/core/kernel/pattern";
 import { lstatIfThere, makeDirectory } from "./files.ts";
 import { planInstall, type Desired } from "./install.ts";
 import { readKernelValue } from "./kernel-values.ts";
 import { takeLock, type Lock } from "./lock.ts";
 import { inHostDir, type Node } from "./node.ts";
-import { isInstalledPattern } from "./ours.ts";
-import { planRestore, removeEmptyDirectories, type RestorePlan } from "./restore.ts";
+import { isHandlerPattern, isInstalledPattern } from "./ours.ts";
+import { planRestore, removeEmptyDirectories, type Left, type RestorePlan } from "./restore.ts";
 import { diskError } from "./stage.ts";
 import { runAllSteps, runSteps, type StepHook, type StepResult } from "./steps.ts";
 
@@ -32,6 +34,16 @@ export async function applyInstall(node: Node, desired: Desired, options: ApplyO
   } finally {
     lock.release();
   }
+}
+
+/** Say whose the kernel's line is when it is a handler's, and not that of this HOST_DIR. */
+function otherHandler(pattern: string): Left[] {
+  const parsed = parseCorePattern(pattern);
+  if (!isHandlerPattern(pattern) || parsed.kind !== "pipe") return [];
+  const directory = dirname(parsed.executable);
+  return [
+    { what: "kernel.core_pattern", reason: `it starts the composer of another HOST_DIR (--host-dir ${directory})` },
+  ];
 }
 
 /** Take the lock, unless the disk is full or read-only: a restore frees space, and the kernel's values need none. */
@@ -66,11 +78,9 @@ export async function applyRestore(
   node: Node,
   options: ApplyOptions & { configured: Parameters<typeof planRestore>[1] },
 ): Promise<RestoreResult> {
-  if (
-    lstatIfThere(inHostDir(node)) === undefined &&
-    !isInstalledPattern(node, readKernelValue(node.roots, "core_pattern"))
-  ) {
-    return { steps: [], left: [], kept: [] };
+  const pattern = readKernelValue(node.roots, "core_pattern");
+  if (lstatIfThere(inHostDir(node)) === undefined && !isInstalledPattern(node, pattern)) {
+    return { steps: [], left: otherHandler(pattern), kept: [] };
   }
   const lock = await takeLockIfWritable(node, options);
   let plan: RestorePlan;

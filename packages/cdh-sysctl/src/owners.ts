@@ -78,10 +78,10 @@ export function findBootValues(roots: Roots, name: KernelValueName): BootValue[]
 }
 
 /** List everybody else who sets the values, now (by the current pattern) or later (by files on the node). */
-export function findOwners(roots: Roots, currentPattern: string): Owner[] {
+export function findOwners(roots: Roots, currentPattern: string, isOurs = isHandlerPattern(currentPattern)): Owner[] {
   const owners: Owner[] = [];
   const seen = new Set<string>();
-  if (!isHandlerPattern(currentPattern)) {
+  if (!isOurs) {
     const pattern = parseCorePattern(currentPattern);
     if (pattern.kind !== "file") {
       const path = pattern.kind === "pipe" ? pattern.executable : pattern.path;
@@ -106,6 +106,7 @@ export function findOwners(roots: Roots, currentPattern: string): Owner[] {
 }
 
 function ownerName(path: string): string {
+  if (path.endsWith("/cdc")) return "another core dump handler";
   if (/apport/.test(path)) return "apport";
   if (/coredump/.test(path)) return "systemd-coredump";
   if (/abrt/.test(path)) return "abrt";

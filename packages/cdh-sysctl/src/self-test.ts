@@ -3,6 +3,9 @@ import { CdhError } from "@cdh/core/errors";
 import { run, type RunResult } from "@cdh/core/exec";
 import { onHost, type Roots } from "@cdh/core/roots";
 
+/** Where distributions have it. */
+const CHROOT_PATHS = ["/usr/sbin/chroot", "/usr/bin/chroot", "/sbin/chroot", "/bin/chroot"];
+
 const SELF_TEST_TIMEOUT_MS = 30_000;
 
 /**
@@ -32,10 +35,25 @@ export async function composerVersion(roots: Roots, executable: string): Promise
 }
 
 /** Run a program on the node's root with nothing in its environment, as the kernel starts its helpers. */
-function runOnNode(roots: Roots, executable: string, args: readonly string[], timeoutMs: number): Promise<RunResult> {
+async function runOnNode(
+  roots: Roots,
+  executable: string,
+  args: readonly string[],
+  timeoutMs: number,
+): Promise<RunResult> {
   const options = { env: {}, cwd: "/", timeoutMs };
   if (roots.host === "/") return run(executable, args, options);
-  return run("/usr/sbin/chroot", [roots.host, executable, ...args], options);
+  const chroot = CHROOT_PATHS.find((path) => existsSync(path));
+  if (chroot === undefined) {
+    throw new CdhError(
+      "CDH_ENVIRONMENT",
+      `cannot run ${executable} on the node's root ${roots.host}: there is no chroot(1) here`,
+      {
+        hint: "the image needs coreutils or busybox",
+      },
+    );
+  }
+  return run(chroot, [roots.host, executable, ...args], options);
 }
 
 function explain(roots: Roots, executable: string, result: RunResult): string {

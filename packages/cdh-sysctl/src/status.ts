@@ -82,7 +82,7 @@ export async function readStatus(node: Node, mode: Mode, desired: KernelValues):
     values,
     composer,
     spool: readSpoolFacts(node),
-    owners: findOwners(node.roots, current.core_pattern),
+    owners: findOwners(node.roots, current.core_pattern, isInstalledPattern(node, current.core_pattern)),
     problems,
   };
 }
