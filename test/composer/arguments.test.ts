@@ -103,7 +103,7 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's words an
       exe: "node",
       real_pid: "4",
       signal: "10",
-      path: "/target/debug/core-dump-composer",
+      path: "!target!debug!core-dump-composer",
     });
     const events = readdirSync(join(rig.hostDir, "events"));
     expect(events).toEqual([`${dumpInfo["uuid"] ?? ""}-event.json`]);

@@ -85,11 +85,9 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
     return result;
   });
   const enriching = verdict.then(({ skip }) => (skip === undefined ? collection.enrich() : undefined));
-  const node = await nodeFacts(request.roots, settings.nodeName);
-  const opening = openBundleFile(
-    request,
-    { crashId, crash, coreDir, nodeName: node.nodeName, crashedAtMs },
-    collection,
+  const knowingNode = nodeFacts(request.roots, settings.nodeName);
+  const opening = knowingNode.then(({ nodeName }) =>
+    openBundleFile(request, { crashId, crash, coreDir, nodeName, crashedAtMs }, collection),
   );
   // Awaited after the drain; until then the pipeline meets its failure first.
   opening.catch(() => {});
@@ -144,6 +142,7 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
   const truncatedBy = reasonForTruncation(drained, pipeline, limit.by, deadline.aborted);
   noteDrainProblem(drained, truncatedBy, problems);
 
+  const node = await knowingNode;
   const identity = await collection.identity;
   const enrichment = (await enriching) ?? EMPTY_ENRICHMENT;
   problems.push(

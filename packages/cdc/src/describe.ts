@@ -72,7 +72,7 @@ export function describeCrash(given: CrashDescription): Manifest {
   };
 }
 
-/** Make IBM's dump info: all strings, the pid as the process itself saw it. */
+/** Make IBM's dump info: all strings, the pid as the process itself saw it, the path with `!` as the kernel wrote it. */
 export function describeForIbm(given: { crashId: string; name: string; crash: Crash; nodeName: string }): SmallEntry {
   const { crash, name } = given;
   const text = formatDumpInfo({
@@ -84,7 +84,7 @@ export function describeForIbm(given: { crashId: string; name: string; crash: Cr
     real_pid: crash.raw.p ?? "",
     signal: crash.raw.s ?? "",
     node_hostname: given.nodeName,
-    path: crash.exe ?? crash.pathname?.replaceAll("!", "/") ?? "",
+    path: crash.pathname ?? "",
   });
   return { name: `${name}-dump-info.json`, bytes: Buffer.from(text) };
 }
