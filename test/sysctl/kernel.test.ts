@@ -74,6 +74,32 @@ describeUnless(kernelUnavailable() ?? notBuilt("cdc", "cdh-sysctl"), "cdh-sysctl
     expect(existsSync(hostDir)).toBe(false);
   });
 
+  it("works with the node's root mounted elsewhere, as in a container", async () => {
+    const root = join(directory, "host");
+    mkdirSync(root);
+    const inside = (verb: string): Promise<BuiltResult> =>
+      runPath(
+        "unshare",
+        ["-m", "/bin/sh", "-c", `mount --rbind / ${root} && mount --make-rslave ${root} && exec "$0" "$@"`].concat([
+          builtPath("cdh-sysctl"),
+          verb,
+          "--host-root",
+          root,
+          "--proc-root",
+          join(root, "proc"),
+        ]),
+        { env: { PATH: process.env["PATH"] ?? "", HOST_DIR: hostDir } },
+      );
+    expect(outcomeOf(await inside("install"))).toBe("exit 0");
+    expect(readKernelSettings().corePattern).toContain(`|${hostDir}/cdc `);
+    const doctor = await inside("doctor");
+    expect(outcomeOf(doctor)).toBe("exit 0");
+    expect(doctor.stdout).toMatch(/✓ capture .*verified/);
+    expect(outcomeOf(await inside("restore"))).toBe("exit 0");
+    expect(readKernelSettings()).toEqual(OWN);
+    expect(existsSync(hostDir)).toBe(false);
+  });
+
   it("tells a core limit from a capture that does not work", async () => {
     expect(outcomeOf(await sysctl("install"))).toBe("exit 0");
     const limited = await runPath(
