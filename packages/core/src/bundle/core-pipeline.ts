@@ -1,4 +1,5 @@
 import { CoreHasher } from "./core-hasher.ts";
+import type { CompressedFrame } from "./compressor-lane.ts";
 import { updateCrc32, type FrameCompressor } from "./frame-compressor.ts";
 import { encodeSeekTable, FRAME_BYTES, type FrameSize } from "./zstd-frames.ts";
 
@@ -39,13 +40,16 @@ interface Job {
   /** Who still reads the buffer: the writer, the hasher. */
   readers: number;
   isZero: boolean;
-  result: Promise<Uint8Array> | undefined;
+  result: Promise<CompressedFrame> | undefined;
 }
 
 const ZEROS = Buffer.alloc(FRAME_BYTES);
 
 /** Small results are collected up to this size before they are written. */
 const WRITE_BYTES = 256 * 1024;
+
+/** Compressed frames that may wait for their turn to be written, beside those that are being compressed. */
+const FRAMES_WAITING = 2;
 
 /**
  * Turn a core into the entry's bytes: 1 MiB chunks in, compressed in parallel, written in order. Memory is the buffers
@@ -57,17 +61,20 @@ export class CorePipeline {
   #allocated = 0;
   #waiting: (() => void) | undefined;
   readonly #jobs: Job[] = [];
+  /** Frames being compressed. */
   #running = 0;
+  /** Frames being compressed or waiting to be written. */
+  #unwritten = 0;
   #writing: Promise<void> | undefined;
   #failure: unknown;
-  #zeroFrame: Promise<Uint8Array> | undefined;
+  #zeroFrame: Promise<CompressedFrame> | undefined;
   readonly #storedSizes: number[] = [];
   readonly #coreSizes: number[] = [];
   readonly #crcs: number[] = [];
   #storedBytes = 0;
   #sizeBytes = 0;
   #crc = 0;
-  #pending: Uint8Array[] = [];
+  #pending: Buffer | undefined;
   #pendingBytes = 0;
   readonly #hasher: CoreHasher;
   #sha256: string | undefined;
@@ -129,6 +136,7 @@ export class CorePipeline {
   async settle(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing;
     await this.#guard(() => this.#flush());
+    this.#options.compressor.close();
     this.#sha256 = await this.#hasher.digest();
   }
 
@@ -145,7 +153,6 @@ export class CorePipeline {
       this.#gaveUpFrames = true;
     }
     this.#crc = this.#crcs.at(-1) ?? 0;
-    this.#pending = [];
     this.#pendingBytes = 0;
     this.#failure = undefined;
   }
@@ -194,20 +201,18 @@ export class CorePipeline {
   }
 
   #compressAhead(): void {
+    const { threads } = this.#options;
     for (const job of this.#jobs) {
-      if (this.#running >= this.#options.threads) return;
+      if (this.#running >= threads || this.#unwritten >= threads + FRAMES_WAITING) return;
       if (job.result === undefined) job.result = this.#compress(job);
     }
   }
 
-  #compress(job: Job): Promise<Uint8Array> {
-    const { compressor } = this.#options;
-    if (job.isZero) {
-      this.#zeroFrame ??= compressor.compress(ZEROS);
-      return this.#zeroFrame;
-    }
+  #compress(job: Job): Promise<CompressedFrame> {
+    if (job.isZero) return (this.#zeroFrame ??= this.#compressZeros());
     this.#running += 1;
-    const result = compressor.compress(job.buffer.subarray(0, job.length)).finally(() => {
+    this.#unwritten += 1;
+    const result = this.#options.compressor.compress(job.buffer.subarray(0, job.length)).finally(() => {
       this.#running -= 1;
       this.#compressAhead();
     });
@@ -216,43 +221,66 @@ export class CorePipeline {
     return result;
   }
 
+  /** Compress the frame of zeros, once for all of them. */
+  async #compressZeros(): Promise<CompressedFrame> {
+    const frame = await this.#options.compressor.compress(ZEROS);
+    const bytes = Uint8Array.from(frame.bytes);
+    frame.release();
+    return { bytes, release: () => {} };
+  }
+
   async #writeInOrder(): Promise<void> {
     for (;;) {
       const job = this.#jobs[0];
       if (job === undefined) return;
       this.#compressAhead();
       if (this.#failure === undefined) await this.#guard(() => this.#writeJob(job));
+      await this.#forget(job);
       this.#jobs.shift();
       this.#finishReading(job);
     }
   }
 
+  /** Give back what a job's frame holds, written or not. */
+  async #forget(job: Job): Promise<void> {
+    if (job.result === undefined) return;
+    await job.result.then(
+      (frame) => frame.release(),
+      () => {},
+    );
+    if (!job.isZero) this.#unwritten -= 1;
+  }
+
   async #writeJob(job: Job): Promise<void> {
-    const stored = await (job.result ?? this.#compress(job));
+    job.result ??= this.#compress(job);
+    const { bytes } = await job.result;
     const { crcOf, compression } = this.#options.compressor;
-    const crc = updateCrc32(this.#crc, crcOf === "stored" ? stored : job.buffer.subarray(0, job.length));
+    const crc = updateCrc32(this.#crc, crcOf === "stored" ? bytes : job.buffer.subarray(0, job.length));
     if (compression === "none") {
       // A hole reads as zeros and takes no room.
-      if (!job.isZero) await this.#options.sink.write(stored, this.#storedBytes);
+      if (!job.isZero) await this.#options.sink.write(bytes, this.#storedBytes);
+    } else if (this.#pendingBytes === 0 && bytes.length >= WRITE_BYTES) {
+      await this.#options.sink.write(bytes, this.#storedBytes);
     } else {
-      this.#pending.push(stored);
-      this.#pendingBytes += stored.length;
+      this.#pending ??= Buffer.allocUnsafeSlow(WRITE_BYTES + 2 * FRAME_BYTES);
+      this.#pending.set(bytes, this.#pendingBytes);
+      this.#pendingBytes += bytes.length;
     }
     this.#crc = crc;
     this.#crcs.push(crc);
-    this.#storedSizes.push(stored.length);
+    this.#storedSizes.push(bytes.length);
     this.#coreSizes.push(job.length);
-    this.#storedBytes += stored.length;
+    this.#storedBytes += bytes.length;
     this.#sizeBytes += job.length;
     if (this.#pendingBytes >= WRITE_BYTES) await this.#flush();
   }
 
   async #flush(): Promise<void> {
-    if (this.#pendingBytes === 0) return;
-    const [only] = this.#pending;
-    const bytes = this.#pending.length === 1 && only !== undefined ? only : Buffer.concat(this.#pending);
-    await this.#options.sink.write(bytes, this.#storedBytes - this.#pendingBytes);
-    this.#pending = [];
+    if (this.#pending === undefined || this.#pendingBytes === 0) return;
+    await this.#options.sink.write(
+      this.#pending.subarray(0, this.#pendingBytes),
+      this.#storedBytes - this.#pendingBytes,
+    );
     this.#pendingBytes = 0;
   }
 

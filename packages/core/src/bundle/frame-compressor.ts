@@ -1,6 +1,8 @@
-import { promisify } from "node:util";
-import { constants, crc32, deflateRaw, zstdCompress, type ZlibOptions, type ZstdOptions } from "node:zlib";
+import { constants, crc32, createDeflateRaw, createZstdCompress } from "node:zlib";
+import type { Transform } from "node:stream";
+import { CompressorLane, type CompressedFrame } from "./compressor-lane.ts";
 import type { Compression } from "./manifest.ts";
+import { FRAME_BYTES } from "./zstd-frames.ts";
 
 /**
  * Compress chunks of a core independently of each other, so that several can be worked on at once and their results,
@@ -8,12 +10,14 @@ import type { Compression } from "./manifest.ts";
  */
 export interface FrameCompressor {
   readonly compression: Compression;
-  /** Compress one chunk; the chunk must not change until the promise settles. */
-  compress(chunk: Uint8Array): Promise<Uint8Array>;
+  /** Compress one chunk of at most {@link FRAME_BYTES}; the chunk must not change until the promise settles. */
+  compress(chunk: Uint8Array): Promise<CompressedFrame>;
   /** What ends the entry after the last chunk. */
   readonly trailer: Uint8Array;
   /** The zip entry's CRC runs over the core (deflate, none) or over what is stored (zstd, a stored entry). */
   readonly crcOf: "core" | "stored";
+  /** Free what is kept from frame to frame; to be called when no frame is under way. */
+  close(): void;
 }
 
 /**
@@ -22,14 +26,13 @@ export interface FrameCompressor {
  */
 export const DEFAULT_LEVEL = 1;
 
-/** First guess of the output's size; zlib's own 16 KiB would cost a growth step per 16 KiB. */
-const OUTPUT_CHUNK_BYTES = 512 * 1024;
+/** Holds any frame whole: zstd and deflate add at most 4 KiB to a chunk that does not compress. */
+const OUTPUT_BYTES = FRAME_BYTES + 8 * 1024;
 
 /** An empty final block with fixed Huffman codes: ends a deflate stream. @see RFC 1951, 3.2.3 */
 const DEFLATE_END = Uint8Array.of(0x03, 0x00);
 
-const zstdAsync: (chunk: Uint8Array, options: ZstdOptions) => Promise<Buffer> = promisify(zstdCompress);
-const deflateAsync: (chunk: Uint8Array, options: ZlibOptions) => Promise<Buffer> = promisify(deflateRaw);
+const NOTHING = new Uint8Array(0);
 
 /**
  * Make the compressor for a method.
@@ -37,48 +40,31 @@ const deflateAsync: (chunk: Uint8Array, options: ZlibOptions) => Promise<Buffer>
  */
 export function makeFrameCompressor(compression: Compression, level: number = DEFAULT_LEVEL): FrameCompressor {
   if (compression === "none") {
-    return { compression, trailer: new Uint8Array(0), crcOf: "core", compress: async (chunk) => chunk };
+    const compress = async (chunk: Uint8Array): Promise<CompressedFrame> => ({ bytes: chunk, release: () => {} });
+    return { compression, trailer: NOTHING, crcOf: "core", compress, close: () => {} };
   }
   if (compression === "deflate") {
-    const options = { level: clamp(level, 1, 9), chunkSize: OUTPUT_CHUNK_BYTES, finishFlush: constants.Z_SYNC_FLUSH };
-    return { compression, trailer: DEFLATE_END, crcOf: "core", compress: (chunk) => deflateAsync(chunk, options) };
+    // A full flush ends on a byte and forgets what came before: blocks of several lanes join into one stream.
+    const options = { level: clamp(level, 1, 9), chunkSize: OUTPUT_BYTES, flush: constants.Z_FULL_FLUSH };
+    return { compression, trailer: DEFLATE_END, crcOf: "core", ...laneCompressor(() => createDeflateRaw(options)) };
   }
-  const bun = (globalThis as { Bun?: BunZstd }).Bun;
-  if (bun !== undefined) {
-    return {
-      compression,
-      trailer: new Uint8Array(0),
-      crcOf: "stored",
-      compress: (chunk) => compressInBun(bun, chunk, clamp(level, 1, 19)),
-    };
-  }
-  const options = {
-    chunkSize: OUTPUT_CHUNK_BYTES,
-    params: { [constants.ZSTD_c_compressionLevel]: clamp(level, 1, 19), [constants.ZSTD_c_checksumFlag]: 1 },
+  const params = { [constants.ZSTD_c_compressionLevel]: clamp(level, 1, 19), [constants.ZSTD_c_checksumFlag]: 1 };
+  const options = { chunkSize: OUTPUT_BYTES, flush: constants.ZSTD_e_end, params };
+  return { compression, trailer: NOTHING, crcOf: "stored", ...laneCompressor(() => createZstdCompress(options)) };
+}
+
+/** Compress in as many lanes as there are frames not yet released. */
+function laneCompressor(createStream: () => Transform): Pick<FrameCompressor, "compress" | "close"> {
+  const free: CompressorLane[] = [];
+  return {
+    compress: (chunk) => {
+      const lane = free.pop() ?? new CompressorLane(createStream(), (done) => free.push(done));
+      return lane.compress(chunk);
+    },
+    close: () => {
+      for (const lane of free.splice(0)) lane.close();
+    },
   };
-  return { compression, trailer: new Uint8Array(0), crcOf: "stored", compress: (chunk) => zstdAsync(chunk, options) };
-}
-
-interface BunZstd {
-  zstdCompress(chunk: Uint8Array, options: { level: number }): Promise<Buffer>;
-  hash: { xxHash64(bytes: Uint8Array): bigint };
-}
-
-/** Content_Checksum_flag of the frame header's descriptor, the byte after the magic number. @see RFC 8878, 3.1.1.1.1 */
-const CHECKSUM_FLAG = 0x04;
-
-/**
- * Compress with Bun's one-shot call, a fifth faster than its node:zlib, which builds a stream for every call. It can't
- * be told to add the frame's checksum, so that is done here: a flag, and the low 32 bits of XXH64 at the end.
- * @see RFC 8878, 3.1.1 (Content_Checksum)
- */
-async function compressInBun(bun: BunZstd, chunk: Uint8Array, level: number): Promise<Buffer> {
-  const frame = await bun.zstdCompress(chunk, { level });
-  const checked = Buffer.allocUnsafe(frame.length + 4);
-  checked.set(frame);
-  checked[4] = (frame[4] ?? 0) | CHECKSUM_FLAG;
-  checked.writeUInt32LE(Number(bun.hash.xxHash64(chunk) & 0xffff_ffffn), frame.length);
-  return checked;
 }
 
 /** Continue a CRC-32 as zip uses it. */
