@@ -33,65 +33,72 @@ const OBSERVE_BYTES = 4 * 1024 * 1024;
  */
 export async function drain(options: DrainOptions): Promise<DrainResult> {
   const { input, pipeline, stop, observe } = options;
-  const stopped = new Promise<"stopped">((resolve) => {
-    if (stop.aborted) resolve("stopped");
-    stop.addEventListener("abort", () => resolve("stopped"), { once: true });
-  });
   let receivedBytes = 0;
   let keptBytes = 0;
-  let buffer = await pipeline.acquire();
-  let filling = fill(input, buffer);
+  let fill = new FrameFill(input, await pipeline.acquire());
   let isFirst = true;
   for (;;) {
-    const filled = await Promise.race([filling, stopped]);
-    if (filled === "stopped") return { endedBy: "stop", receivedBytes };
-    const { count, error, ended } = filled;
+    const isStopped = (await unlessStopped(fill.done, stop)) === STOPPED;
+    const current = fill;
+    // After a stop this is what has arrived of the frame so far; a read under way only adds behind it.
+    const { count, error } = current;
     receivedBytes += count;
     const keep = Math.min(count, Math.max(0, options.limitBytes - keptBytes));
     keptBytes += keep;
-    const full = buffer;
     const isLimited = keep < count;
-    const goesOn = !ended && error === undefined && (!isLimited || receivedBytes < OBSERVE_BYTES);
+    const hasMore = !isStopped && !current.ended && error === undefined;
+    let goesOn = hasMore && (!isLimited || receivedBytes < OBSERVE_BYTES);
+    if (goesOn && isFirst) await unlessStopped(options.turn(), stop);
+    isFirst = false;
     if (goesOn) {
-      if (isFirst) await Promise.race([options.turn(), stopped]);
-      isFirst = false;
-      const next = await Promise.race([pipeline.acquire(), stopped]);
-      if (next === "stopped") {
-        take(full, count, keep);
-        return { endedBy: "stop", receivedBytes };
-      }
-      buffer = next;
-      filling = fill(input, buffer);
+      const next = await unlessStopped(pipeline.acquire(), stop);
+      goesOn = next !== STOPPED;
+      if (next !== STOPPED) fill = new FrameFill(input, next);
     }
-    take(full, count, keep);
+    if (count > 0) observe(current.buffer.subarray(0, count));
+    pipeline.submit(current.buffer, keep);
     if (pipeline.failure !== undefined) return { endedBy: "writeFailure", receivedBytes, error: pipeline.failure };
     if (error !== undefined) return { endedBy: "readFailure", receivedBytes, error };
+    if (stop.aborted && !goesOn && !current.ended) return { endedBy: "stop", receivedBytes };
     if (!goesOn) return { endedBy: isLimited ? "limit" : "end", receivedBytes };
   }
+}
 
-  function take(full: FrameBuffer, count: number, keep: number): void {
-    if (count > 0) observe(full.subarray(0, count));
-    pipeline.submit(full, keep);
+/** One frame being filled. A pipe gives as much as it holds at a time, so this takes several reads. */
+class FrameFill {
+  readonly buffer: FrameBuffer;
+  /** Resolves when the frame is full, or the input has ended or failed. */
+  readonly done: Promise<void>;
+  count = 0;
+  ended = false;
+  error: unknown;
+
+  constructor(input: CoreInput, buffer: FrameBuffer) {
+    this.buffer = buffer;
+    this.done = this.#fill(input);
   }
-}
 
-interface Filled {
-  count: number;
-  ended: boolean;
-  error?: unknown;
-}
-
-/** Fill one frame. A pipe gives as much as it holds, so this takes several reads. */
-async function fill(input: CoreInput, buffer: Buffer): Promise<Filled> {
-  let count = 0;
-  try {
-    while (count < FRAME_BYTES) {
-      const got = await input.read(buffer, count, FRAME_BYTES - count);
-      if (got === 0) return { count, ended: true };
-      count += got;
+  async #fill(input: CoreInput): Promise<void> {
+    try {
+      while (this.count < FRAME_BYTES && !this.ended) {
+        const got = await input.read(this.buffer, this.count, FRAME_BYTES - this.count);
+        this.count += got;
+        this.ended = got === 0;
+      }
+    } catch (error) {
+      this.error = error;
     }
-    return { count, ended: false };
-  } catch (error) {
-    return { count, ended: true, error };
   }
+}
+
+const STOPPED = Symbol("stopped");
+
+/** Wait for work or for the stop, whichever comes first, and leave nothing hanging on the signal. */
+function unlessStopped<T>(work: Promise<T>, stop: AbortSignal): Promise<T | typeof STOPPED> {
+  if (stop.aborted) return Promise.resolve(STOPPED);
+  return new Promise((resolve, reject) => {
+    const onStop = (): void => resolve(STOPPED);
+    stop.addEventListener("abort", onStop, { once: true });
+    work.then(resolve, reject).finally(() => stop.removeEventListener("abort", onStop));
+  });
 }
