@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -29,7 +29,11 @@ describeUnless(
           })(),
         );
         expect((await rig.run(endless, { timeoutMs: 4_000 })).timedOut).toBe(true);
-        expect(rig.spool().filter((name) => name.endsWith(".partial")).length).toBe(1);
+        const [partial, ...others] = rig.spool().filter((name) => name.endsWith(".partial"));
+        expect([partial, others]).toEqual([expect.any(String), []]);
+        // A living composer touches its file every few seconds; a minute has passed here.
+        const before = Date.now() / 1000 - 60;
+        utimesSync(join(rig.coreDir, partial ?? ""), before, before);
 
         const store = join(scratch, "store");
         mkdirSync(store);
