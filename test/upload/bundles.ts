@@ -34,7 +34,17 @@ export async function makeBundle(directory: string, spec: BundleSpec = {}): Prom
   const name = spec.name ?? `${crashId}-dump-1764000000-web-1-sleep-1-11`;
   const sizeBytes = spec.coreBytes ?? 10_000;
   const zip = new yazl.ZipFile();
-  const info = { uuid: crashId, dump_file: `${name}.core`, timestamp: "1764000000", hostname: "web-1", exe: "sleep", real_pid: "1", signal: "11", node_hostname: "node-1", path: "!bin!sleep" };
+  const info = {
+    uuid: crashId,
+    dump_file: `${name}.core`,
+    timestamp: "1764000000",
+    hostname: "web-1",
+    exe: "sleep",
+    real_pid: "1",
+    signal: "11",
+    node_hostname: "node-1",
+    path: "!bin!sleep",
+  };
   zip.addBuffer(Buffer.from(JSON.stringify(info)), `${name}-dump-info.json`);
   const hash = createHash("sha256");
   zip.addReadStream(Readable.from(noise(sizeBytes, hash)), `${name}.core`, { compress: false });
@@ -49,11 +59,14 @@ export async function makeBundle(directory: string, spec: BundleSpec = {}): Prom
     process: { pid: 4711, comm: "sleep", exe: "/bin/sleep" },
     signal: { number: 11, name: "SIGSEGV" },
     core: { entry: `${name}.core`, compression: "none", sizeBytes, storedBytes: sizeBytes, complete: true },
-    ...(spec.namespace === undefined ? {} : { pod: { namespace: spec.namespace, name: spec.pod ?? "web-1", uid: "0000" } }),
+    ...(spec.namespace === undefined
+      ? {}
+      : { pod: { namespace: spec.namespace, name: spec.pod ?? "web-1", uid: "0000" } }),
     problems: [],
     ...spec.manifest,
   };
-  if (!("manifest" in spec) || spec.manifest !== undefined) zip.addBuffer(Buffer.from(JSON.stringify(manifest)), `${name}-manifest.json`);
+  if (!("manifest" in spec) || spec.manifest !== undefined)
+    zip.addBuffer(Buffer.from(JSON.stringify(manifest)), `${name}-manifest.json`);
   zip.end();
   const hidden = join(directory, `.${name}.zip.partial`);
   await pipeline(zip.outputStream as unknown as Readable, createWriteStream(hidden, { mode: 0o600 }));

@@ -12,7 +12,7 @@ import { chooseS3, freePort, startS3Server, type S3Server } from "../helpers/s3-
 import { describeUnless, skipAloud } from "../helpers/skip.ts";
 import { findTool } from "../helpers/tools.ts";
 import { startFaultProxy } from "./fault-proxy.ts";
-import { expectNoUploads, expectStored, logLines, makeWorkbench, until, type Workbench } from "./workbench.ts";
+import { expectNoUploads, expectStored, logLines, makeWorkbench, expectSoon, type Workbench } from "./workbench.ts";
 
 const open: AsyncDisposable[] = [];
 
@@ -65,10 +65,10 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     const work = await bench();
     const before = await work.publish();
     const child = work.run();
-    await until("the first is stored", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("the first is stored", async () => (await work.spool()).length === 0, { child });
     const started = performance.now();
     const after = await work.publish();
-    await until("the second is stored", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("the second is stored", async () => (await work.spool()).length === 0, { child });
     // The timer is at 60 s: only the watch can have been so quick.
     expect(performance.now() - started).toBeLessThan(5000);
     expect(await readdir(join(work.store, "_host"))).toEqual(expect.arrayContaining([before.fileName, after.fileName]));
@@ -79,40 +79,50 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
   it("looks on its timer when nothing is watched", async () => {
     const work = await bench({ USE_INOTIFY: "false", INTERVAL: "1000" });
     const child = work.run();
-    await until("it runs", () => child.output().includes("started"), { child });
+    await expectSoon("it runs", () => child.output().includes("started"), { child });
     await work.publish();
-    await until("it is stored", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("it is stored", async () => (await work.spool()).length === 0, { child });
   });
 
   it("waits for a spool that does not exist yet", async () => {
     const work = await bench({ INTERVAL: "1000" });
     const coreDir = join(work.directory, "later");
     const child = work.run({ CORE_DIR: coreDir });
-    await until("it runs", () => child.output().includes("started"), { child });
+    await expectSoon("it runs", () => child.output().includes("started"), { child });
     await mkdir(coreDir);
     const bundle = await work.publish();
     execFileSync("mv", [bundle.path, coreDir]);
-    await until("it is stored", async () => (await readdir(coreDir)).every((name) => !name.endsWith(".zip")), { child });
+    await expectSoon("it is stored", async () => (await readdir(coreDir)).every((name) => !name.endsWith(".zip")), {
+      child,
+    });
   });
 
   it("sends on a schedule of seconds", async () => {
     const work = await bench({ SCHEDULE: "*/2 * * * * *" });
     await work.publish();
     const child = work.run();
-    await until("the first look is done", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("the first look is done", async () => (await work.spool()).length === 0, { child });
     await work.publish();
-    await until("the next is done", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("the next is done", async () => (await work.spool()).length === 0, { child });
   });
 
   it("serves metrics and probes, and writes the status file", async () => {
     const port = await freePort();
     const work = await bench({ METRICS_ADDR: `127.0.0.1:${port}` });
     const status = join(work.directory, "startupcheck");
-    await work.publish({ namespace: "team-a", pod: "web-6d4cf56db6-x2x9z", manifest: { suppressed: { count: 4, since: "2026-11-21T07:00:00Z" } } });
+    await work.publish({
+      namespace: "team-a",
+      pod: "web-6d4cf56db6-x2x9z",
+      manifest: { suppressed: { count: 4, since: "2026-11-21T07:00:00Z" } },
+    });
     const child = work.run({ STATUS_FILE: status });
-    const get = async (path: string) => await fetch(`http://127.0.0.1:${port}${path}`).then(async (answer) => `${answer.status} ${await answer.text()}`, () => "");
-    await until("it is stored", async () => (await work.spool()).length === 0, { child });
-    await until("it is ready", async () => (await get("/readyz")) === "200 ok\n", { child });
+    const get = async (path: string) =>
+      await fetch(`http://127.0.0.1:${port}${path}`).then(
+        async (answer) => `${answer.status} ${await answer.text()}`,
+        () => "",
+      );
+    await expectSoon("it is stored", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("it is ready", async () => (await get("/readyz")) === "200 ok\n", { child });
     expect(await get("/healthz")).toBe("200 ok\n");
     const metrics = await get("/metrics");
     expect(metrics).toContain('cdh_crashes_total{namespace="team-a",signal="SIGSEGV",workload="web"} 5\n');
@@ -130,14 +140,20 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     await writeFile(work.store, "a file where the store should be");
     await work.publish();
     const child = work.run();
-    const ready = async () => await fetch(`http://127.0.0.1:${port}/readyz`).then((answer) => answer.status, () => 0);
-    await until("it is not ready", async () => child.output().includes("in trouble") && (await ready()) === 503, { child });
+    const ready = async () =>
+      await fetch(`http://127.0.0.1:${port}/readyz`).then(
+        (answer) => answer.status,
+        () => 0,
+      );
+    await expectSoon("it is not ready", async () => child.output().includes("in trouble") && (await ready()) === 503, {
+      child,
+    });
     expect(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()).toContain("cdh_store_available 0\n");
     await child.stop();
     execFileSync("rm", [work.store]);
     const next = work.run();
-    await until("it is stored", async () => (await work.spool()).length === 0, { child: next });
-    await until("it is ready", async () => (await ready()) === 200, { child: next });
+    await expectSoon("it is stored", async () => (await work.spool()).length === 0, { child: next });
+    await expectSoon("it is ready", async () => (await ready()) === 200, { child: next });
     expect(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()).toContain("cdh_crashes_total 0\n");
   });
 
@@ -146,10 +162,13 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     const loud = [];
     for (let index = 0; index < 6; index += 1) loud.push(await work.publish({ namespace: "loud" }));
     const calm = await work.publish({ namespace: "calm" });
-    for (const [index, bundle] of [...loud, calm].entries()) execFileSync("touch", ["-d", `2026-01-01T00:00:0${index}Z`, bundle.path]);
+    for (const [index, bundle] of [...loud, calm].entries())
+      execFileSync("touch", ["-d", `2026-01-01T00:00:0${index}Z`, bundle.path]);
     const child = work.run();
-    await until("all is stored", async () => (await work.spool()).length === 0, { child });
-    const order = logLines(child.output()).filter((line) => line["msg"] === "uploaded").map((line) => line["bundle"]);
+    await expectSoon("all is stored", async () => (await work.spool()).length === 0, { child });
+    const order = logLines(child.output())
+      .filter((line) => line["msg"] === "uploaded")
+      .map((line) => line["bundle"]);
     expect(order.indexOf(calm.fileName)).toBeLessThan(2);
     expect(order.filter((name) => name !== calm.fileName)).toEqual(loud.map((bundle) => bundle.fileName).toReversed());
   });
@@ -159,7 +178,7 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     for (let index = 0; index < 4; index += 1) await work.publish({ coreBytes: 600_000 });
     const started = performance.now();
     const child = work.run();
-    await until("all is stored", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("all is stored", async () => (await work.spool()).length === 0, { child });
     const seconds = (performance.now() - started) / 1000;
     // 2.4 MB at 1 MB/s, of which one second's worth may be saved up at the start.
     expect(seconds).toBeGreaterThan(1.3);
@@ -179,7 +198,7 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     const work = await bench({ WEBHOOK_URL: `http://127.0.0.1:${port}/hook?token=1` });
     const bundle = await work.publish({ namespace: "team-a" });
     const child = work.run();
-    await until("it was told twice", () => messages.length === 2, { child });
+    await expectSoon("it was told twice", () => messages.length === 2, { child });
     expect(messages[1]).toEqual(messages[0]);
     expect(messages[1]?.headers["content-type"]).toContain("application/cloudevents+json");
     expect(messages[1]?.body).toMatchObject({
@@ -188,7 +207,11 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
       type: "info.coredump.created",
       source: "/nodes/node-1",
       subject: "team-a/web-1",
-      data: { location: `file://${work.store}/team-a/${bundle.fileName}`, sha256: bundle.sha256, signal: { name: "SIGSEGV" } },
+      data: {
+        location: `file://${work.store}/team-a/${bundle.fileName}`,
+        sha256: bundle.sha256,
+        signal: { name: "SIGSEGV" },
+      },
     });
     expect(await work.spool()).toEqual([]);
   });
@@ -200,40 +223,84 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     const account = join(work.directory, "account");
     await mkdir(account);
     await writeFile(join(account, "token"), "the-token\n");
-    execFileSync(openssl.path, ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", join(account, "key.pem"), "-out", join(account, "ca.crt")], { stdio: "ignore" });
+    execFileSync(
+      openssl.path,
+      [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=127.0.0.1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        join(account, "key.pem"),
+        "-out",
+        join(account, "ca.crt"),
+      ],
+      { stdio: "ignore" },
+    );
     const events = new Map<string, Record<string, unknown>>();
     const messages: Message[] = [];
     const port = await listen(
-      createHttpsServer({ key: readFileSync(join(account, "key.pem")), cert: readFileSync(join(account, "ca.crt")) }, (incoming, outgoing) => {
-        void readMessage(incoming).then((message) => {
-          messages.push(message);
-          const { name } = (message.body["metadata"] ?? {}) as { name?: string };
-          const key = message.method === "POST" ? `${message.url}/${name}` : message.url;
-          if (message.method === "POST") events.set(key, message.body);
-          if (message.method === "PATCH") events.set(key, { ...events.get(key), ...message.body });
-          const found = events.get(key);
-          outgoing.writeHead(found === undefined ? 404 : 200, { "content-type": "application/json" }).end(JSON.stringify(found ?? {}));
-        });
-      }),
+      createHttpsServer(
+        { key: readFileSync(join(account, "key.pem")), cert: readFileSync(join(account, "ca.crt")) },
+        (incoming, outgoing) => {
+          void readMessage(incoming).then((message) => {
+            messages.push(message);
+            const { name } = (message.body["metadata"] ?? {}) as { name?: string };
+            const key = message.method === "POST" ? `${message.url}/${name}` : message.url;
+            if (message.method === "POST") events.set(key, message.body);
+            if (message.method === "PATCH") events.set(key, { ...events.get(key), ...message.body });
+            const found = events.get(key);
+            outgoing
+              .writeHead(found === undefined ? 404 : 200, { "content-type": "application/json" })
+              .end(JSON.stringify(found ?? {}));
+          });
+        },
+      ),
     );
-    const pod = { namespace: "team-a", manifest: { container: { id: "aa", name: "app" }, signal: { number: 11, name: "SIGSEGV", codeName: "SEGV_MAPERR" } } };
+    const pod = {
+      namespace: "team-a",
+      manifest: {
+        container: { id: "aa", name: "app" },
+        signal: { number: 11, name: "SIGSEGV", codeName: "SEGV_MAPERR" },
+      },
+    };
     await work.publish(pod);
-    const child = work.run({ KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: String(port), KUBERNETES_SERVICE_ACCOUNT_DIR: account, NODE_NAME: "node-1" });
-    await until("the Event is there", () => events.size === 1, { child });
+    const child = work.run({
+      KUBERNETES_SERVICE_HOST: "127.0.0.1",
+      KUBERNETES_SERVICE_PORT: String(port),
+      KUBERNETES_SERVICE_ACCOUNT_DIR: account,
+      NODE_NAME: "node-1",
+    });
+    await expectSoon("the Event is there", () => events.size === 1, { child });
     await work.publish(pod);
     await work.publish();
-    await until("it was counted", () => [...events.values()][0]?.["count"] === 2, { child });
-    await until("all is stored", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("it was counted", () => [...events.values()][0]?.["count"] === 2, { child });
+    await expectSoon("all is stored", async () => (await work.spool()).length === 0, { child });
     expect(events.size).toBe(1);
     const [event] = events.values();
     expect(event).toMatchObject({
       kind: "Event",
       type: "Warning",
       reason: "CoreDumped",
-      involvedObject: { kind: "Pod", namespace: "team-a", name: "web-1", uid: "0000", fieldPath: "spec.containers{app}" },
+      involvedObject: {
+        kind: "Pod",
+        namespace: "team-a",
+        name: "web-1",
+        uid: "0000",
+        fieldPath: "spec.containers{app}",
+      },
       source: { component: "core-dump-handler", host: "node-1" },
     });
-    expect(event?.["message"]).toMatch(/^\/bin\/sleep \(pid \d+\) in container app crashed with SIGSEGV \(SEGV_MAPERR\); core dump of .* stored at file:/);
+    expect(event?.["message"]).toMatch(
+      /^\/bin\/sleep \(pid \d+\) in container app crashed with SIGSEGV \(SEGV_MAPERR\); core dump of .* stored at file:/,
+    );
     expect(messages[0]?.headers["authorization"]).toBe("Bearer the-token");
   });
 });
@@ -252,8 +319,12 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
     const work = await bench({ ...s3.env, STORE_URL: `s3://${s3.bucket}`, PART_SIZE: "5Mi", BANDWIDTH_LIMIT: "8M" });
     const bundle = await work.publish({ coreBytes: 16 * 1024 ** 2 });
     const child = work.run();
-    await until("it is on its way", async () => (await readdir(s3.dataDir)).includes(".minio.sys") && child.output().includes("started"), { child });
-    await until("the look is done", async () => (await work.spool()).length === 1, { child });
+    await expectSoon(
+      "it is on its way",
+      async () => (await readdir(s3.dataDir)).includes(".minio.sys") && child.output().includes("started"),
+      { child },
+    );
+    await expectSoon("the look is done", async () => (await work.spool()).length === 1, { child });
     await new Promise((resolve) => setTimeout(resolve, 500));
     await child.stop("TERM");
     expect(await child.ended).toBe(0);
@@ -263,12 +334,18 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
   });
 
   it("gives up cleanly when the grace period is too short: nothing half-made anywhere", async () => {
-    const work = await bench({ ...s3.env, STORE_URL: `s3://${s3.bucket}`, PART_SIZE: "5Mi", BANDWIDTH_LIMIT: "2M", SHUTDOWN_GRACE: "300ms" });
+    const work = await bench({
+      ...s3.env,
+      STORE_URL: `s3://${s3.bucket}`,
+      PART_SIZE: "5Mi",
+      BANDWIDTH_LIMIT: "2M",
+      SHUTDOWN_GRACE: "300ms",
+    });
     const bundle = await work.publish({ coreBytes: 16 * 1024 ** 2 });
     const proxy = await startFaultProxy(s3.endpoint);
     open.push(proxy);
     const child = work.run({ S3_ENDPOINT: proxy.endpoint });
-    await until("parts are on their way", () => proxy.seen.some((seen) => seen.operation === "part"), { child });
+    await expectSoon("parts are on their way", () => proxy.seen.some((seen) => seen.operation === "part"), { child });
     const started = performance.now();
     await child.stop("TERM");
     expect(performance.now() - started).toBeLessThan(5000);
@@ -286,14 +363,17 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
     const proxy = await startFaultProxy(s3.endpoint);
     open.push(proxy);
     // Started directly: the usual helper's second signal is SIGKILL.
-    const child = spawn(builtPath("cdh-upload"), ["run"], { env: { ...work.env, S3_ENDPOINT: proxy.endpoint }, stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(builtPath("cdh-upload"), ["run"], {
+      env: { ...work.env, S3_ENDPOINT: proxy.endpoint },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
     let output = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (output += text));
     const ended = once(child, "exit");
     try {
-      await until("parts are on their way", () => proxy.seen.some((seen) => seen.operation === "part"));
+      await expectSoon("parts are on their way", () => proxy.seen.some((seen) => seen.operation === "part"));
       child.kill("SIGTERM");
-      await until("it finishes", () => output.includes("finishing uploads"));
+      await expectSoon("it finishes", () => output.includes("finishing uploads"));
       const started = performance.now();
       child.kill("SIGTERM");
       expect(await ended).toEqual([143, null]);

@@ -3,7 +3,17 @@ import { createServer, request, type IncomingMessage, type ServerResponse } from
 import type { AddressInfo, Socket } from "node:net";
 
 /** What a request to S3 wants to do. */
-export type Operation = "head" | "get" | "list" | "put" | "delete" | "create" | "part" | "complete" | "abort" | "listUploads";
+export type Operation =
+  | "head"
+  | "get"
+  | "list"
+  | "put"
+  | "delete"
+  | "create"
+  | "part"
+  | "complete"
+  | "abort"
+  | "listUploads";
 
 /** A request that passes through the proxy. */
 export interface ProxiedRequest {
@@ -36,7 +46,10 @@ export type Fault =
   /** Do something, then pass. */
   | { kind: "first"; work: () => Promise<void> }
   /** Do the server's work differently and answer. */
-  | { kind: "instead"; work: (body: Buffer) => Promise<{ status: number; body: string; headers?: Record<string, string> }> };
+  | {
+      kind: "instead";
+      work: (body: Buffer) => Promise<{ status: number; body: string; headers?: Record<string, string> }>;
+    };
 
 /** A proxy before an S3 server that does what the test tells it. */
 export interface FaultProxy extends AsyncDisposable {
@@ -141,7 +154,14 @@ async function handle(upstream: URL, fault: Fault, incoming: IncomingMessage, ou
 
 function forward(upstream: URL, fault: Fault, incoming: IncomingMessage, outgoing: ServerResponse): void {
   const onward = request(
-    { host: upstream.hostname, port: upstream.port, method: incoming.method, path: incoming.url, headers: incoming.headers, agent: false },
+    {
+      host: upstream.hostname,
+      port: upstream.port,
+      method: incoming.method,
+      path: incoming.url,
+      headers: incoming.headers,
+      agent: false,
+    },
     (answer) => {
       if (fault.kind === "cutAfter") {
         incoming.socket.destroy();
@@ -186,7 +206,11 @@ function forward(upstream: URL, fault: Fault, incoming: IncomingMessage, outgoin
 }
 
 function send(outgoing: ServerResponse, status: number, body: string, headers: Record<string, string> = {}): void {
-  outgoing.writeHead(status, { "content-type": "application/xml", "content-length": Buffer.byteLength(body), ...headers });
+  outgoing.writeHead(status, {
+    "content-type": "application/xml",
+    "content-length": Buffer.byteLength(body),
+    ...headers,
+  });
   outgoing.end(body);
 }
 

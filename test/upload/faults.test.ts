@@ -7,7 +7,7 @@ import { s3Request } from "../helpers/s3-request.ts";
 import { chooseS3, startS3Server, type S3Server } from "../helpers/s3-server.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { errorXml, startFaultProxy, type Fault, type FaultProxy, type Operation } from "./fault-proxy.ts";
-import { expectNoUploads, expectStored, logLines, makeWorkbench, until, type Workbench } from "./workbench.ts";
+import { expectNoUploads, expectStored, logLines, makeWorkbench, expectSoon, type Workbench } from "./workbench.ts";
 
 /** Three parts of the least size. */
 const LARGE = { coreBytes: 12 * 1024 ** 2 };
@@ -23,14 +23,20 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
     proxy = await startFaultProxy(s3.endpoint);
   });
   afterAll(async () => {
-    for (const bench of benches) await bench[Symbol.asyncDispose]();
+    for (const each of benches) await each[Symbol.asyncDispose]();
     await proxy[Symbol.asyncDispose]();
     await s3[Symbol.asyncDispose]();
   });
 
   async function bench(env: Record<string, string> = {}): Promise<Workbench> {
     proxy.decide = () => PASS;
-    const made = await makeWorkbench({ ...s3.env, S3_ENDPOINT: proxy.endpoint, PART_SIZE: "5Mi", STORE_TIMEOUT: "2s", ...env });
+    const made = await makeWorkbench({
+      ...s3.env,
+      S3_ENDPOINT: proxy.endpoint,
+      PART_SIZE: "5Mi",
+      STORE_TIMEOUT: "2s",
+      ...env,
+    });
     benches.push(made);
     return made;
   }
@@ -85,7 +91,10 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
     ["403", { kind: "answer", status: 403, body: errorXml("AccessDenied") }],
     ["ExpiredToken", { kind: "answer", status: 400, body: errorXml("ExpiredToken") }],
     ["InvalidAccessKeyId", { kind: "answer", status: 403, body: errorXml("InvalidAccessKeyId") }],
-    ["a proxy's page", { kind: "answer", status: 200, body: "<html>please log in</html>", headers: { "content-type": "text/html" } }],
+    [
+      "a proxy's page",
+      { kind: "answer", status: 200, body: "<html>please log in</html>", headers: { "content-type": "text/html" } },
+    ],
   ] as [string, Fault][])("outlives a storm of %s without blaming a bundle", async (_name, fault) => {
     const work = await bench();
     const bundles = [await work.publish(), await work.publish(LARGE)];
@@ -97,9 +106,9 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
       return fault;
     };
     const child = work.run();
-    await until("the storm was felt", () => refused >= 3, { child });
+    await expectSoon("the storm was felt", () => refused >= 3, { child });
     storm = false;
-    await until("the spool is empty", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("the spool is empty", async () => (await work.spool()).length === 0, { child });
     for (const bundle of bundles) await expectStored(s3, s3.bucket, bundle);
     await child.stop();
     expect(await child.ended).toBe(0);
@@ -124,7 +133,11 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
   it("takes a 200 that carries an error as a failure", async () => {
     const work = await bench();
     const bundle = await work.publish(LARGE);
-    const happened = failFirst("complete", 1, { kind: "answer", status: 200, body: errorXml("InternalError", "We encountered an internal error.") });
+    const happened = failFirst("complete", 1, {
+      kind: "answer",
+      status: 200,
+      body: errorXml("InternalError", "We encountered an internal error."),
+    });
     const result = await work.sweep();
     expect(happened()).toBe(1);
     expect(result.exitCode, result.stderr).toBe(0);
@@ -136,7 +149,7 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
     const bundle = await work.publish();
     failFirst("put", 1, { kind: "answer", status: 200, body: errorXml("InternalError") });
     const child = work.run();
-    await until("the spool is empty", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("the spool is empty", async () => (await work.spool()).length === 0, { child });
     await expectStored(s3, s3.bucket, bundle);
   });
 
@@ -145,10 +158,14 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
     const bundle = await work.publish(LARGE);
     failFirst("part", 1, {
       kind: "instead",
-      work: async (body) => ({ status: 200, body: "", headers: { etag: `"${createHash("md5").update(body).digest("hex")}"` } }),
+      work: async (body) => ({
+        status: 200,
+        body: "",
+        headers: { etag: `"${createHash("md5").update(body).digest("hex")}"` },
+      }),
     });
     const child = work.run();
-    await until("the spool is empty", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("the spool is empty", async () => (await work.spool()).length === 0, { child });
     await expectStored(s3, s3.bucket, bundle);
     await expectNoUploads(s3, s3.bucket, `_host/${bundle.fileName}`);
     expect(child.output()).toContain("CDH_STORE_MISMATCH");
@@ -174,7 +191,7 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
       };
     };
     const child = work.run();
-    await until("the spool is empty", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("the spool is empty", async () => (await work.spool()).length === 0, { child });
     expect(cheated).toBe(1);
     expect(child.output()).toContain("CDH_STORE_MISMATCH");
     await expectStored(s3, s3.bucket, bundle);
@@ -193,8 +210,8 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
       return { kind: "first", work: async () => void (await s3Request(s3, "DELETE", path)) };
     };
     const child = work.run();
-    await until("the loss was noticed", () => child.output().includes("CDH_STORE_MISMATCH"), { child });
-    await until("the spool is empty", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("the loss was noticed", () => child.output().includes("CDH_STORE_MISMATCH"), { child });
+    await expectSoon("the spool is empty", async () => (await work.spool()).length === 0, { child });
     await expectStored(s3, s3.bucket, bundle);
   });
 
@@ -207,11 +224,11 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
       return PASS;
     };
     const child = work.run();
-    await until("parts are on their way", () => parts >= 2, { child });
+    await expectSoon("parts are on their way", () => parts >= 2, { child });
     await s3.stop("KILL");
-    await until("the trouble was noticed", () => child.output().includes("CDH_STORE"), { child });
+    await expectSoon("the trouble was noticed", () => child.output().includes("CDH_STORE"), { child });
     await s3.start();
-    await until("the spool is empty", async () => (await work.spool()).length === 0, { child, timeoutMs: 50_000 });
+    await expectSoon("the spool is empty", async () => (await work.spool()).length === 0, { child, timeoutMs: 50_000 });
     for (const bundle of bundles) await expectStored(s3, s3.bucket, bundle);
   });
 
@@ -233,9 +250,11 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
     const good = await work.publish();
     const bad = await work.publish();
     proxy.decide = (seen) =>
-      seen.operation === "put" && seen.path.includes(bad.name) ? { kind: "answer", status: 500, body: errorXml("InternalError") } : PASS;
+      seen.operation === "put" && seen.path.includes(bad.name)
+        ? { kind: "answer", status: 500, body: errorXml("InternalError") }
+        : PASS;
     const child = work.run();
-    await until("the good one is stored", async () => !(await work.spool()).includes(good.fileName), { child });
+    await expectSoon("the good one is stored", async () => !(await work.spool()).includes(good.fileName), { child });
     await expectStored(s3, s3.bucket, good);
     expect(await work.spool()).toContain(bad.fileName);
   });

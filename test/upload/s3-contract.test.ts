@@ -18,7 +18,9 @@ afterAll(async () => {
 async function openOn(kind: S3Kind, env: Record<string, string>) {
   const server = await startS3Server({ kind });
   servers.push(server);
-  const settings = resolveSettingsStrictly(storeSettings, { env: { ...server.env, STORE_URL: `s3://${server.bucket}/clusters/one`, ...env } });
+  const settings = resolveSettingsStrictly(storeSettings, {
+    env: { ...server.env, STORE_URL: `s3://${server.bucket}/clusters/one`, ...env },
+  });
   return await openStore(settings.values, { clock: systemClock, env: {} });
 }
 

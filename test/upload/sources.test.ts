@@ -8,7 +8,7 @@ import { notBuilt } from "../helpers/built.ts";
 import { openBundleFile } from "../helpers/bundle-files.ts";
 import { describeUnless, skipAloud } from "../helpers/skip.ts";
 import { findTool } from "../helpers/tools.ts";
-import { makeWorkbench, until, type Workbench } from "./workbench.ts";
+import { makeWorkbench, expectSoon, type Workbench } from "./workbench.ts";
 
 const BOOT_ID = "0123456789abcdef0123456789abcdef";
 const open: Workbench[] = [];
@@ -87,11 +87,11 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and cores that others wrote",
     const path = join(work.coreDir, "core.4711");
     await place(path, CORE.subarray(0, 1_000_000));
     const child = work.run();
-    await until("it looked a few times", async () => child.output().includes("left alone"), { child });
+    await expectSoon("it looked a few times", async () => child.output().includes("left alone"), { child });
     expect(await work.spool()).toEqual(["core.4711"]);
     await appendFile(path, CORE.subarray(1_000_000));
     await utimes(path, 1000, 1000);
-    await until("it is stored", async () => (await work.spool()).length === 0, { child });
+    await expectSoon("it is stored", async () => (await work.spool()).length === 0, { child });
     expect((await onlyBundle(work.host)).manifest.core.complete).toBe(true);
   });
 
@@ -99,7 +99,11 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and cores that others wrote",
     const work = await bench();
     await place(join(work.coreDir, "core.1"), CORE.subarray(0, 1_000_000), 3600e3);
     expect((await work.sweep()).exitCode).toBe(0);
-    expect((await onlyBundle(work.host)).manifest.core).toMatchObject({ complete: false, truncatedBy: "shortRead", sizeBytes: 1_000_000 });
+    expect((await onlyBundle(work.host)).manifest.core).toMatchObject({
+      complete: false,
+      truncatedBy: "shortRead",
+      sizeBytes: 1_000_000,
+    });
   });
 
   it("leaves alone what only has the name of a core", async () => {
@@ -114,9 +118,20 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and cores that others wrote",
     const name = `core.Web\\x20Server.1000.${BOOT_ID}.815.1764000000123456.zst`;
     const path = join(work.systemd, name);
     await place(path, zstdCompressSync(CORE));
-    const attributes = { pid: "815", uid: "1000", gid: "100", signal: "6", timestamp: "1764000000123456", rlimit: "18446744073709551615", hostname: "web.example", comm: "Web Server", exe: "/opt/web/server" };
+    const attributes = {
+      pid: "815",
+      uid: "1000",
+      gid: "100",
+      signal: "6",
+      timestamp: "1764000000123456",
+      rlimit: "18446744073709551615",
+      hostname: "web.example",
+      comm: "Web Server",
+      exe: "/opt/web/server",
+    };
     for (const [key, value] of Object.entries(attributes)) {
-      if (!(await setAttribute(path, `user.coredump.${key}`, value))) skipAloud(context, "the file system of the temporary directory has no extended attributes");
+      if (!(await setAttribute(path, `user.coredump.${key}`, value)))
+        skipAloud(context, "the file system of the temporary directory has no extended attributes");
     }
     const env = { SYSTEMD_COREDUMP_DIR: work.systemd };
     const result = await work.sweep([], env);

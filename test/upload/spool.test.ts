@@ -1,10 +1,22 @@
 import { execFileSync } from "node:child_process";
-import { appendFile, copyFile, link, mkdir, readFile, readdir, rename, symlink, truncate, utimes, writeFile } from "node:fs/promises";
+import {
+  appendFile,
+  copyFile,
+  link,
+  mkdir,
+  readFile,
+  readdir,
+  rename,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { notBuilt, runBuilt } from "../helpers/built.ts";
 import { describeUnless } from "../helpers/skip.ts";
-import { logLines, makeWorkbench, sha256OfFile, until, type Workbench } from "./workbench.ts";
+import { logLines, makeWorkbench, sha256OfFile, expectSoon, type Workbench } from "./workbench.ts";
 
 interface Row {
   bundle: string;
@@ -16,7 +28,7 @@ interface Row {
 const benches: Workbench[] = [];
 
 afterEach(async () => {
-  for (const bench of benches.splice(0)) await bench[Symbol.asyncDispose]();
+  for (const each of benches.splice(0)) await each[Symbol.asyncDispose]();
 });
 
 /** A spool whose store is a directory beside it. */
@@ -47,7 +59,9 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and what lies in the spool", 
     expect(result.exitCode, result.stderr).toBe(0);
     expect(await sha256OfFile(join(work.store, "team-a", pod.fileName))).toBe(pod.sha256);
     expect(await sha256OfFile(join(work.store, "_host", host.fileName))).toBe(host.sha256);
-    const manifest = JSON.parse(await readFile(join(work.store, "team-a", `${pod.name}.manifest.json`), "utf8")) as object;
+    const manifest = JSON.parse(
+      await readFile(join(work.store, "team-a", `${pod.name}.manifest.json`), "utf8"),
+    ) as object;
     expect(manifest).toMatchObject({ crashId: pod.crashId, pod: { namespace: "team-a" } });
     expect(await work.spool()).toEqual([]);
   });
@@ -94,7 +108,9 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and what lies in the spool", 
     expect(await readFile(join(work.store, "_host", bundle.fileName), "utf8")).toBe("somebody else's");
     expect(await work.spool()).toEqual([]);
     expect(await sha256OfFile(join(work.coreDir, "quarantine", bundle.fileName))).toBe(bundle.sha256);
-    const reason = JSON.parse(await readFile(join(work.coreDir, "quarantine", `${bundle.fileName}.reason.json`), "utf8")) as object;
+    const reason = JSON.parse(
+      await readFile(join(work.coreDir, "quarantine", `${bundle.fileName}.reason.json`), "utf8"),
+    ) as object;
     expect(reason).toMatchObject({ bundle: bundle.fileName, code: "CDH_STORE_CONFLICT", attempts: 3 });
   });
 
@@ -104,7 +120,9 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and what lies in the spool", 
     const bundle = await work.publish({ manifest: undefined, entries: { "-pod-info.json": pod } });
     const result = await work.sweep();
     expect(result.exitCode, result.stderr).toBe(0);
-    const manifest = JSON.parse(await readFile(join(work.store, "shop", `${bundle.name}.manifest.json`), "utf8")) as object;
+    const manifest = JSON.parse(
+      await readFile(join(work.store, "shop", `${bundle.name}.manifest.json`), "utf8"),
+    ) as object;
     expect(manifest).toMatchObject({
       crashId: bundle.crashId,
       crashedAt: "2025-11-24T16:00:00.000Z",
@@ -131,9 +149,13 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and what lies in the spool", 
 
   it("uploads a bundle of a later version as it is", async () => {
     const work = await bench();
-    const bundle = await work.publish({ manifest: { schemaVersion: 2, pod: { namespace: "team-z", name: "x" }, wonders: true } });
+    const bundle = await work.publish({
+      manifest: { schemaVersion: 2, pod: { namespace: "team-z", name: "x" }, wonders: true },
+    });
     expect((await work.sweep()).exitCode).toBe(0);
-    const manifest = JSON.parse(await readFile(join(work.store, "team-z", `${bundle.name}.manifest.json`), "utf8")) as object;
+    const manifest = JSON.parse(
+      await readFile(join(work.store, "team-z", `${bundle.name}.manifest.json`), "utf8"),
+    ) as object;
     expect(manifest).toMatchObject({ schemaVersion: 2, wonders: true });
   });
 
@@ -161,7 +183,17 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and what lies in the spool", 
 
     it("with odd names still arrive, under keys that are safe", async () => {
       const work = await bench();
-      const names = ["a b", 'quo"te', "new\nline", "..x", "back\\slash", "ünï \u{1f4a5}", "dots...", "%2e%2e%2f", "-rf"];
+      const names = [
+        "a b",
+        'quo"te',
+        "new\nline",
+        "..x",
+        "back\\slash",
+        "ünï \u{1f4a5}",
+        "dots...",
+        "%2e%2e%2f",
+        "-rf",
+      ];
       const usable = names.filter((name) => !name.startsWith("."));
       for (const name of usable) await work.publish({ name, namespace: "team-a" });
       const result = await work.sweep();
@@ -169,7 +201,9 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and what lies in the spool", 
       const refused = rowsOf(result.stdout).filter((row) => row.status !== "uploaded");
       expect(refused.map((row) => row.bundle)).toEqual(["new\nline.zip"]);
       expect((await readdir(work.store)).toSorted()).toEqual(["team-a"]);
-      expect((await readdir(join(work.store, "team-a"))).filter((name) => name.endsWith(".zip")).length).toBe(usable.length - 1);
+      expect((await readdir(join(work.store, "team-a"))).filter((name) => name.endsWith(".zip")).length).toBe(
+        usable.length - 1,
+      );
     });
 
     it.each([
@@ -182,7 +216,9 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and what lies in the spool", 
       const bad = await work.publish();
       const good = await work.publish();
       await damage(bad.path);
-      expect(rowsOf((await work.sweep()).stdout).find((row) => row.bundle === bad.fileName)).toMatchObject({ status: "unfinished" });
+      expect(rowsOf((await work.sweep()).stdout).find((row) => row.bundle === bad.fileName)).toMatchObject({
+        status: "unfinished",
+      });
       expect(await work.spool()).toEqual([bad.fileName]);
       await quieten(bad.path);
       expect((await work.sweep()).exitCode).toBe(16);
@@ -210,9 +246,9 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and what lies in the spool", 
       const whole = await readFile(bundle.path);
       await writeFile(bundle.path, whole.subarray(0, 4000));
       const child = work.run({ LOG_LEVEL: "debug" });
-      await until("it was tried", () => child.output().includes("upload unfinished"), { child });
+      await expectSoon("it was tried", () => child.output().includes("upload unfinished"), { child });
       await appendFile(bundle.path, whole.subarray(4000));
-      await until("it is stored", async () => (await work.spool()).length === 0, { child });
+      await expectSoon("it is stored", async () => (await work.spool()).length === 0, { child });
       expect(await sha256OfFile(join(work.store, "_host", bundle.fileName))).toBe(bundle.sha256);
       expect(logLines(child.output()).some((line) => line["msg"] === "moved to quarantine")).toBe(false);
     });
@@ -230,14 +266,17 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and what lies in the spool", 
     it("is made from what is uploaded first, the oldest of whoever uses most", async () => {
       const work = await bench({ KEEP_UPLOADED: "true" });
       const small = await work.publish({ namespace: "calm", coreBytes: 10_000 });
-      const loud = [await work.publish({ namespace: "loud", coreBytes: 50_000 }), await work.publish({ namespace: "loud", coreBytes: 50_000 })];
+      const loud = [
+        await work.publish({ namespace: "loud", coreBytes: 50_000 }),
+        await work.publish({ namespace: "loud", coreBytes: 50_000 }),
+      ];
       expect((await work.sweep()).exitCode).toBe(0);
       const kept = join(work.coreDir, "uploaded");
       await utimes(join(kept, small.fileName), 1000, 1000);
       await utimes(join(kept, loud[0]?.fileName ?? ""), 3000, 3000);
       await utimes(join(kept, loud[1]?.fileName ?? ""), 2000, 2000);
       const child = work.run({ MAX_USE: "70000" });
-      await until("room was made", async () => (await readdir(kept)).length === 2, { child });
+      await expectSoon("room was made", async () => (await readdir(kept)).length === 2, { child });
       expect((await readdir(kept)).toSorted()).toEqual([small.fileName, loud[0]?.fileName].toSorted());
       await child.stop();
     });
@@ -250,11 +289,11 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and what lies in the spool", 
       await utimes(old.path, 1000, 1000);
       const young = await work.publish({ coreBytes: 20_000 });
       const careful = work.run(store);
-      await until("it said so", () => careful.output().includes("over its limits"), { child: careful });
+      await expectSoon("it said so", () => careful.output().includes("over its limits"), { child: careful });
       await careful.stop();
       expect(await work.spool()).toEqual([old.fileName, young.fileName].toSorted());
       const bold = work.run({ ...store, VACUUM_UNSENT: "true" });
-      await until("room was made", async () => (await work.spool()).length === 1, { child: bold });
+      await expectSoon("room was made", async () => (await work.spool()).length === 1, { child: bold });
       expect(await work.spool()).toEqual([young.fileName]);
       expect(bold.output()).toContain("gave up a bundle to make room");
     });
@@ -262,7 +301,13 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and what lies in the spool", 
 
   it("says what is wrong with its settings, all at once", async () => {
     const result = await runBuilt("cdh-upload", ["run"], {
-      env: { STORE_URL: "ftp://x", PART_SIZE: "1k", S3_KEY_TEMPLATE: "{nope}", INTERVAL: "soon", SCHEDULE: "every day" },
+      env: {
+        STORE_URL: "ftp://x",
+        PART_SIZE: "1k",
+        S3_KEY_TEMPLATE: "{nope}",
+        INTERVAL: "soon",
+        SCHEDULE: "every day",
+      },
     });
     expect(result.exitCode).toBe(10);
     for (const name of ["PART_SIZE", "S3_KEY_TEMPLATE", "INTERVAL"]) expect(result.stderr).toContain(name);
@@ -274,7 +319,13 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and what lies in the spool", 
 
   it("never prints a secret", async () => {
     const result = await runBuilt("cdh-upload", ["check", "--print-config"], {
-      env: { STORE_URL: "s3://bucket", S3_ACCESS_KEY: "AKIA-not-shown", S3_SECRET: "not-shown-either", S3_SESSION_TOKEN: "nor-this", WEBHOOK_URL: "http://x/token" },
+      env: {
+        STORE_URL: "s3://bucket",
+        S3_ACCESS_KEY: "AKIA-not-shown",
+        S3_SECRET: "not-shown-either",
+        S3_SESSION_TOKEN: "nor-this",
+        WEBHOOK_URL: "http://x/token",
+      },
     });
     expect(result.exitCode, result.stderr).toBe(0);
     expect(result.stdout + result.stderr).not.toMatch(/not-shown|nor-this|http:\/\/x/);

@@ -39,8 +39,10 @@ export async function makeWorkbench(env: Record<string, string>): Promise<Workbe
       const bundle = await makeBundle(coreDir, spec);
       return { ...bundle, sha256: await sha256OfFile(bundle.path) };
     },
-    spool: async () => (await readdir(coreDir)).filter((name) => !["state", "quarantine", "uploaded"].includes(name)).toSorted(),
-    sweep: (args = [], more = {}) => runBuilt("cdh-upload", ["sweep", "-o", "json", ...args], { env: { ...full, ...more } }),
+    spool: async () =>
+      (await readdir(coreDir)).filter((name) => !["state", "quarantine", "uploaded"].includes(name)).toSorted(),
+    sweep: (args = [], more = {}) =>
+      runBuilt("cdh-upload", ["sweep", "-o", "json", ...args], { env: { ...full, ...more } }),
     run: (more = {}) => {
       const child = startTied(builtPath("cdh-upload"), ["run"], { env: { ...full, ...more }, cwd: directory });
       children.push(child);
@@ -71,7 +73,12 @@ export async function sha256OfObject(account: S3Account, bucket: string, key: st
 }
 
 /** Expect a bundle to lie in the bucket, whole, with its manifest, and nothing else of its name. */
-export async function expectStored(account: S3Account, bucket: string, bundle: MadeBundle & { sha256: string }, folder = "_host"): Promise<void> {
+export async function expectStored(
+  account: S3Account,
+  bucket: string,
+  bundle: MadeBundle & { sha256: string },
+  folder = "_host",
+): Promise<void> {
   const keys = [...(await listKeys(account, bucket, `${folder}/${bundle.name}`)).keys()];
   expect(keys.toSorted()).toEqual([`${folder}/${bundle.name}.manifest.json`, `${folder}/${bundle.name}.zip`]);
   expect(await sha256OfObject(account, bucket, `${folder}/${bundle.name}.zip`)).toBe(bundle.sha256);
@@ -84,7 +91,11 @@ export async function expectNoUploads(account: S3Account, bucket: string, key: s
 }
 
 /** Wait until something holds, looking often; fails with the daemon's words when it takes too long. */
-export async function until(what: string, holds: () => Promise<boolean> | boolean, options: { child?: TiedChild; timeoutMs?: number } = {}): Promise<void> {
+export async function expectSoon(
+  what: string,
+  holds: () => Promise<boolean> | boolean,
+  options: { child?: TiedChild; timeoutMs?: number } = {},
+): Promise<void> {
   const deadline = performance.now() + (options.timeoutMs ?? 30_000);
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`waited in vain until ${what}\n${options.child?.output() ?? ""}`);

@@ -25,7 +25,13 @@ export class Attempts {
   static async open(path: string): Promise<Attempts> {
     const records = new Map<string, AttemptRecord>();
     const state = await readStateFile(path);
-    if (typeof state === "object" && state !== null && "bundles" in state && typeof state.bundles === "object" && state.bundles !== null) {
+    if (
+      typeof state === "object" &&
+      state !== null &&
+      "bundles" in state &&
+      typeof state.bundles === "object" &&
+      state.bundles !== null
+    ) {
       for (const [name, record] of Object.entries(state.bundles)) if (isRecord(record)) records.set(name, record);
     }
     return new Attempts(path, records);
@@ -38,7 +44,11 @@ export class Attempts {
   }
 
   /** Count a failed attempt. @returns the record */
-  async count(name: string, fingerprint: string, failure: { code: string; reason: string; at: number }): Promise<AttemptRecord> {
+  async count(
+    name: string,
+    fingerprint: string,
+    failure: { code: string; reason: string; at: number },
+  ): Promise<AttemptRecord> {
     const attempts = (this.get(name, fingerprint)?.attempts ?? 0) + 1;
     const record = { attempts, code: failure.code, reason: failure.reason, lastAt: failure.at, fingerprint };
     this.#records.set(name, record);

@@ -30,13 +30,20 @@ export async function readBundleFacts(path: string, name: string): Promise<Bundl
     const own = await readOwnManifest(bundle, path);
     if (own !== undefined) return { namespace: namespaceOf(own.manifest.pod?.namespace), ...own };
     const manifest = await describeForeignBundle(bundle, name);
-    return { namespace: namespaceOf(manifest.pod?.namespace), manifest, manifestBody: Buffer.from(`${JSON.stringify(manifest)}\n`) };
+    return {
+      namespace: namespaceOf(manifest.pod?.namespace),
+      manifest,
+      manifestBody: Buffer.from(`${JSON.stringify(manifest)}\n`),
+    };
   } finally {
     await bundle.close();
   }
 }
 
-async function readOwnManifest(bundle: Bundle, path: string): Promise<{ manifest: Manifest; manifestBody: Uint8Array } | undefined> {
+async function readOwnManifest(
+  bundle: Bundle,
+  path: string,
+): Promise<{ manifest: Manifest; manifestBody: Uint8Array } | undefined> {
   const entry = bundle.findRole("manifest");
   if (entry === undefined) return undefined;
   try {
@@ -46,7 +53,10 @@ async function readOwnManifest(bundle: Bundle, path: string): Promise<{ manifest
     } catch (error) {
       // A newer composer's: whoever reads the store may know it, and only a few names matter here.
       if (!(error instanceof CdhError) || error.code !== "CDH_BUNDLE_SCHEMA") throw error;
-      return { manifest: parseManifest(Buffer.from(JSON.stringify(asVersion1(manifestBody, path))), path), manifestBody };
+      return {
+        manifest: parseManifest(Buffer.from(JSON.stringify(asVersion1(manifestBody, path))), path),
+        manifestBody,
+      };
     }
   } catch (error) {
     if (error instanceof CdhError && error.code.startsWith("CDH_BUNDLE_")) return undefined;

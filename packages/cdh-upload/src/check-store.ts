@@ -29,8 +29,17 @@ export async function checkStore(store: ObjectStore, clock: Clock, signal: Abort
       steps.push({ step: name, ok: true, detail, durationMs: Math.round(clock.monotonic() - started) });
       return true;
     } catch (error) {
-      const about = error instanceof CdhError ? { code: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }) } : {};
-      steps.push({ step: name, ok: false, detail: reasonOf(error), ...about, durationMs: Math.round(clock.monotonic() - started) });
+      const about =
+        error instanceof CdhError
+          ? { code: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }) }
+          : {};
+      steps.push({
+        step: name,
+        ok: false,
+        detail: reasonOf(error),
+        ...about,
+        durationMs: Math.round(clock.monotonic() - started),
+      });
       return false;
     }
   };
@@ -41,13 +50,15 @@ export async function checkStore(store: ObjectStore, clock: Clock, signal: Abort
   if (!written) return steps;
   await step("look up", async () => {
     const info = await store.head(key, signal);
-    if (info?.sizeBytes !== body.length) throw new CdhError("CDH_STORE_MISMATCH", `the store shows ${info?.sizeBytes ?? "no"} bytes, not ${body.length}`);
+    if (info?.sizeBytes !== body.length)
+      throw new CdhError("CDH_STORE_MISMATCH", `the store shows ${info?.sizeBytes ?? "no"} bytes, not ${body.length}`);
     return `${info.sizeBytes} bytes`;
   });
   await step("read back", async () => {
     const chunks: Uint8Array[] = [];
     for await (const chunk of (await store.get(key, undefined, signal)) ?? []) chunks.push(chunk);
-    if (!Buffer.concat(chunks).equals(body)) throw new CdhError("CDH_STORE_MISMATCH", "what came back is not what was written");
+    if (!Buffer.concat(chunks).equals(body))
+      throw new CdhError("CDH_STORE_MISMATCH", "what came back is not what was written");
     return "the same bytes";
   });
   await step("list", async () => {

@@ -2,6 +2,7 @@ import type { Clock } from "@cdh/core/clock";
 import { reasonOf } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
 import type { UploadSettings } from "./settings.ts";
+import type { SpoolScan } from "./spool-scan.ts";
 import { bySchedule, everyInterval, type Timetable } from "./timetable.ts";
 import type { Uploader } from "./uploader.ts";
 import { watchSpool } from "./watch.ts";
@@ -21,7 +22,7 @@ export interface DaemonOptions {
   log: Logger;
   stopSignal: AbortSignal;
   /** Called after each look at the spool, failed ones included. */
-  onLook?: (error?: unknown) => Promise<void> | void;
+  onLook?: (look: SpoolScan | { failure: unknown }) => Promise<void>;
 }
 
 /** Choose when to look. INTERVAL wins over SCHEDULE, as in IBM's agent. @throws {CdhError} CDH_CONFIG_INVALID */
@@ -70,12 +71,11 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       if (hurry || now >= lookAt) {
         const scheduled = now >= lookAt;
         hurry = false;
-        const error = await uploader.scan().then(
-          () => undefined,
-          (failure: unknown) => failure ?? new Error("the look failed"),
-        );
-        if (error !== undefined) log.error("cannot look at the spool", { reason: reasonOf(error) });
-        await options.onLook?.(error);
+        const look = await uploader.scan().catch((failure: unknown) => {
+          log.error("cannot look at the spool", { reason: reasonOf(failure) });
+          return { failure };
+        });
+        await options.onLook?.(look);
         if (scheduled) lookAt = clock.monotonic() + timetable.nextDelayMs(clock.now());
       }
       uploader.pump(giveUp.signal, () => alarm.ring());

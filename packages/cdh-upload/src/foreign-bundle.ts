@@ -41,7 +41,10 @@ export async function describeForeignBundle(bundle: Bundle, name: string): Promi
       hostname: text("hostname"),
       pidInNamespace: Number.isSafeInteger(pid) && pid > 0 ? pid : undefined,
     }),
-    signal: Number.isSafeInteger(signal) && signal > 0 ? { number: signal, name: signalName(signal) } : { number: 0, name: "" },
+    signal:
+      Number.isSafeInteger(signal) && signal > 0
+        ? { number: signal, name: signalName(signal) }
+        : { number: 0, name: "" },
     core: {
       entry: core?.name ?? "",
       compression,
@@ -54,7 +57,8 @@ export async function describeForeignBundle(bundle: Bundle, name: string): Promi
       {
         step: "upload",
         code: "CDH_BUNDLE_JSON",
-        detail: "the bundle has no readable manifest; this one was made from its other entries, and whether the core is whole is unknown",
+        detail:
+          "the bundle has no readable manifest; this one was made from its other entries, and whether the core is whole is unknown",
       },
     ],
   };

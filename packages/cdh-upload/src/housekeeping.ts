@@ -2,6 +2,7 @@ import { reasonOf } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
 import type { UploadEvents } from "./events.ts";
 import type { UploadSettings } from "./settings.ts";
+import type { SpoolFile } from "./spool-scan.ts";
 import { bytesOf, surveySpool } from "./survey.ts";
 import type { SpoolFacts } from "./upload-metrics.ts";
 import type { Uploader } from "./uploader.ts";
@@ -28,13 +29,21 @@ export class Housekeeper {
     return this.#facts;
   }
 
-  /** Look at everything and make room where the limits ask for it. Its own trouble is logged, never thrown. */
-  async look(): Promise<void> {
+  /**
+   * Look at what else lies in the spool, and make room where the limits ask for it. Its own trouble is logged, never
+   * thrown.
+   * @param waiting what the look at the queue found
+   */
+  async look(waiting: SpoolFile[]): Promise<void> {
     const { coreDir, maxUse, keepFree, quarantineMaxUse, vacuumUnsent } = this.#settings;
     try {
-      const survey = await surveySpool(coreDir);
+      const survey = await surveySpool(coreDir, waiting);
       const isBusy = (file: { fileName: string }): boolean => this.#uploader.queue.get(file.fileName)?.running === true;
-      const { removed, missingBytes } = await vacuum(survey, { maxUse, keepFree, quarantineMaxUse, unsent: vacuumUnsent }, isBusy);
+      const { removed, missingBytes } = await vacuum(
+        survey,
+        { maxUse, keepFree, quarantineMaxUse, unsent: vacuumUnsent },
+        isBusy,
+      );
       for (const file of removed) {
         const fields = { bundle: file.fileName, sizeBytes: file.sizeBytes, kind: file.kind };
         if (file.kind === "uploaded") this.#log.info("removed to make room", fields);

@@ -38,7 +38,12 @@ export function writeKubernetesEvents(
       const answer = await writeEvent(access, notice, options);
       if (answer.status >= 200 && answer.status < 300) return;
       const { namespace, manifest } = notice.facts;
-      options.log.warn("cannot write the Event", { namespace, pod: manifest.pod?.name, httpStatus: answer.status, reason: answer.problem });
+      options.log.warn("cannot write the Event", {
+        namespace,
+        pod: manifest.pod?.name,
+        httpStatus: answer.status,
+        reason: answer.problem,
+      });
     });
   };
   return {
@@ -85,7 +90,9 @@ async function writeEvent(
       namespace: facts.namespace,
       name: pod.name,
       ...(pod.uid === undefined ? {} : { uid: pod.uid }),
-      ...(facts.manifest.container?.name === undefined ? {} : { fieldPath: `spec.containers{${facts.manifest.container.name}}` }),
+      ...(facts.manifest.container?.name === undefined
+        ? {}
+        : { fieldPath: `spec.containers{${facts.manifest.container.name}}` }),
     },
     type: "Warning",
     reason,
@@ -100,7 +107,13 @@ async function writeEvent(
 /** Name the Event after what repeats: pod, container, executable, signal. */
 function eventName({ facts, reason }: CrashNotice): string {
   const { pod, container, process, signal } = facts.manifest;
-  const what = JSON.stringify([pod?.uid ?? pod?.name, container?.name, process.exe ?? process.comm, signal.number, reason]);
+  const what = JSON.stringify([
+    pod?.uid ?? pod?.name,
+    container?.name,
+    process.exe ?? process.comm,
+    signal.number,
+    reason,
+  ]);
   const hash = createHash("sha256").update(what).digest("hex").slice(0, 16);
   // A pod's name is a valid name already; 253 bytes are allowed.
   const base = (pod?.name ?? "pod").replaceAll(/[^a-z0-9.-]/g, "-").slice(0, 200);

@@ -27,14 +27,17 @@ export function parseKeyTemplate(text: string): KeyTemplate {
   if (!trimmed.endsWith("{name}.zip")) refuse("it must end with {name}.zip");
   if (trimmed.startsWith("/")) refuse("it must not start with a slash");
   for (const [, name] of trimmed.matchAll(/\{([^{}]*)\}/g)) {
-    if (!KEY_VARIABLES.some((known) => known === name)) refuse(`unknown variable {${name}}; known: ${KEY_VARIABLES.join(" ")}`);
+    if (!KEY_VARIABLES.some((known) => known === name))
+      refuse(`unknown variable {${name}}; known: ${KEY_VARIABLES.join(" ")}`);
   }
   if (/[{}]/.test(trimmed.replaceAll(/\{\w+\}/g, ""))) refuse("unbalanced braces");
   return {
     text: trimmed,
     render: (values) => {
       const bundleKey = checkKey(
-        trimmed.replaceAll(/\{(\w+)\}/g, (_match, name: string) => keyPart(values[KEY_VARIABLES.find((known) => known === name) ?? "name"])),
+        trimmed.replaceAll(/\{(\w+)\}/g, (_match, name: string) =>
+          keyPart(values[KEY_VARIABLES.find((known) => known === name) ?? "name"]),
+        ),
       );
       return { bundleKey, manifestKey: `${bundleKey.slice(0, -".zip".length)}.manifest.json` };
     },

@@ -15,7 +15,12 @@ export interface QuarantineReason {
 }
 
 /** Move a bundle out of the queue, its reason beside it. The reason is written first: no bundle lies there without one. */
-export async function quarantine(coreDir: string, file: SpoolFile, reason: QuarantineReason, clock: Clock): Promise<string> {
+export async function quarantine(
+  coreDir: string,
+  file: SpoolFile,
+  reason: QuarantineReason,
+  clock: Clock,
+): Promise<string> {
   const directory = join(coreDir, QUARANTINE_DIRECTORY);
   await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
   const target = join(directory, file.fileName);

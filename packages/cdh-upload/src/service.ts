@@ -40,7 +40,8 @@ export async function runService(options: ServiceOptions): Promise<void> {
     ...talkers,
     {
       storeTrouble: (error, waitMs) => {
-        if (troubled === undefined) log.error("the store is in trouble; all uploads wait", { waitMs: Math.round(waitMs), ...whyOf(error) });
+        if (troubled === undefined)
+          log.error("the store is in trouble; all uploads wait", { waitMs: Math.round(waitMs), ...whyOf(error) });
         troubled = reasonOf(error);
       },
       storeRecovered: () => (troubled = undefined),
@@ -71,7 +72,10 @@ export async function runService(options: ServiceOptions): Promise<void> {
 
   let looked = false;
   let lookTrouble: string | undefined;
-  const health = (): Health => ({ ok: lookTrouble === undefined, reasons: lookTrouble === undefined ? [] : [lookTrouble] });
+  const health = (): Health => ({
+    ok: lookTrouble === undefined,
+    reasons: lookTrouble === undefined ? [] : [lookTrouble],
+  });
   const readiness = (): Health => {
     const reasons = [...(looked ? [] : ["the first look at the spool is not done"]), ...health().reasons];
     if (troubled !== undefined) reasons.push(troubled);
@@ -86,9 +90,9 @@ export async function runService(options: ServiceOptions): Promise<void> {
       clock,
       log,
       stopSignal,
-      onLook: async (error) => {
-        lookTrouble = error === undefined ? undefined : `cannot look at the spool: ${reasonOf(error)}`;
-        await housekeeper.look();
+      onLook: async (look) => {
+        lookTrouble = "failure" in look ? `cannot look at the spool: ${reasonOf(look.failure)}` : undefined;
+        if ("files" in look) await housekeeper.look(look.files);
         importBeside();
         if (!looked) await writeStatus(settings, "started", log);
         looked = true;
@@ -109,24 +113,41 @@ export async function runService(options: ServiceOptions): Promise<void> {
 }
 
 /** Make the importer that the settings ask for. */
-export function makeImporter(options: Pick<ServiceOptions, "settings" | "clock" | "log" | "version" | "stopSignal">): Importer {
+export function makeImporter(
+  options: Pick<ServiceOptions, "settings" | "clock" | "log" | "version" | "stopSignal">,
+): Importer {
   const { settings, clock, log, version, stopSignal } = options;
   const { coreDir, watchPattern, systemdCoredumpDir: systemdDir, nodeName, clusterName } = settings;
-  return new Importer({ coreDir, watchPattern, systemdDir, nodeName, clusterName, clock, log, version, signal: stopSignal });
+  return new Importer({
+    coreDir,
+    watchPattern,
+    systemdDir,
+    nodeName,
+    clusterName,
+    clock,
+    log,
+    version,
+    signal: stopSignal,
+  });
 }
 
 /** Those who tell others about uploads. */
 function makeTalkers(options: ServiceOptions): (UploadEvents & { settle(): Promise<void> })[] {
   const { settings, clock, log, env } = options;
   const talkers: (UploadEvents & { settle(): Promise<void> })[] = [];
-  const access = settings.kubernetesEvents === false ? undefined : findKubernetes(env, env["KUBERNETES_SERVICE_ACCOUNT_DIR"]);
+  const access =
+    settings.kubernetesEvents === false ? undefined : findKubernetes(env, env["KUBERNETES_SERVICE_ACCOUNT_DIR"]);
   if (access !== undefined) talkers.push(writeKubernetesEvents(access, { clock, log, nodeName: settings.nodeName }));
   else if (settings.kubernetesEvents === true) log.warn("no Events: not inside of a cluster");
-  if (settings.webhookUrl !== undefined) talkers.push(sendCloudEvents(settings.webhookUrl, { clock, log, nodeName: settings.nodeName }));
+  if (settings.webhookUrl !== undefined)
+    talkers.push(sendCloudEvents(settings.webhookUrl, { clock, log, nodeName: settings.nodeName }));
   return talkers;
 }
 
-async function serve(settings: UploadSettings, routes: Parameters<typeof startHttpServer>[1]): Promise<HttpServer | undefined> {
+async function serve(
+  settings: UploadSettings,
+  routes: Parameters<typeof startHttpServer>[1],
+): Promise<HttpServer | undefined> {
   return settings.metricsAddress === undefined ? undefined : await startHttpServer(settings.metricsAddress, routes);
 }
 

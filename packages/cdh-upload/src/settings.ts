@@ -128,7 +128,12 @@ export const uploadSettings = defineSettings({
     secret: true,
     doc: "Send a CloudEvent there for each uploaded bundle.",
   }),
-  nodeName: setting<string | undefined>({ env: "NODE_NAME", parse: parsers.optionalText, default: undefined, doc: "Name of this node." }),
+  nodeName: setting<string | undefined>({
+    env: "NODE_NAME",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Name of this node.",
+  }),
   clusterName: setting<string | undefined>({
     env: "CLUSTER_NAME",
     parse: parsers.optionalText,

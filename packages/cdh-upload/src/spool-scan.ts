@@ -36,7 +36,8 @@ export async function scanSpool(coreDir: string): Promise<SpoolScan> {
     const name = bundleNameOf(fileName);
     const stats = name === undefined ? undefined : await lstat(path).catch(() => undefined);
     if (name === undefined || stats?.isFile() !== true) ignored.push(fileName);
-    else files.push({ name, fileName, path, sizeBytes: stats.size, modifiedAt: stats.mtimeMs, changedAt: stats.ctimeMs });
+    else
+      files.push({ name, fileName, path, sizeBytes: stats.size, modifiedAt: stats.mtimeMs, changedAt: stats.ctimeMs });
   }
   return { files, ignored };
 }

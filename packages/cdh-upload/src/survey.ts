@@ -10,26 +10,18 @@ export interface SpoolSurvey {
   waiting: SpoolFile[];
   quarantined: SpoolFile[];
   uploaded: SpoolFile[];
-  /** Names that were left alone. */
-  ignored: string[];
   /** Free bytes on the file system for an ordinary user; undefined when there is no spool yet. */
   freeBytes: number | undefined;
 }
 
-/** Look at the whole spool: what waits, what is kept, what lies in quarantine, and how much room is left. */
-export async function surveySpool(coreDir: string): Promise<SpoolSurvey> {
-  const [waiting, quarantined, uploaded] = await Promise.all([
-    scanSpool(coreDir),
+/** Look at what is kept and what lies in quarantine, and how much room is left. */
+export async function surveySpool(coreDir: string, waiting: SpoolFile[]): Promise<SpoolSurvey> {
+  const [quarantined, uploaded, freeBytes] = await Promise.all([
     scanSpool(join(coreDir, QUARANTINE_DIRECTORY)),
     scanSpool(join(coreDir, UPLOADED_DIRECTORY)),
+    freeBytesOf(coreDir),
   ]);
-  return {
-    waiting: waiting.files,
-    quarantined: quarantined.files,
-    uploaded: uploaded.files,
-    ignored: waiting.ignored,
-    freeBytes: await freeBytesOf(coreDir),
-  };
+  return { waiting, quarantined: quarantined.files, uploaded: uploaded.files, freeBytes };
 }
 
 async function freeBytesOf(directory: string): Promise<number | undefined> {

@@ -89,8 +89,10 @@ export async function sweep(options: SweepOptions): Promise<SweepRow[]> {
 
 /** The exit status of a sweep: a store's failure counts more than a bundle's. */
 export function exitStatusOf(rows: readonly SweepRow[]): number {
-  if (rows.some((row) => row.status === "failed" && row.code !== undefined && ERROR_CODES[row.code] === "store")) return EXIT.store;
-  if (rows.length === 1 && rows[0]?.code !== undefined && rows[0].status !== "uploaded") return EXIT[ERROR_CODES[rows[0].code]];
+  if (rows.some((row) => row.status === "failed" && row.code !== undefined && ERROR_CODES[row.code] === "store"))
+    return EXIT.store;
+  if (rows.length === 1 && rows[0]?.code !== undefined && rows[0].status !== "uploaded")
+    return EXIT[ERROR_CODES[rows[0].code]];
   return rows.every((row) => row.status === "uploaded") ? EXIT.ok : EXIT.incomplete;
 }
 
@@ -99,7 +101,11 @@ async function fileToSweep(path: string): Promise<SpoolFile> {
   const fileName = basename(full);
   const name = bundleNameOf(fileName);
   const stats = await lstat(full).catch((error: unknown) => {
-    throw new CdhError(errnoOf(error) === "ENOENT" ? "CDH_NOT_FOUND" : "CDH_DISK", `cannot upload ${path}: ${reasonOf(error)}`, { cause: error });
+    throw new CdhError(
+      errnoOf(error) === "ENOENT" ? "CDH_NOT_FOUND" : "CDH_DISK",
+      `cannot upload ${path}: ${reasonOf(error)}`,
+      { cause: error },
+    );
   });
   if (name === undefined || !stats.isFile()) {
     throw new CdhError("CDH_BUNDLE_NOT_ZIP", `cannot upload ${path}: not a bundle (a regular file named N.zip)`);
@@ -109,16 +115,26 @@ async function fileToSweep(path: string): Promise<SpoolFile> {
 
 async function mustBeDirectory(path: string): Promise<void> {
   const stats = await lstat(path).catch((error: unknown) => {
-    throw new CdhError(errnoOf(error) === "ENOENT" ? "CDH_NOT_FOUND" : "CDH_DISK", `cannot look at the spool ${path}: ${reasonOf(error)}`, {
-      cause: error,
-      hint: "set CORE_DIR or --core-dir",
-    });
+    throw new CdhError(
+      errnoOf(error) === "ENOENT" ? "CDH_NOT_FOUND" : "CDH_DISK",
+      `cannot look at the spool ${path}: ${reasonOf(error)}`,
+      {
+        cause: error,
+        hint: "set CORE_DIR or --core-dir",
+      },
+    );
   });
-  if (!stats.isDirectory() && !stats.isSymbolicLink()) throw new CdhError("CDH_CONFIG_INVALID", `the spool ${path} is no directory`);
+  if (!stats.isDirectory() && !stats.isSymbolicLink())
+    throw new CdhError("CDH_CONFIG_INVALID", `the spool ${path} is no directory`);
 }
 
 function skipped(file: SpoolFile): SweepRow {
-  return { bundle: file.fileName, sizeBytes: file.sizeBytes, status: "skipped", reason: "not tried: the sweep ended before" };
+  return {
+    bundle: file.fileName,
+    sizeBytes: file.sizeBytes,
+    status: "skipped",
+    reason: "not tried: the sweep ended before",
+  };
 }
 
 function rowOf(outcome: Outcome): SweepRow {
@@ -127,7 +143,14 @@ function rowOf(outcome: Outcome): SweepRow {
   switch (outcome.status) {
     case "uploaded": {
       const { location, put } = outcome.uploaded;
-      return { ...base, status: "uploaded", location, sha256: put.sha256, verifiedBy: put.verifiedBy, alreadyThere: put.alreadyThere };
+      return {
+        ...base,
+        status: "uploaded",
+        location,
+        sha256: put.sha256,
+        verifiedBy: put.verifiedBy,
+        alreadyThere: put.alreadyThere,
+      };
     }
     case "retried":
       return { ...base, status: "failed", ...why(outcome.error) };

@@ -53,7 +53,12 @@ export async function uploadBundle(file: SpoolFile, options: UploadOptions): Pro
   return { facts, put, location: `${store.url}/${bundleKey}` };
 }
 
-async function putManifest(store: ObjectStore, key: string, facts: BundleFacts, signal: { signal?: AbortSignal }): Promise<void> {
+async function putManifest(
+  store: ObjectStore,
+  key: string,
+  facts: BundleFacts,
+  signal: { signal?: AbortSignal },
+): Promise<void> {
   const metadata = { "cdh-crash-id": facts.manifest.crashId };
   try {
     await store.putBytes(key, facts.manifestBody, { ...signal, contentType: "application/json", metadata });
@@ -80,7 +85,9 @@ async function release(file: SpoolFile, keep: boolean): Promise<void> {
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return;
     if (error instanceof CdhError) throw error;
-    throw new CdhError("CDH_DISK", `cannot take the uploaded ${file.path} out of the spool: ${reasonOf(error)}`, { cause: error });
+    throw new CdhError("CDH_DISK", `cannot take the uploaded ${file.path} out of the spool: ${reasonOf(error)}`, {
+      cause: error,
+    });
   }
 }
 

@@ -39,7 +39,11 @@ export function countUploads(metrics: Metrics, sources: GaugeSources, clock: Clo
   const removed = metrics.counter("cdh_vacuum_removed_total", "Files removed to make room, by kind.");
   const removedBytes = metrics.counter("cdh_vacuum_removed_bytes_total", "Bytes of these files, by kind.");
   const givenUp = metrics.counter("cdh_upload_given_up_total", "Bundles removed without ever having been uploaded.");
-  const duration = metrics.histogram("cdh_upload_duration_seconds", "Time from the begin of an upload to its verified end.", SECONDS);
+  const duration = metrics.histogram(
+    "cdh_upload_duration_seconds",
+    "Time from the begin of an upload to its verified end.",
+    SECONDS,
+  );
   const size = metrics.histogram("cdh_upload_size_bytes", "Sizes of uploaded bundles.", BYTES);
   const lastSuccess = metrics.gauge("cdh_upload_last_success_timestamp_seconds", "When a bundle was last uploaded.");
   declareGauges(metrics, sources, clock);
@@ -53,7 +57,10 @@ export function countUploads(metrics: Metrics, sources: GaugeSources, clock: Clo
   return {
     crashed: (_file, { namespace, manifest }) => {
       const signal = manifest.signal.name === "" ? "unknown" : manifest.signal.name;
-      crashes.inc(bounded({ namespace, workload: workloadOf(manifest), signal }), 1 + (manifest.suppressed?.count ?? 0));
+      crashes.inc(
+        bounded({ namespace, workload: workloadOf(manifest), signal }),
+        1 + (manifest.suppressed?.count ?? 0),
+      );
     },
     ended: (outcome) => {
       if (outcome.status === "uploaded") {

@@ -14,7 +14,7 @@ import { quarantine } from "./quarantine.ts";
 import { Queue, type QueueItem } from "./queue.ts";
 import type { UploadSettings } from "./settings.ts";
 import { Seen } from "./seen.ts";
-import { scanSpool, type SpoolFile } from "./spool-scan.ts";
+import { scanSpool, type SpoolFile, type SpoolScan } from "./spool-scan.ts";
 import { uploadBundle } from "./upload-bundle.ts";
 
 /** A zip without an end may still be written by an older composer, which writes under the final name. */
@@ -66,32 +66,44 @@ export class Uploader {
   }
 
   /** Look at the spool and put what is new into the queue. */
-  async scan(): Promise<void> {
-    const { settings, clock } = this.#options;
-    const { files, ignored } = await scanSpool(settings.coreDir);
+  async scan(): Promise<SpoolScan> {
+    const { settings, log } = this.#options;
+    const scan = await scanSpool(settings.coreDir);
+    const { files, ignored } = scan;
     const there = new Set(files.map((file) => file.fileName));
-    for (const item of [...this.queue.items()]) {
+    for (const item of this.queue.items()) {
       if (!item.running && !there.has(item.file.fileName)) this.queue.remove(item.file.fileName);
     }
     for (const file of files) await this.notice(file);
     const names = new Set(files.map((file) => file.name));
-    await Promise.all([this.#attempts.keepOnly(names), this.#seen.save()]).catch((error: unknown) => this.#stateTrouble(error));
+    await Promise.all([this.#attempts.keepOnly(names), this.#seen.save()]).catch((error: unknown) =>
+      this.#stateTrouble(error),
+    );
     this.#reportIgnored(ignored);
-    this.#options.log.trace("looked at the spool", { bundles: files.length, waiting: this.queue.size, at: clock.now() });
+    log.trace("looked at the spool", { bundles: files.length, waiting: this.queue.size });
+    return scan;
   }
 
   /** Put one file into the queue, wherever it lies. */
   async notice(file: SpoolFile): Promise<void> {
     const known = this.queue.get(file.fileName);
     if (known?.running === true) return;
-    const changed = known === undefined || known.file.sizeBytes !== file.sizeBytes || known.file.modifiedAt !== file.modifiedAt;
+    const changed =
+      known === undefined || known.file.sizeBytes !== file.sizeBytes || known.file.modifiedAt !== file.modifiedAt;
     if (!changed) return;
     // What cannot be read now is judged when its turn comes.
     const facts = await readBundleFacts(file.path, file.name).catch(() => undefined);
     const namespace = facts?.namespace ?? HOST_NAMESPACE;
     const isNew = this.#seen.isNew(file) && known?.reported !== true;
     const reported = !isNew || facts !== undefined;
-    this.queue.add({ file, namespace, notBefore: known?.notBefore ?? 0, failures: known?.failures ?? 0, running: false, reported });
+    this.queue.add({
+      file,
+      namespace,
+      notBefore: known?.notBefore ?? 0,
+      failures: known?.failures ?? 0,
+      running: false,
+      reported,
+    });
     if (isNew && facts !== undefined) this.#options.events?.crashed?.(file, facts);
   }
 
@@ -210,10 +222,19 @@ export class Uploader {
     const reason = reasonOf(error);
     const at = clock.now();
     try {
-      const record = await this.#attempts.count(file.name, `${file.sizeBytes} ${file.modifiedAt}`, { code, reason, at });
+      const record = await this.#attempts.count(file.name, `${file.sizeBytes} ${file.modifiedAt}`, {
+        code,
+        reason,
+        at,
+      });
       if (record.attempts >= settings.quarantineAttempts) {
         const hint = error instanceof CdhError && error.hint !== undefined ? { hint: error.hint } : {};
-        const path = await quarantine(settings.coreDir, file, { code, reason, ...hint, attempts: record.attempts }, clock);
+        const path = await quarantine(
+          settings.coreDir,
+          file,
+          { code, reason, ...hint, attempts: record.attempts },
+          clock,
+        );
         this.queue.remove(file.fileName);
         await this.#attempts.forget(file.name);
         return { status: "quarantined", file, error, path, durationMs: took() };
@@ -236,12 +257,23 @@ export class Uploader {
 
   #report(outcome: Outcome): void {
     const { log } = this.#options;
-    const fields = { bundle: outcome.file.fileName, sizeBytes: outcome.file.sizeBytes, durationMs: Math.round(outcome.durationMs) };
+    const fields = {
+      bundle: outcome.file.fileName,
+      sizeBytes: outcome.file.sizeBytes,
+      durationMs: Math.round(outcome.durationMs),
+    };
     switch (outcome.status) {
       case "uploaded": {
         const { put, location, facts } = outcome.uploaded;
         const { alreadyThere, verifiedBy, sha256 } = put;
-        log.info("uploaded", { ...fields, location, sha256, verifiedBy, alreadyThere, crashId: facts.manifest.crashId });
+        log.info("uploaded", {
+          ...fields,
+          location,
+          sha256,
+          verifiedBy,
+          alreadyThere,
+          crashId: facts.manifest.crashId,
+        });
         break;
       }
       case "quarantined":

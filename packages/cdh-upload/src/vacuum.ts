@@ -35,11 +35,18 @@ interface Candidate {
  * oldest of whoever uses most, so that one namespace that crashes in a loop pays for it and not its neighbours.
  * @param isBusy tells which bundles are on their way right now
  */
-export async function vacuum(survey: SpoolSurvey, limits: VacuumLimits, isBusy: (file: SpoolFile) => boolean): Promise<VacuumResult> {
+export async function vacuum(
+  survey: SpoolSurvey,
+  limits: VacuumLimits,
+  isBusy: (file: SpoolFile) => boolean,
+): Promise<VacuumResult> {
   const removed: VacuumedFile[] = [];
   const quarantineOver = bytesOf(survey.quarantined) - (limits.quarantineMaxUse ?? Number.POSITIVE_INFINITY);
   if (quarantineOver > 0) await removeUntil(quarantineOver, await describe(survey.quarantined, "quarantined"), removed);
-  const left = { ...survey, quarantined: survey.quarantined.filter((file) => !removed.some(({ fileName }) => fileName === file.fileName)) };
+  const left = {
+    ...survey,
+    quarantined: survey.quarantined.filter((file) => !removed.some(({ fileName }) => fileName === file.fileName)),
+  };
   const used = bytesOf(left.waiting) + bytesOf(left.quarantined) + bytesOf(left.uploaded);
   const freed = removed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   let missing = Math.max(
@@ -85,7 +92,12 @@ async function describe(files: readonly SpoolFile[], kind: VacuumedFile["kind"])
   for (const file of files) {
     const facts = await readBundleFacts(file.path, file.name).catch(() => undefined);
     // Only bundles that are given up are reported by name; the others' facts would be memory for nothing.
-    candidates.push({ file, kind, namespace: facts?.namespace ?? HOST_NAMESPACE, facts: kind === "uploaded" ? undefined : facts });
+    candidates.push({
+      file,
+      kind,
+      namespace: facts?.namespace ?? HOST_NAMESPACE,
+      facts: kind === "uploaded" ? undefined : facts,
+    });
   }
   return candidates;
 }

@@ -11,7 +11,8 @@ const TIMEOUT_MS = 10_000;
 /** Read WEBHOOK_URL. @throws {CdhError} CDH_CONFIG_INVALID */
 export function parseWebhookUrl(text: string): string | undefined {
   if (text.trim() === "") return undefined;
-  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) throw new CdhError("CDH_CONFIG_INVALID", "not an http or https address");
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text))
+    throw new CdhError("CDH_CONFIG_INVALID", "not an http or https address");
   return text;
 }
 
@@ -20,7 +21,10 @@ export function parseWebhookUrl(text: string): string | undefined {
  * a log line. Its id is the crash's, so a receiver can drop what it gets twice.
  * @see https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md (structured mode)
  */
-export function sendCloudEvents(url: string, options: { clock: Clock; log: Logger; nodeName: string | undefined }): UploadEvents & { settle(): Promise<void> } {
+export function sendCloudEvents(
+  url: string,
+  options: { clock: Clock; log: Logger; nodeName: string | undefined },
+): UploadEvents & { settle(): Promise<void> } {
   const { clock, log } = options;
   const outbox = new Outbox();
   return {
@@ -30,7 +34,13 @@ export function sendCloudEvents(url: string, options: { clock: Clock; log: Logge
       const event = cloudEventOf(outcome, options.nodeName, clock);
       const accepted = outbox.add(async () => {
         try {
-          await retrying(() => post(url, event), { clock, attempts: ATTEMPTS, baseMs: 500, capMs: 30_000, isTransient: () => true });
+          await retrying(() => post(url, event), {
+            clock,
+            attempts: ATTEMPTS,
+            baseMs: 500,
+            capMs: 30_000,
+            isTransient: () => true,
+          });
         } catch (error) {
           log.warn("webhook failed", { crashId: event.id, reason: reasonOf(error) });
         }

@@ -14,7 +14,9 @@ export class RunCommand extends UploadCommand {
     examples: [["Upload to a bucket", "cdh-upload run --store s3://cores/prod"]],
   });
 
-  metricsAddr = Option.String("--metrics-addr", { description: "serve /metrics, /healthz and /readyz there (METRICS_ADDR)" });
+  metricsAddr = Option.String("--metrics-addr", {
+    description: "serve /metrics, /healthz and /readyz there (METRICS_ADDR)",
+  });
 
   protected override moreFlags(): Record<string, string | undefined> {
     return { metricsAddress: this.metricsAddr };

@@ -13,7 +13,10 @@ export class SweepCommand extends UploadCommand {
     description: "upload everything in the spool once, or one file",
     details: `Each bundle is sent, verified in the store, and then deleted here. Exit status: ${EXIT_STATUS_HELP}.`,
     examples: [
-      ["Upload all of the spool", "cdh-upload sweep --core-dir /var/mnt/core-dump-handler/cores --store s3://cores/prod"],
+      [
+        "Upload all of the spool",
+        "cdh-upload sweep --core-dir /var/mnt/core-dump-handler/cores --store s3://cores/prod",
+      ],
       ["Upload one bundle", "cdh-upload sweep ./N.zip --store file:///mnt/cores"],
     ],
   });
@@ -34,8 +37,18 @@ export class SweepCommand extends UploadCommand {
     try {
       const started = clock.monotonic();
       const settings = resolved.values;
-      const rows = await sweep({ settings, store, clock, log, stderr, stopSignal, version: VERSION, ...(this.file === undefined ? {} : { file: this.file }) });
-      if (format !== "table" || rows.length > 0) this.context.stdout.write(renderRows(format, "bundles", rows, COLUMNS));
+      const rows = await sweep({
+        settings,
+        store,
+        clock,
+        log,
+        stderr,
+        stopSignal,
+        version: VERSION,
+        ...(this.file === undefined ? {} : { file: this.file }),
+      });
+      if (format !== "table" || rows.length > 0)
+        this.context.stdout.write(renderRows(format, "bundles", rows, COLUMNS));
       if (format === "table") this.#summarise(rows, store.url, clock.monotonic() - started);
       return exitStatusOf(rows);
     } finally {
@@ -59,5 +72,8 @@ const COLUMNS = [
   { header: "BUNDLE", value: (row: SweepRow) => row.bundle },
   { header: "SIZE", value: (row: SweepRow) => formatBytes(row.sizeBytes), align: "right" as const },
   { header: "STATUS", value: (row: SweepRow) => row.status },
-  { header: "WHERE OR WHY", value: (row: SweepRow) => row.location ?? `${row.reason ?? ""}${row.code === undefined ? "" : ` (${row.code})`}` },
+  {
+    header: "WHERE OR WHY",
+    value: (row: SweepRow) => row.location ?? `${row.reason ?? ""}${row.code === undefined ? "" : ` (${row.code})`}`,
+  },
 ];

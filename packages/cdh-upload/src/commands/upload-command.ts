@@ -11,7 +11,9 @@ import { uploadSettings } from "../settings.ts";
 export abstract class UploadCommand extends CdhCommand {
   coreDir = Option.String("--core-dir", { description: "the spool (CORE_DIR)" });
   store = Option.String("--store", { description: "s3://bucket/prefix or file:///directory (STORE_URL)" });
-  printConfig = Option.Boolean("--print-config", false, { description: "show each setting, its value and where it comes from" });
+  printConfig = Option.Boolean("--print-config", false, {
+    description: "show each setting, its value and where it comes from",
+  });
 
   /** Flags of one command, keyed by setting. */
   protected moreFlags(): Record<string, string | undefined> {
@@ -20,7 +22,10 @@ export abstract class UploadCommand extends CdhCommand {
 
   /** Resolve all settings: flag > environment > default. @throws {CdhError} CDH_CONFIG_INVALID */
   resolve(): ResolvedSettings<typeof uploadSettings> {
-    return resolveSettingsStrictly(uploadSettings, { flags: { coreDir: this.coreDir, storeUrl: this.store, ...this.moreFlags() }, env: this.context.env });
+    return resolveSettingsStrictly(uploadSettings, {
+      flags: { coreDir: this.coreDir, storeUrl: this.store, ...this.moreFlags() },
+      env: this.context.env,
+    });
   }
 
   /** Show the settings on stdout. */

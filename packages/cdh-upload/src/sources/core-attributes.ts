@@ -2,7 +2,17 @@ import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 
 /** The attributes that systemd-coredump sets on a core. @see systemd, src/coredump/coredump-submit.c */
-export const COREDUMP_ATTRIBUTES = ["pid", "uid", "gid", "signal", "timestamp", "rlimit", "hostname", "comm", "exe"] as const;
+export const COREDUMP_ATTRIBUTES = [
+  "pid",
+  "uid",
+  "gid",
+  "signal",
+  "timestamp",
+  "rlimit",
+  "hostname",
+  "comm",
+  "exe",
+] as const;
 
 /** Values of the `user.coredump.*` attributes, by the last part of the name. */
 export type CoreAttributes = Partial<Record<(typeof COREDUMP_ATTRIBUTES)[number], string>>;

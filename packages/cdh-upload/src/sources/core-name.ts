@@ -18,7 +18,13 @@ export function parseSystemdCoreName(fileName: string): CoreNameFacts | undefine
   if (match === null) return undefined;
   const [, comm = "", uid, bootId = "", pid, microseconds] = match;
   const hyphened = bootId.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-  return { comm: unescape(comm), uid: Number(uid), bootId: hyphened, pid: Number(pid), crashedAt: Math.floor(Number(microseconds) / 1000) };
+  return {
+    comm: unescape(comm),
+    uid: Number(uid),
+    bootId: hyphened,
+    pid: Number(pid),
+    crashedAt: Math.floor(Number(microseconds) / 1000),
+  };
 }
 
 /**
@@ -41,7 +47,9 @@ export function parsePlainCoreName(fileName: string): CoreNameFacts {
 /** Undo systemd's `\xNN`. */
 function unescape(text: string): string {
   return Buffer.from(
-    text.replaceAll(/\\x([0-9a-f]{2})/gi, (_match, digits: string) => String.fromCodePoint(Number.parseInt(digits, 16))),
+    text.replaceAll(/\\x([0-9a-f]{2})/gi, (_match, digits: string) =>
+      String.fromCodePoint(Number.parseInt(digits, 16)),
+    ),
     "latin1",
   ).toString("utf8");
 }

@@ -32,7 +32,7 @@ export function coreStream(handle: FileHandle, encoding: CoreEncoding): AsyncIte
 
 /** Stream a file as it is. */
 export async function* readFile(handle: FileHandle): AsyncIterable<Buffer> {
-  for (let offset = 0; ; ) {
+  for (let offset = 0; ;) {
     const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
     if (bytesRead === 0) return;

@@ -107,7 +107,8 @@ function factsOf({ named, attributes, modifiedAt }: ForeignCore): KnownFacts {
     exe: attributes.exe,
     rlimitCoreBytes: numberOf(attributes.rlimit),
     // systemd writes microseconds.
-    crashedAt: named.crashedAt ?? (seconds === undefined ? modifiedAt : seconds > 1e14 ? seconds / 1000 : seconds * 1000),
+    crashedAt:
+      named.crashedAt ?? (seconds === undefined ? modifiedAt : seconds > 1e14 ? seconds / 1000 : seconds * 1000),
   };
   return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined)) as unknown as KnownFacts;
 }
@@ -192,7 +193,9 @@ function dumpInfoOf(name: string, crashId: string, facts: KnownFacts, context: I
 
 /** Make an id from what tells this file from every other: a UUID of version 8, whose bits are free. @see RFC 9562, 5.8 */
 function crashIdOf({ fileName, sizeBytes, modifiedAt }: ForeignCore): string {
-  const hash = createHash("sha256").update(JSON.stringify([fileName, sizeBytes, modifiedAt])).digest();
+  const hash = createHash("sha256")
+    .update(JSON.stringify([fileName, sizeBytes, modifiedAt]))
+    .digest();
   hash[6] = ((hash[6] ?? 0) & 0x0f) | 0x80;
   hash[8] = ((hash[8] ?? 0) & 0x3f) | 0x80;
   return hash.toString("hex", 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");

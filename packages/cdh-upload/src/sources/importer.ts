@@ -78,7 +78,8 @@ export class Importer {
     let count = 0;
     for (const core of candidates) {
       if (this.#sent.get(core.fileName) === fingerprint(core)) continue;
-      if (!(await this.#import({ ...core, attributes: await readCoreAttributes(core.path).catch(() => ({})) }))) continue;
+      if (!(await this.#import({ ...core, attributes: await readCoreAttributes(core.path).catch(() => ({})) })))
+        continue;
       this.#sent.set(core.fileName, fingerprint(core));
       await writeStateFile(this.#statePath, { sent: Object.fromEntries(this.#sent) });
       changed = false;
@@ -88,7 +89,11 @@ export class Importer {
     return count;
   }
 
-  async #candidates(directory: string, isMine: (name: string) => boolean, nameFacts: (name: string) => CoreNameFacts): Promise<ForeignCore[]> {
+  async #candidates(
+    directory: string,
+    isMine: (name: string) => boolean,
+    nameFacts: (name: string) => CoreNameFacts,
+  ): Promise<ForeignCore[]> {
     const names = await readdir(directory).catch((error: unknown) => {
       this.#options.log.debug("cannot look for cores", { directory, reason: reasonOf(error) });
       return [];
@@ -98,7 +103,14 @@ export class Importer {
       const path = join(directory, fileName);
       const stats = await lstat(path).catch(() => undefined);
       if (stats?.isFile() !== true || stats.size === 0) continue;
-      cores.push({ path, fileName, sizeBytes: stats.size, modifiedAt: stats.mtimeMs, named: nameFacts(fileName), attributes: {} });
+      cores.push({
+        path,
+        fileName,
+        sizeBytes: stats.size,
+        modifiedAt: stats.mtimeMs,
+        named: nameFacts(fileName),
+        attributes: {},
+      });
     }
     return cores;
   }
@@ -117,7 +129,12 @@ export class Importer {
       }
       if (state === "incomplete" && quietMs < ABANDONED_MS) return false;
       const { name, published } = await importCore(core, this.#options);
-      log.info("made a bundle of a core", { path: core.path, bundle: `${name}.zip`, sizeBytes: core.sizeBytes, published });
+      log.info("made a bundle of a core", {
+        path: core.path,
+        bundle: `${name}.zip`,
+        sizeBytes: core.sizeBytes,
+        published,
+      });
       return true;
     } catch (error) {
       log.warn("cannot make a bundle of a core", { path: core.path, reason: reasonOf(error) });
@@ -160,6 +177,11 @@ function globOf(patterns: string): RegExp {
     .split(",")
     .map((pattern) => pattern.trim())
     .filter((pattern) => pattern !== "")
-    .map((pattern) => pattern.replaceAll(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", "."));
+    .map((pattern) =>
+      pattern
+        .replaceAll(/[.+^${}()|[\]\\]/g, "\\$&")
+        .replaceAll("*", ".*")
+        .replaceAll("?", "."),
+    );
   return new RegExp(`^(?:${alternatives.join("|")})$`, "s");
 }

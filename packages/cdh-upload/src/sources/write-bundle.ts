@@ -57,7 +57,13 @@ export async function writeBundle(coreDir: string, source: BundleSource): Promis
 }
 
 async function fill(file: FileHandle, source: BundleSource): Promise<void> {
-  const none = { name: source.entry.name, method: source.entry.compression === "deflate" ? "deflate" : "stored", crc32: 0, storedBytes: 0, sizeBytes: 0 } as const;
+  const none = {
+    name: source.entry.name,
+    method: source.entry.compression === "deflate" ? "deflate" : "stored",
+    crc32: 0,
+    storedBytes: 0,
+    sizeBytes: 0,
+  } as const;
   const { head } = await layOutBundle(source.mtime, source.dumpInfo, none, []);
   await writeAll(file, head, 0);
   const compressor = makeFrameCompressor(source.entry.compression);
@@ -73,7 +79,9 @@ async function fill(file: FileHandle, source: BundleSource): Promise<void> {
     bytes: Buffer.from(`${JSON.stringify(source.describe(summary), undefined, 1)}\n`),
   };
   const { crc32, storedBytes, sizeBytes } = summary;
-  const { tail } = await layOutBundle(source.mtime, source.dumpInfo, { ...none, crc32, storedBytes, sizeBytes }, [manifest]);
+  const { tail } = await layOutBundle(source.mtime, source.dumpInfo, { ...none, crc32, storedBytes, sizeBytes }, [
+    manifest,
+  ]);
   await writeAll(file, Buffer.concat([trailer, tail]), head.length + pipeline.bodyBytes);
 }
 
@@ -82,7 +90,7 @@ async function feed(pipeline: CorePipeline, source: BundleSource): Promise<void>
   let filled = 0;
   for await (const chunk of source.core) {
     source.signal?.throwIfAborted();
-    for (let at = 0; at < chunk.length; ) {
+    for (let at = 0; at < chunk.length;) {
       const bytes = Math.min(FRAME_BYTES - filled, chunk.length - at);
       buffer.set(chunk.subarray(at, at + bytes), filled);
       filled += bytes;
@@ -100,7 +108,7 @@ async function feed(pipeline: CorePipeline, source: BundleSource): Promise<void>
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     at += (await file.write(bytes, at, bytes.length - at, offset + at)).bytesWritten;
   }
 }

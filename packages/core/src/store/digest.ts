@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { CdhError, errnoOf, reasonOf } from "../errors.ts";
+import { hashHere, hashInThread } from "./hash-thread.ts";
 
 /** Know a file by its hashes: of the whole and of each part it is sent in. */
 export interface FileDigest {
@@ -48,18 +49,23 @@ export async function openRegularFile(path: string): Promise<FileHandle> {
   try {
     handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    throw new CdhError(errnoOf(error) === "ENOENT" ? "CDH_NOT_FOUND" : "CDH_DISK", `cannot read ${path}: ${reasonOf(error)}`, { cause: error });
+    throw new CdhError(
+      errnoOf(error) === "ENOENT" ? "CDH_NOT_FOUND" : "CDH_DISK",
+      `cannot read ${path}: ${reasonOf(error)}`,
+      { cause: error },
+    );
   }
   if ((await handle.stat()).isFile()) return handle;
   await handle.close();
   throw new CdhError("CDH_DISK", `cannot read ${path}: not a regular file`);
 }
 
-/** Buffers that wait for the next file: a new one for each would be garbage that nothing hurries to collect. */
-const spare: Buffer[] = [];
+/** Files up to this size are hashed where they are asked for; the way to the thread and back would take longer. */
+const INLINE_BYTES = 256 * 1024;
 
 /**
- * Hash an open file in one pass with one small buffer.
+ * Hash an open file in one pass with one small buffer, in a thread of its own when it is large, so that requests on
+ * their way do not wait for it.
  * @throws {CdhError} CDH_STORE_MISMATCH when it is shorter than it should be or grew meanwhile
  */
 export async function digestFile(
@@ -67,49 +73,21 @@ export async function digestFile(
   source: { path: string; sizeBytes: number },
   options: DigestOptions,
 ): Promise<FileDigest> {
-  const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(READ_BYTES);
-  try {
-    return await digestWith(buffer, handle, source, options);
-  } finally {
-    spare.push(buffer);
-  }
-}
-
-async function digestWith(
-  buffer: Buffer,
-  handle: FileHandle,
-  source: { path: string; sizeBytes: number },
-  options: DigestOptions,
-): Promise<FileDigest> {
   const { partBytes, signal } = options;
   const { sizeBytes } = source;
-  const whole = createHash("sha256");
-  const partMd5s: Buffer[] = [];
-  const crcs = { parts: [] as number[], whole: 0 };
-  let offset = 0;
-  do {
-    const end = Math.min(offset + partBytes, sizeBytes);
-    const md5 = createHash("md5");
-    let partCrc = 0;
-    while (offset < end) {
-      signal?.throwIfAborted();
-      const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, end - offset), offset);
-      if (bytesRead === 0) throw changed(source.path, `it ends after ${offset} bytes, not ${sizeBytes}`);
-      const chunk = buffer.subarray(0, bytesRead);
-      whole.update(chunk);
-      md5.update(chunk);
-      if (options.crc32 === true) {
-        partCrc = crc32(chunk, partCrc);
-        crcs.whole = crc32(chunk, crcs.whole);
-      }
-      offset += bytesRead;
-    }
-    partMd5s.push(md5.digest());
-    crcs.parts.push(partCrc);
-  } while (offset < sizeBytes);
-  const { bytesRead } = await handle.read(buffer, 0, 1, offset);
-  if (bytesRead > 0) throw changed(source.path, `it is longer than ${sizeBytes} bytes`);
-  return { sizeBytes, partBytes, sha256: whole.digest("hex"), partMd5s, ...(options.crc32 === true ? { crc32: crcs } : {}) };
+  signal?.throwIfAborted();
+  const job = { fd: handle.fd, sizeBytes, partBytes, crc32: options.crc32 === true, readBytes: READ_BYTES };
+  const sums = sizeBytes <= INLINE_BYTES ? hashHere(job) : await hashInThread(job, signal);
+  if (sums.readBytes < sizeBytes) throw changed(source.path, `it ends after ${sums.readBytes} bytes, not ${sizeBytes}`);
+  if (sums.readBytes > sizeBytes) throw changed(source.path, `it is longer than ${sizeBytes} bytes`);
+  const { crc32: parts, wholeCrc32: whole } = sums;
+  return {
+    sizeBytes,
+    partBytes,
+    sha256: sums.sha256,
+    partMd5s: sums.partMd5s.map((md5) => Buffer.from(md5, "hex")),
+    ...(options.crc32 === true ? { crc32: { parts, whole } } : {}),
+  };
 }
 
 /** Hash a body that is in memory. */

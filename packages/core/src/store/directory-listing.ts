@@ -18,7 +18,10 @@ async function* walk(root: string, folder: string, prefix: string, options: List
     if (isFolder) {
       const mayMatch = key.startsWith(prefix) || prefix.startsWith(key);
       // A folder whose every key sorts before the start is skipped whole.
-      const allBefore = options.startAfter !== undefined && !options.startAfter.startsWith(key) && compareKeys(key, options.startAfter) < 0;
+      const allBefore =
+        options.startAfter !== undefined &&
+        !options.startAfter.startsWith(key) &&
+        compareKeys(key, options.startAfter) < 0;
       if (mayMatch && !allBefore) yield* walk(root, key, prefix, options);
       continue;
     }
@@ -35,7 +38,10 @@ async function childrenOf(root: string, folder: string): Promise<{ key: string; 
     const entries = await readdir(join(root, folder), { withFileTypes: true });
     return entries
       .filter((entry) => !entry.name.startsWith(".") && (entry.isFile() || entry.isDirectory()))
-      .map((entry) => ({ key: `${folder}${entry.name}${entry.isDirectory() ? "/" : ""}`, isFolder: entry.isDirectory() }))
+      .map((entry) => ({
+        key: `${folder}${entry.name}${entry.isDirectory() ? "/" : ""}`,
+        isFolder: entry.isDirectory(),
+      }))
       .sort((a, b) => compareKeys(a.key, b.key));
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return [];

@@ -19,7 +19,10 @@ afterAll(async () => {
   for (const directory of made) await rm(directory, { recursive: true, force: true });
 });
 
-describeStoreContract("DirectoryStore", async () => new DirectoryStore(join(await temporary(), "not yet there"), { clock: systemClock }));
+describeStoreContract(
+  "DirectoryStore",
+  async () => new DirectoryStore(join(await temporary(), "not yet there"), { clock: systemClock }),
+);
 
 describe("DirectoryStore", () => {
   it("never follows a symbolic link to a stored object, and lists none", async () => {
@@ -48,7 +51,9 @@ describe("DirectoryStore", () => {
   it("writes objects that only their owner may read", async () => {
     const root = await temporary();
     await new DirectoryStore(root, { clock: systemClock }).putBytes("team/c", Buffer.from("c"));
-    expect(execFileSync("stat", ["-c", "%a", join(root, "team"), join(root, "team/c")], { encoding: "utf8" })).toBe("700\n600\n");
+    expect(execFileSync("stat", ["-c", "%a", join(root, "team"), join(root, "team/c")], { encoding: "utf8" })).toBe(
+      "700\n600\n",
+    );
   });
 
   it("says that the store is full, and leaves nothing half-made", async (context) => {
@@ -61,7 +66,10 @@ describe("DirectoryStore", () => {
     try {
       const store = new DirectoryStore(root, { clock: systemClock });
       const put = store.putBytes("team/big", Buffer.alloc(2_000_000, 1));
-      await expect(put).rejects.toMatchObject({ code: "CDH_STORE", message: expect.stringContaining("no space left on device") });
+      await expect(put).rejects.toMatchObject({
+        code: "CDH_STORE",
+        message: expect.stringContaining("no space left on device"),
+      });
       expect(await keysOf(store, "")).toEqual([]);
       expect(await readdir(join(root, "team"))).toEqual([]);
     } finally {
@@ -81,7 +89,9 @@ describe("DirectoryStore", () => {
     const root = await temporary();
     const store = new DirectoryStore(root, { clock: systemClock });
     await writeFile(join(root, "a"), "content");
-    expect(await store.putBytes("a", Buffer.from("content"), { metadata: { "cdh-pod": "p" } })).toMatchObject({ alreadyThere: true });
+    expect(await store.putBytes("a", Buffer.from("content"), { metadata: { "cdh-pod": "p" } })).toMatchObject({
+      alreadyThere: true,
+    });
     expect((await store.head("a"))?.metadata).toMatchObject({ "cdh-pod": "p" });
     expect((await readAll(store, "a"))?.toString()).toBe("content");
   });

@@ -47,7 +47,9 @@ export class DirectoryStore implements ObjectStore {
     const handle = await openRegularFile(source.path);
     try {
       const digest = await digestFile(handle, source, { partBytes: source.sizeBytes, signal: options.signal });
-      return await this.#put(key, path, digest, options, (target) => this.#copy(handle, target, source, digest.sha256, options));
+      return await this.#put(key, path, digest, options, (target) =>
+        this.#copy(handle, target, source, digest.sha256, options),
+      );
     } finally {
       await handle.close();
     }
@@ -66,7 +68,11 @@ export class DirectoryStore implements ObjectStore {
     return { key, sizeBytes: stats.size, modifiedAt: stats.mtimeMs, ...(metadata === undefined ? {} : { metadata }) };
   }
 
-  async get(key: string, range: ByteRange = { offset: 0 }, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array> | undefined> {
+  async get(
+    key: string,
+    range: ByteRange = { offset: 0 },
+    signal?: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array> | undefined> {
     const path = this.#path(key);
     if ((await this.head(key, signal)) === undefined) return undefined;
     const handle = await this.#guard(`read ${key}`, () => openRegularFile(path));
@@ -112,7 +118,10 @@ export class DirectoryStore implements ObjectStore {
         await writeDurably(hidden, write);
         const readBack = await hashFile(hidden, options.signal);
         if (readBack !== digest.sha256) {
-          throw new CdhError("CDH_STORE_MISMATCH", `cannot store ${key} in ${this.url}: what can be read back is not what was written`);
+          throw new CdhError(
+            "CDH_STORE_MISMATCH",
+            `cannot store ${key} in ${this.url}: what can be read back is not what was written`,
+          );
         }
         const metadata = { ...options.metadata, "cdh-sha256": digest.sha256 };
         if (options.overwrite === true) await rename(hidden, path);
@@ -146,7 +155,15 @@ export class DirectoryStore implements ObjectStore {
         const metadata = { ...options.metadata, "cdh-sha256": sha256 };
         // A writer that was killed right after it published left none.
         if ((await readMetadata(path)) === undefined) await writeMetadata(path, metadata);
-        return { key, sizeBytes, sha256, metadata, modifiedAt: stats.mtimeMs, alreadyThere: true, verifiedBy: "readBack" };
+        return {
+          key,
+          sizeBytes,
+          sha256,
+          metadata,
+          modifiedAt: stats.mtimeMs,
+          alreadyThere: true,
+          verifiedBy: "readBack",
+        };
       }
       if (options.overwrite === true && stats.isFile()) return undefined;
       throw new CdhError("CDH_STORE_CONFLICT", `cannot store ${key} in ${this.url}: other content lies there`, {
@@ -159,7 +176,7 @@ export class DirectoryStore implements ObjectStore {
   async #copy(from: FileHandle, to: FileHandle, source: PutSource, sha256: string, options: PutOptions): Promise<void> {
     const hash = createHash("sha256");
     const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-    for (let offset = 0; offset < source.sizeBytes; ) {
+    for (let offset = 0; offset < source.sizeBytes;) {
       options.signal?.throwIfAborted();
       const { bytesRead } = await from.read(buffer, 0, Math.min(buffer.length, source.sizeBytes - offset), offset);
       if (bytesRead === 0) break;
@@ -181,7 +198,8 @@ export class DirectoryStore implements ObjectStore {
     for (const name of await readdir(directory)) {
       if (!/^\..+\.[0-9a-f]{12}\.partial$/s.test(name)) continue;
       const stats = await missingIsUndefined(lstat(join(directory, name)));
-      if (stats?.isFile() === true && this.#clock.now() - stats.mtimeMs > STALE_MS) await rm(join(directory, name), { force: true });
+      if (stats?.isFile() === true && this.#clock.now() - stats.mtimeMs > STALE_MS)
+        await rm(join(directory, name), { force: true });
     }
   }
 
@@ -201,12 +219,16 @@ export class DirectoryStore implements ObjectStore {
     const errno = errnoOf(error);
     if (error instanceof CdhError || errno === undefined || errno === "ABORT_ERR") return error;
     const denied = ["EACCES", "EPERM", "EROFS"].includes(errno);
-    return new CdhError(denied ? "CDH_STORE_DENIED" : "CDH_STORE", `cannot ${what} in ${this.url}: ${reasonOf(error)}`, {
-      cause: error,
-      details: { errno },
-      ...(denied ? { hint: "the directory must be writable for the user that this program runs as" } : {}),
-      ...(errno === "ENOSPC" || errno === "EDQUOT" ? { hint: "make room in the store" } : {}),
-    });
+    return new CdhError(
+      denied ? "CDH_STORE_DENIED" : "CDH_STORE",
+      `cannot ${what} in ${this.url}: ${reasonOf(error)}`,
+      {
+        cause: error,
+        details: { errno },
+        ...(denied ? { hint: "the directory must be writable for the user that this program runs as" } : {}),
+        ...(errno === "ENOSPC" || errno === "EDQUOT" ? { hint: "make room in the store" } : {}),
+      },
+    );
   }
 }
 
@@ -235,9 +257,14 @@ async function publish(hidden: string, path: string): Promise<boolean> {
   return true;
 }
 
-async function* readChunks(handle: FileHandle, start: number, end: number, signal?: AbortSignal): AsyncIterable<Uint8Array> {
+async function* readChunks(
+  handle: FileHandle,
+  start: number,
+  end: number,
+  signal?: AbortSignal,
+): AsyncIterable<Uint8Array> {
   try {
-    for (let offset = start; offset < end; ) {
+    for (let offset = start; offset < end;) {
       signal?.throwIfAborted();
       const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - offset));
       const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
@@ -255,7 +282,7 @@ async function hashFile(path: string, signal?: AbortSignal): Promise<string> {
   try {
     const hash = createHash("sha256");
     const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-    for (let offset = 0; ; ) {
+    for (let offset = 0; ;) {
       signal?.throwIfAborted();
       const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
       if (bytesRead === 0) return hash.digest("hex");
@@ -283,7 +310,9 @@ async function readMetadata(path: string): Promise<Record<string, string> | unde
   try {
     const parsed: unknown = JSON.parse(text);
     if (typeof parsed !== "object" || parsed === null) return undefined;
-    return Object.fromEntries(Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === "string"));
+    return Object.fromEntries(
+      Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+    );
   } catch {
     return undefined;
   }

@@ -43,6 +43,9 @@ function directoryOf(url: string): string {
   try {
     return fileURLToPath(url);
   } catch (error) {
-    throw new CdhError("CDH_CONFIG_INVALID", `STORE_URL ${JSON.stringify(url)}: not file:///directory (${reasonOf(error)})`);
+    throw new CdhError(
+      "CDH_CONFIG_INVALID",
+      `STORE_URL ${JSON.stringify(url)}: not file:///directory (${reasonOf(error)})`,
+    );
   }
 }

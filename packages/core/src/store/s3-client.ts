@@ -42,7 +42,9 @@ export function createS3Client(target: S3Target, settings: StoreSettings): S3Cli
 
 function ignore(): void {}
 
-function staticCredentials(settings: StoreSettings): { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined {
+function staticCredentials(
+  settings: StoreSettings,
+): { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined {
   const { s3AccessKey: accessKeyId, s3Secret: secretAccessKey, s3SessionToken: sessionToken } = settings;
   const given = [accessKeyId, secretAccessKey].filter((text) => text !== undefined && text !== PLACEHOLDER);
   if (given.length === 0) return undefined;

@@ -23,13 +23,21 @@ const EXPLANATIONS: Record<string, Explanation> = {
     hint: "the credentials need s3:PutObject, s3:GetObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListBucket",
   },
   AllAccessDisabled: { code: "CDH_STORE_DENIED", reason: "access to the bucket is disabled" },
-  InvalidAccessKeyId: { code: "CDH_STORE_DENIED", reason: "the access key is unknown", hint: "check S3_ACCESS_KEY and the endpoint" },
+  InvalidAccessKeyId: {
+    code: "CDH_STORE_DENIED",
+    reason: "the access key is unknown",
+    hint: "check S3_ACCESS_KEY and the endpoint",
+  },
   SignatureDoesNotMatch: {
     code: "CDH_STORE_DENIED",
     reason: "the signature does not match",
     hint: "check S3_SECRET and S3_REGION, and that no proxy rewrites the Host header",
   },
-  ExpiredToken: { code: "CDH_STORE_DENIED", reason: "the credentials have expired", hint: "renew S3_SESSION_TOKEN and the keys" },
+  ExpiredToken: {
+    code: "CDH_STORE_DENIED",
+    reason: "the credentials have expired",
+    hint: "renew S3_SESSION_TOKEN and the keys",
+  },
   InvalidToken: { code: "CDH_STORE_DENIED", reason: "the session token is invalid" },
   TokenRefreshRequired: { code: "CDH_STORE_DENIED", reason: "the session token must be renewed" },
   CredentialsProviderError: {
@@ -37,11 +45,31 @@ const EXPLANATIONS: Record<string, Explanation> = {
     reason: "no credentials found",
     hint: "set S3_ACCESS_KEY and S3_SECRET, or give the pod a role (IRSA, EKS Pod Identity) or the node an instance profile",
   },
-  RequestTimeTooSkewed: { code: "CDH_STORE", reason: "the clocks differ too much", hint: "set this node's clock; is time synchronisation running?" },
-  NoSuchBucket: { code: "CDH_STORE", reason: "the bucket does not exist", hint: "create the bucket, or correct S3_BUCKET_NAME or STORE_URL" },
-  PermanentRedirect: { code: "CDH_STORE", reason: "the bucket is in another region", hint: "set S3_REGION to the bucket's region" },
-  AuthorizationHeaderMalformed: { code: "CDH_STORE", reason: "the region is wrong", hint: "set S3_REGION to the bucket's region" },
-  IllegalLocationConstraintException: { code: "CDH_STORE", reason: "the bucket is in another region", hint: "set S3_REGION" },
+  RequestTimeTooSkewed: {
+    code: "CDH_STORE",
+    reason: "the clocks differ too much",
+    hint: "set this node's clock; is time synchronisation running?",
+  },
+  NoSuchBucket: {
+    code: "CDH_STORE",
+    reason: "the bucket does not exist",
+    hint: "create the bucket, or correct S3_BUCKET_NAME or STORE_URL",
+  },
+  PermanentRedirect: {
+    code: "CDH_STORE",
+    reason: "the bucket is in another region",
+    hint: "set S3_REGION to the bucket's region",
+  },
+  AuthorizationHeaderMalformed: {
+    code: "CDH_STORE",
+    reason: "the region is wrong",
+    hint: "set S3_REGION to the bucket's region",
+  },
+  IllegalLocationConstraintException: {
+    code: "CDH_STORE",
+    reason: "the bucket is in another region",
+    hint: "set S3_REGION",
+  },
   SlowDown: { code: "CDH_STORE", reason: "the store asks to slow down" },
   ServiceUnavailable: { code: "CDH_STORE", reason: "the store is unavailable" },
   InternalError: { code: "CDH_STORE", reason: "the store failed inside" },
@@ -63,12 +91,17 @@ const EXPLANATIONS: Record<string, Explanation> = {
 };
 
 const NETWORK_ERRNOS = new Set(
-  ["ECONNREFUSED", "ECONNRESET", "ECONNABORTED", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "ENOTFOUND"].concat([
-    "EAI_AGAIN",
-    "EADDRNOTAVAIL",
-    "EPROTO",
-    "UND_ERR_SOCKET",
-  ]),
+  [
+    "ECONNREFUSED",
+    "ECONNRESET",
+    "ECONNABORTED",
+    "EPIPE",
+    "ETIMEDOUT",
+    "EHOSTUNREACH",
+    "ENETUNREACH",
+    "ENETDOWN",
+    "ENOTFOUND",
+  ].concat(["EAI_AGAIN", "EADDRNOTAVAIL", "EPROTO", "UND_ERR_SOCKET"]),
 );
 
 const NETWORK_WORDS: Record<string, string> = {
@@ -118,19 +151,29 @@ export function toStoreError(error: unknown, what: string, where: string): unkno
   if (known !== undefined) return make(known);
   if (errno !== undefined || s3Code === "TimeoutError") {
     const reason = errno === undefined ? "no answer in time" : (NETWORK_WORDS[errno] ?? reasonOf(error));
-    return make({ code: "CDH_STORE_UNREACHABLE", reason, hint: "check the endpoint and the network" }, errno === undefined ? {} : { errno });
+    return make(
+      { code: "CDH_STORE_UNREACHABLE", reason, hint: "check the endpoint and the network" },
+      errno === undefined ? {} : { errno },
+    );
   }
   const tls = tlsReason(error);
-  if (tls !== undefined) return make({ code: "CDH_STORE_UNREACHABLE", reason: tls, hint: "set S3_CA_BUNDLE to the authority that signed the store's certificate" });
+  if (tls !== undefined)
+    return make({
+      code: "CDH_STORE_UNREACHABLE",
+      reason: tls,
+      hint: "set S3_CA_BUNDLE to the authority that signed the store's certificate",
+    });
   if (httpStatus !== undefined) return make(explainStatus(httpStatus, s3Code, reasonOf(error)));
   // The answer could not be read as S3's: a proxy's page, a body that breaks off.
-  if (error instanceof SyntaxError || s3Code === "SyntaxError") return make({ code: "CDH_STORE", reason: "the answer is not S3's" });
+  if (error instanceof SyntaxError || s3Code === "SyntaxError")
+    return make({ code: "CDH_STORE", reason: "the answer is not S3's" });
   return error;
 }
 
 function explainStatus(status: number, s3Code: string | undefined, message: string): Explanation {
   const words = `HTTP ${status}${s3Code === undefined ? "" : ` ${s3Code}`}${message === "" || message === s3Code ? "" : `: ${message}`}`;
-  if (status === 401 || status === 403) return { ...(EXPLANATIONS["AccessDenied"] as Explanation), reason: `access denied (${words})` };
+  if (status === 401 || status === 403)
+    return { ...(EXPLANATIONS["AccessDenied"] as Explanation), reason: `access denied (${words})` };
   if (status === 412) return EXPLANATIONS["PreconditionFailed"] as Explanation;
   // Only these speak about the very object; everything else may pass, and must never count against a bundle.
   if ([413, 414, 431].includes(status)) return { code: "CDH_STORE_REFUSED", reason: `refused: ${words}` };
@@ -141,12 +184,20 @@ function networkErrno(error: unknown): string | undefined {
   const errno = errnoOf(error);
   if (errno !== undefined && NETWORK_ERRNOS.has(errno)) return errno;
   const cause = error instanceof Error ? error.cause : undefined;
-  return cause === undefined ? (/socket hang up|aborted/.test(reasonOf(error)) ? "ECONNRESET" : undefined) : networkErrno(cause);
+  return cause === undefined
+    ? /socket hang up|aborted/.test(reasonOf(error))
+      ? "ECONNRESET"
+      : undefined
+    : networkErrno(cause);
 }
 
 function tlsReason(error: unknown): string | undefined {
   const errno = errnoOf(error);
-  if (errno === undefined || !/^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS|ERR_SSL|HOSTNAME_MISMATCH)/.test(errno)) return undefined;
+  if (
+    errno === undefined ||
+    !/^(CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|ERR_TLS|ERR_SSL|HOSTNAME_MISMATCH)/.test(errno)
+  )
+    return undefined;
   return `the certificate is not trusted (${errno})`;
 }
 
@@ -157,6 +208,7 @@ export function isTransient(error: unknown): boolean {
   if (error.code === "CDH_STORE_MISMATCH") return error.details["s3Code"] !== "NoSuchUpload";
   if (error.code !== "CDH_STORE") return false;
   const { httpStatus: status, s3Code } = error.details;
-  if (s3Code === "SlowDown" || s3Code === "RequestTimeTooSkewed" || s3Code === "ConditionalRequestConflict") return true;
+  if (s3Code === "SlowDown" || s3Code === "RequestTimeTooSkewed" || s3Code === "ConditionalRequestConflict")
+    return true;
   return typeof status !== "number" || status >= 500 || status === 408 || status === 429 || status === 200;
 }

@@ -61,7 +61,8 @@ export async function uploadMultipart(options: MultipartOptions): Promise<void> 
     }
   } finally {
     // An answer that was lost has left an upload of which nobody knows the id.
-    if (creation.attempts > 1) await abortStaleUploads({ requests, bucket, fullKey, before: Number.POSITIVE_INFINITY }).catch(() => {});
+    if (creation.attempts > 1)
+      await abortStaleUploads({ requests, bucket, fullKey, before: Number.POSITIVE_INFINITY }).catch(() => {});
   }
 }
 
@@ -71,7 +72,10 @@ async function create(options: MultipartOptions, creation: { attempts: number })
   const created = await requests.send(
     ({ client, abortSignal }) => {
       creation.attempts += 1;
-      return client.send(new CreateMultipartUploadCommand({ ...options.create, ...checksum, Bucket: bucket, Key: fullKey }), { abortSignal });
+      return client.send(
+        new CreateMultipartUploadCommand({ ...options.create, ...checksum, Bucket: bucket, Key: fullKey }),
+        { abortSignal },
+      );
     },
     { what, signal: options.signal },
   );
@@ -155,7 +159,8 @@ async function sendPart(
     { what, signal, attempts: 5 },
   );
   const etag = output.ETag;
-  if (etag === undefined || etag === "") throw new CdhError("CDH_STORE_MISMATCH", `cannot ${what}: the store gave no ETag`);
+  if (etag === undefined || etag === "")
+    throw new CdhError("CDH_STORE_MISMATCH", `cannot ${what}: the store gave no ETag`);
   return { PartNumber: index + 1, ETag: etag, ...crc32 };
 }
 
@@ -163,22 +168,33 @@ async function complete(options: MultipartOptions, uploadId: string, parts: Comp
   const { requests, bucket, fullKey, what, digest } = options;
   await requests.send(
     ({ client, abortSignal }) =>
-      client.send(new CompleteMultipartUploadCommand({
-        Bucket: bucket,
-        Key: fullKey,
-        UploadId: uploadId,
-        MultipartUpload: { Parts: parts },
-        ...(options.crc32 ? { ChecksumCRC32: encodeCrc32(digest.crc32?.whole), ChecksumType: "FULL_OBJECT" } : {}),
-        ...(options.ifNoneMatch ? { IfNoneMatch: "*" } : {}),
-      }), { abortSignal }),
+      client.send(
+        new CompleteMultipartUploadCommand({
+          Bucket: bucket,
+          Key: fullKey,
+          UploadId: uploadId,
+          MultipartUpload: { Parts: parts },
+          ...(options.crc32 ? { ChecksumCRC32: encodeCrc32(digest.crc32?.whole), ChecksumType: "FULL_OBJECT" } : {}),
+          ...(options.ifNoneMatch ? { IfNoneMatch: "*" } : {}),
+        }),
+        { abortSignal },
+      ),
     { what, signal: options.signal, deadlineMs: COMPLETE_TIMEOUTS * requests.timeoutMs, attempts: 3 },
   );
 }
 
 /** Abort an upload; one that is gone already counts as aborted. */
-export async function abortUpload(requests: S3Requests, bucket: string, fullKey: string, uploadId: string): Promise<void> {
+export async function abortUpload(
+  requests: S3Requests,
+  bucket: string,
+  fullKey: string,
+  uploadId: string,
+): Promise<void> {
   await requests.send(
-    ({ client, abortSignal }) => client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: fullKey, UploadId: uploadId }), { abortSignal }),
+    ({ client, abortSignal }) =>
+      client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: fullKey, UploadId: uploadId }), {
+        abortSignal,
+      }),
     { what: `abort an upload of ${fullKey}`, deadlineMs: 10_000, attempts: 2 },
   );
 }
@@ -204,7 +220,8 @@ export async function abortStaleUploads(stale: StaleUploads): Promise<number> {
   const { requests, bucket, fullKey, own } = stale;
   // Exactly the key as prefix, because MinIO lists nothing for a shorter one.
   const output = await requests.send(
-    ({ client, abortSignal }) => client.send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: fullKey }), { abortSignal }),
+    ({ client, abortSignal }) =>
+      client.send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: fullKey }), { abortSignal }),
     { what: `list unfinished uploads of ${fullKey}`, signal: stale.signal, attempts: 2 },
   );
   const uploads = (output.Uploads ?? []).filter((upload) => upload.Key === fullKey);

@@ -64,10 +64,14 @@ export class S3Requests {
     signal?.addEventListener("abort", onStop, { once: true });
     const timer = setTimeout(() => {
       attempt.abort(
-        new CdhError("CDH_STORE_UNREACHABLE", `cannot ${what} in ${this.#url}: no answer in ${Math.round(deadlineMs / 1000)} s`, {
-          details: { deadlineMs },
-          hint: "check the endpoint and the network",
-        }),
+        new CdhError(
+          "CDH_STORE_UNREACHABLE",
+          `cannot ${what} in ${this.#url}: no answer in ${Math.round(deadlineMs / 1000)} s`,
+          {
+            details: { deadlineMs },
+            hint: "check the endpoint and the network",
+          },
+        ),
       );
     }, deadlineMs);
     try {

@@ -13,7 +13,15 @@ import type { FileHandle } from "node:fs/promises";
 import type { Clock } from "../clock.ts";
 import { CdhError, reasonOf } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { digestBytes, digestFile, encodeCrc32, expectedEtag, openRegularFile, partBytesFor, type FileDigest } from "./digest.ts";
+import {
+  digestBytes,
+  digestFile,
+  encodeCrc32,
+  expectedEtag,
+  openRegularFile,
+  partBytesFor,
+  type FileDigest,
+} from "./digest.ts";
 import { FileBody } from "./file-body.ts";
 import { checkKey } from "./keys.ts";
 import { decodeMetadata, encodeMetadata } from "./s3-metadata.ts";
@@ -24,7 +32,16 @@ import type { S3Target } from "./s3-target.ts";
 import { Semaphore } from "./semaphore.ts";
 import type { StoreSettings } from "./settings.ts";
 import { createThrottle, type Throttle } from "./throttle.ts";
-import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, PutResult, PutSource, VerifiedBy } from "./store.ts";
+import type {
+  ByteRange,
+  ListOptions,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+  PutResult,
+  PutSource,
+  VerifiedBy,
+} from "./store.ts";
 
 /** Keep objects in a bucket of AWS S3 or of a service that speaks its language. */
 export class S3Store implements ObjectStore {
@@ -66,7 +83,8 @@ export class S3Store implements ObjectStore {
     try {
       const partBytes = partBytesFor(source.sizeBytes, this.#settings.partBytes);
       // Looked up first, because hashing a large file for a store that is down would be for nothing.
-      const before = source.sizeBytes <= partBytes ? await this.#before(key, options) : await this.#lookUp(key, options.signal);
+      const before =
+        source.sizeBytes <= partBytes ? await this.#before(key, options) : await this.#lookUp(key, options.signal);
       const digest = await digestFile(handle, source, { partBytes, crc32: this.#crc32, signal: options.signal });
       return await this.#put(key, digest, before, options, async (create) => {
         if (digest.partMd5s.length === 1) await this.#putWhole(key, digest, create, options, () => handle);
@@ -81,8 +99,11 @@ export class S3Store implements ObjectStore {
     this.#fullKey(key);
     const digest = digestBytes(body);
     const before = await this.#before(key, options);
-    const put = await this.#put(key, digest, before, options, (create) => this.#putWhole(key, digest, create, options, () => body));
-    if (this.#refusesProven === undefined && !put.alreadyThere && options.overwrite !== true) await this.#proveCondition(key, digest, body, options);
+    const put = await this.#put(key, digest, before, options, (create) =>
+      this.#putWhole(key, digest, create, options, () => body),
+    );
+    if (this.#refusesProven === undefined && !put.alreadyThere && options.overwrite !== true)
+      await this.#proveCondition(key, digest, body, options);
     return put;
   }
 
@@ -98,7 +119,10 @@ export class S3Store implements ObjectStore {
       const output = await this.#requests.send(
         ({ client, abortSignal }) => {
           abortSignal.addEventListener("abort", () => stop.abort(abortSignal.reason), { once: true });
-          const command = new GetObjectCommand({ ...this.#object(key), ...(range === undefined ? {} : { Range: rangeHeader(range) }) });
+          const command = new GetObjectCommand({
+            ...this.#object(key),
+            ...(range === undefined ? {} : { Range: rangeHeader(range) }),
+          });
           return client.send(command, { abortSignal: stop.signal });
         },
         { what: `read ${key}`, signal },
@@ -120,12 +144,17 @@ export class S3Store implements ObjectStore {
     do {
       const output = await this.#requests.send(
         ({ client, abortSignal }) =>
-          client.send(new ListObjectsV2Command({
-            Bucket: this.#target.bucket,
-            Prefix: `${base}${prefix}`,
-            ...(token === undefined ? {} : { ContinuationToken: token }),
-            ...(token !== undefined || options.startAfter === undefined ? {} : { StartAfter: `${base}${options.startAfter}` }),
-          }), { abortSignal }),
+          client.send(
+            new ListObjectsV2Command({
+              Bucket: this.#target.bucket,
+              Prefix: `${base}${prefix}`,
+              ...(token === undefined ? {} : { ContinuationToken: token }),
+              ...(token !== undefined || options.startAfter === undefined
+                ? {}
+                : { StartAfter: `${base}${options.startAfter}` }),
+            }),
+            { abortSignal },
+          ),
         { what: `list ${prefix}`, signal: options.signal },
       );
       for (const object of output.Contents ?? []) {
@@ -195,7 +224,10 @@ export class S3Store implements ObjectStore {
     if (!ours) throw failure ?? this.#conflict(key, digest, after);
     // What lies there is damaged and has our name on it. Without it the next attempt begins clean.
     await this.delete(key, options.signal).catch(() => {});
-    throw this.#mismatch(key, `the store shows ${after.ContentLength} bytes with ETag ${after.ETag}, which are not what was sent`);
+    throw this.#mismatch(
+      key,
+      `the store shows ${after.ContentLength} bytes with ETag ${after.ETag}, which are not what was sent`,
+    );
   }
 
   /** Look what lies under a key, unless the put itself is known to find out. */
@@ -223,7 +255,8 @@ export class S3Store implements ObjectStore {
     try {
       const Prefix = this.#target.prefix;
       await this.#requests.send(
-        ({ client, abortSignal }) => client.send(new ListObjectsV2Command({ Bucket: this.#target.bucket, Prefix, MaxKeys: 1 }), { abortSignal }),
+        ({ client, abortSignal }) =>
+          client.send(new ListObjectsV2Command({ Bucket: this.#target.bucket, Prefix, MaxKeys: 1 }), { abortSignal }),
         { what: "use the bucket", signal },
       );
       return undefined;
@@ -296,7 +329,13 @@ export class S3Store implements ObjectStore {
             const body =
               source instanceof Uint8Array
                 ? source
-                : new FileBody(source, { offset: 0, length: digest.sizeBytes, throttle: this.#throttle, signal, onChunk });
+                : new FileBody(source, {
+                    offset: 0,
+                    length: digest.sizeBytes,
+                    throttle: this.#throttle,
+                    signal,
+                    onChunk,
+                  });
             const command = new PutObjectCommand({
               ...input,
               ...this.#object(key),
@@ -346,11 +385,23 @@ export class S3Store implements ObjectStore {
     );
   }
 
-  async #abortLeftovers(key: string, fullKey: string, uploadId: string, signal: AbortSignal | undefined): Promise<void> {
+  async #abortLeftovers(
+    key: string,
+    fullKey: string,
+    uploadId: string,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const own = { uploadId, createdAt: this.#clock.now() };
     const { bucket } = this.#target;
     try {
-      const count = await abortStaleUploads({ requests: this.#requests, bucket, fullKey, own, before: this.#startedAt, signal });
+      const count = await abortStaleUploads({
+        requests: this.#requests,
+        bucket,
+        fullKey,
+        own,
+        before: this.#startedAt,
+        signal,
+      });
       if (count > 0) this.#log.info("aborted unfinished uploads", { key, count });
     } catch (error) {
       if (signal?.aborted === true) throw error;
@@ -360,7 +411,10 @@ export class S3Store implements ObjectStore {
   }
 
   /** Send with If-None-Match, and without it from then on when the service does not know it. */
-  async #withCondition<T>(create: Partial<PutObjectCommandInput>, send: (create: Partial<PutObjectCommandInput>) => Promise<T>): Promise<T> {
+  async #withCondition<T>(
+    create: Partial<PutObjectCommandInput>,
+    send: (create: Partial<PutObjectCommandInput>) => Promise<T>,
+  ): Promise<T> {
     const { IfNoneMatch, ...plain } = create;
     if (IfNoneMatch === undefined || !this.#ifNoneMatch) return await send(plain);
     try {
@@ -379,7 +433,9 @@ export class S3Store implements ObjectStore {
       ContentType: options.contentType ?? "application/octet-stream",
       Metadata: encodeMetadata({ ...options.metadata, "cdh-sha256": digest.sha256 }),
       ...(onlyIfMissing ? { IfNoneMatch: "*" } : {}),
-      ...(s3StorageClass === undefined ? {} : { StorageClass: s3StorageClass as PutObjectCommandInput["StorageClass"] }),
+      ...(s3StorageClass === undefined
+        ? {}
+        : { StorageClass: s3StorageClass as PutObjectCommandInput["StorageClass"] }),
       ...(s3Sse === undefined ? {} : { ServerSideEncryption: s3Sse as PutObjectCommandInput["ServerSideEncryption"] }),
       ...(s3SseKmsKeyId === undefined ? {} : { SSEKMSKeyId: s3SseKmsKeyId }),
     };
@@ -389,7 +445,10 @@ export class S3Store implements ObjectStore {
     const object = this.#object(key);
     try {
       const output = await this.#requests.send(
-        ({ client, abortSignal }) => client.send(new HeadObjectCommand({ ...object, ...(this.#crc32 ? { ChecksumMode: "ENABLED" } : {}) }), { abortSignal }),
+        ({ client, abortSignal }) =>
+          client.send(new HeadObjectCommand({ ...object, ...(this.#crc32 ? { ChecksumMode: "ENABLED" } : {}) }), {
+            abortSignal,
+          }),
         { what: `look up ${key}`, signal },
       );
       if (output.ETag !== undefined && output.LastModified !== undefined) return output;
@@ -402,8 +461,16 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  async *#readBody(body: AsyncIterable<Uint8Array>, key: string, stop: AbortController, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
-    const stalled = new CdhError("CDH_STORE_UNREACHABLE", `cannot read ${key} in ${this.url}: nothing came for ${this.#settings.storeTimeoutMs / 1000} s`);
+  async *#readBody(
+    body: AsyncIterable<Uint8Array>,
+    key: string,
+    stop: AbortController,
+    signal: AbortSignal | undefined,
+  ): AsyncIterable<Uint8Array> {
+    const stalled = new CdhError(
+      "CDH_STORE_UNREACHABLE",
+      `cannot read ${key} in ${this.url}: nothing came for ${this.#settings.storeTimeoutMs / 1000} s`,
+    );
     const timer = setTimeout(() => stop.abort(stalled), this.#settings.storeTimeoutMs);
     const onStop = (): void => stop.abort(signal?.reason);
     signal?.addEventListener("abort", onStop, { once: true });
@@ -414,7 +481,9 @@ export class S3Store implements ObjectStore {
       }
     } catch (error) {
       if (stop.signal.aborted) throw stop.signal.reason;
-      throw new CdhError("CDH_STORE_UNREACHABLE", `cannot read ${key} in ${this.url}: connection lost`, { cause: error });
+      throw new CdhError("CDH_STORE_UNREACHABLE", `cannot read ${key} in ${this.url}: connection lost`, {
+        cause: error,
+      });
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onStop);
@@ -432,7 +501,13 @@ export class S3Store implements ObjectStore {
     return { Bucket: this.#target.bucket, Key: this.#fullKey(key) };
   }
 
-  #result(key: string, shown: HeadObjectCommandOutput, digest: FileDigest, alreadyThere: boolean, verifiedBy: VerifiedBy): PutResult {
+  #result(
+    key: string,
+    shown: HeadObjectCommandOutput,
+    digest: FileDigest,
+    alreadyThere: boolean,
+    verifiedBy: VerifiedBy,
+  ): PutResult {
     return { ...describe(key, shown), sizeBytes: digest.sizeBytes, sha256: digest.sha256, alreadyThere, verifiedBy };
   }
 

@@ -14,9 +14,19 @@ export interface S3Target {
 
 /** Regions that other providers name, and the endpoint each belongs to. */
 const PROVIDER_REGIONS: Record<string, string> = {
-  ...Object.fromEntries(["ams3", "blr1", "fra1", "lon1", "nyc3", "sfo2", "sfo3", "sgp1", "syd1", "tor1"].map((name) => [name, `${name}.digitaloceanspaces.com`])),
+  ...Object.fromEntries(
+    ["ams3", "blr1", "fra1", "lon1", "nyc3", "sfo2", "sfo3", "sgp1", "syd1", "tor1"].map((name) => [
+      name,
+      `${name}.digitaloceanspaces.com`,
+    ]),
+  ),
   "ru-central1": "storage.yandexcloud.net",
-  ...Object.fromEntries(["us-east-1", "us-east-2", "us-central-1", "us-west-1", "eu-central-1"].map((name) => [`wa-${name}`, `s3.${name}.wasabisys.com`])),
+  ...Object.fromEntries(
+    ["us-east-1", "us-east-2", "us-central-1", "us-west-1", "eu-central-1"].map((name) => [
+      `wa-${name}`,
+      `s3.${name}.wasabisys.com`,
+    ]),
+  ),
 };
 
 /** `us-east-1`, `us-gov-west-1`, `us-isob-east-1`, and `auto`, which Cloudflare and Google take. */
@@ -35,7 +45,8 @@ export function resolveS3Target(settings: StoreSettings, env: Readonly<Record<st
   const region = settings.s3Region?.trim();
   const fallback = env["AWS_REGION"] ?? env["AWS_DEFAULT_REGION"] ?? DEFAULT_REGION;
   let endpoint = settings.s3Endpoint;
-  if (endpoint === undefined && region !== undefined && !REGION_NAME.test(region)) endpoint = PROVIDER_REGIONS[region] ?? region;
+  if (endpoint === undefined && region !== undefined && !REGION_NAME.test(region))
+    endpoint = PROVIDER_REGIONS[region] ?? region;
   if (endpoint === undefined && region !== undefined) endpoint = PROVIDER_REGIONS[region];
   // An address in place of a region cannot stand in a signature's scope when it has a scheme or a path.
   const usable = region === undefined || /[/:]/.test(region) ? fallback : region;
@@ -53,7 +64,8 @@ function bucketAndPrefix(settings: StoreSettings): { bucket: string; prefix: str
   const url = settings.storeUrl;
   if (url === undefined) return { bucket: checkBucket(settings.s3BucketName ?? ""), prefix: "" };
   const match = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(url);
-  if (match === null) throw new CdhError("CDH_CONFIG_INVALID", `STORE_URL ${JSON.stringify(url)}: not s3://bucket/prefix`);
+  if (match === null)
+    throw new CdhError("CDH_CONFIG_INVALID", `STORE_URL ${JSON.stringify(url)}: not s3://bucket/prefix`);
   const prefix = (match[2] ?? "").replaceAll(/\/{2,}/g, "/").replaceAll(/^\/|\/$/g, "");
   return { bucket: checkBucket(match[1] ?? ""), prefix };
 }
@@ -69,10 +81,13 @@ function checkBucket(bucket: string): string {
 
 function endpointUrl(text: string): string {
   const withScheme = /^https?:\/\//i.test(text) ? text : `https://${text}`;
-  if (!URL.canParse(withScheme)) throw new CdhError("CDH_CONFIG_INVALID", `S3_ENDPOINT ${JSON.stringify(text)}: not an address`);
+  if (!URL.canParse(withScheme))
+    throw new CdhError("CDH_CONFIG_INVALID", `S3_ENDPOINT ${JSON.stringify(text)}: not an address`);
   const url = new URL(withScheme);
   if (url.username !== "" || url.password !== "") {
-    throw new CdhError("CDH_CONFIG_INVALID", "S3_ENDPOINT holds a name and a password", { hint: "use S3_ACCESS_KEY and S3_SECRET" });
+    throw new CdhError("CDH_CONFIG_INVALID", "S3_ENDPOINT holds a name and a password", {
+      hint: "use S3_ACCESS_KEY and S3_SECRET",
+    });
   }
   return withScheme.replace(/\/+$/, "");
 }

@@ -3,7 +3,8 @@ import { defineSettings, parsers, setting, type SettingsOf } from "../config.ts"
 
 const partSize = (text: string): number => {
   const bytes = parsers.bytes(text);
-  if (bytes < 5 * 1024 ** 2 || bytes > 5 * 1024 ** 3) throw new CdhError("CDH_CONFIG_INVALID", "S3 takes parts from 5Mi to 5Gi");
+  if (bytes < 5 * 1024 ** 2 || bytes > 5 * 1024 ** 3)
+    throw new CdhError("CDH_CONFIG_INVALID", "S3 takes parts from 5Mi to 5Gi");
   return bytes;
 };
 
