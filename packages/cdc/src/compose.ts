@@ -4,58 +4,26 @@ import { join } from "node:path";
 import { CorePipeline } from "@cdh/core/bundle/core-pipeline";
 import { makeFrameCompressor } from "@cdh/core/bundle/frame-compressor";
 import type { Manifest, Problem, TruncatedBy } from "@cdh/core/bundle/manifest";
-import { layOutBundle, type CoreLayout, type SmallEntry } from "@cdh/core/bundle/writer";
-import type { Clock } from "@cdh/core/clock";
 import type { Enrichment } from "@cdh/core/container/enrich";
 import { ElfCoreScanner } from "@cdh/core/elf/scanner";
 import { EXIT, errnoOf, reasonOf } from "@cdh/core/errors";
 import type { Crash } from "@cdh/core/kernel/crash";
-import type { Logger } from "@cdh/core/log";
-import type { Roots } from "@cdh/core/roots";
-import { nameBundle, needsIdentity, coreEntryName, type NameFacts } from "./bundle-names.ts";
-import { collect, type Collection } from "./collect.ts";
-import { describeCrash, describeForIbm, type CrashDescription } from "./describe.ts";
+import { collect } from "./collect.ts";
+import { describeCrash, type CrashDescription } from "./describe.ts";
 import { drain, type DrainResult } from "./drain.ts";
-import { eventLabels, writeEventFile } from "./event-file.ts";
-import { reasonToSkip } from "./filters.ts";
+import { describeEvent, writeEventFile } from "./event-file.ts";
 import { finishBundle } from "./finish-bundle.ts";
-import type { CoreInput } from "./input.ts";
-import type { Native } from "./native.ts";
 import { nodeFacts } from "./node-facts.ts";
 import { metadataEntries } from "./metadata-entries.ts";
-import { countCrash, workloadOf } from "./rate-limit.ts";
+import { openBundleFile } from "./open-bundle.ts";
+import type { ComposeRequest, Outcome } from "./request.ts";
 import { RoomGone, RoomGuard } from "./room.ts";
 import type { ComposerSettings } from "./settings.ts";
-import { isDiskFull, SpoolFile } from "./spool-file.ts";
+import { isDiskFull } from "./spool-file.ts";
+import { judge } from "./verdict.ts";
 import { takeSlot } from "./waiting-line.ts";
 
-/** One crash and everything needed to keep it. */
-export interface ComposeRequest {
-  input: CoreInput;
-  crash: Crash;
-  settings: ComposerSettings;
-  /** Directory of the spool. */
-  coreDir: string;
-  /** Directory of the composer's executable, HOST_DIR. */
-  exeDir: string;
-  roots: Roots;
-  clock: Clock;
-  log: Logger;
-  native: Native | undefined;
-  version: string;
-  /** What went wrong before this, such as unreadable settings. */
-  problems: Problem[];
-}
-
-/** What became of a crash. */
-export type Outcome =
-  | { kind: "published"; path: string; manifest: Manifest; exitCode: number }
-  | { kind: "skipped"; reason: string; exitCode: number };
-
 const EMPTY_ENRICHMENT: Enrichment = { containers: [], podLabels: {}, repoDigests: [], problems: [] };
-
-/** A name that needs the pod waits no longer than this; the core waits in memory and in the pipe. */
-const NAME_WAIT_MS = 1_000;
 
 /** Frames in memory: enough to take a small core whole, few enough to stay far below 128 MiB. */
 const BUFFERS = 28;
@@ -134,7 +102,7 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
     log.info("crash not kept", { crashId, reason: skip, comm: crash.comm, signal: crash.signal, pid: crash.pid });
     return { kind: "skipped", reason: skip, exitCode: EXIT.ok };
   }
-  const { file, name, nameProblem, dumpInfo, mtime } = await opening;
+  const { file, name, nameProblem, core: entry, dumpInfo, mtime } = await opening;
   if (nameProblem !== undefined) problems.push({ step: "name", code: "CDH_CONFIG_INVALID", detail: nameProblem });
   await pipeline.settle();
   await leaveLine();
@@ -168,7 +136,6 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
     suppressed,
     problems,
   };
-  const entry = coreEntry(name, settings);
   const manifest = await finishBundle({
     file,
     pipeline,
@@ -197,64 +164,6 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
     manifest,
     exitCode: exitCodeFor(manifest),
   };
-}
-
-/** Decide whether the crash is wanted: the filters, then the rate limit. */
-async function judge(
-  request: ComposeRequest,
-  collection: Collection,
-): Promise<{ skip?: string; suppressed?: { count: number; since: string } }> {
-  const { crash, settings, coreDir, clock, native } = request;
-  const identity = await collection.identity;
-  const skip = reasonToSkip(settings, {
-    place: identity.place,
-    namespace: identity.pod?.namespace,
-    comm: crash.comm,
-    signal: crash.signal,
-    labels: await collection.labels,
-  });
-  if (skip !== undefined) return { skip };
-  if (settings.rateLimit === undefined) return {};
-  const { pod, container } = identity;
-  const key = {
-    namespace: pod?.namespace,
-    workload: pod?.owner?.name ?? (pod?.name === undefined ? undefined : workloadOf(pod.name)),
-    container: container?.name ?? container?.id,
-    executable: crash.exe ?? crash.comm ?? "",
-    signal: crash.signal ?? 0,
-  };
-  const decision = await countCrash(settings.rateLimit, coreDir, key, clock.now(), native);
-  if (!decision.allowed) return { skip: `rate limit reached, ${decision.suppressedCount} suppressed so far` };
-  return decision.suppressed === undefined ? {} : { suppressed: decision.suppressed };
-}
-
-/** A bundle's file with its head written, and what the head holds. */
-interface OpenBundle {
-  file: SpoolFile;
-  name: string;
-  nameProblem: string | undefined;
-  dumpInfo: SmallEntry;
-  mtime: Date;
-}
-
-/** Create the file under its name, once the name can be known, and write its head. */
-async function openBundleFile(request: ComposeRequest, facts: NameFacts, collection: Collection): Promise<OpenBundle> {
-  const { settings, coreDir, clock } = request;
-  const identity = needsIdentity(settings.filenameTemplate)
-    ? await Promise.race([collection.identity, clock.sleep(NAME_WAIT_MS).then(() => undefined)])
-    : undefined;
-  const { name, problem } = nameBundle(settings.filenameTemplate, { ...facts, identity });
-  const dumpInfo = describeForIbm({ ...facts, name });
-  const mtime = new Date(facts.crashedAtMs);
-  const core = { ...coreEntry(name, settings), crc32: 0, storedBytes: 0, sizeBytes: 0 };
-  const { head } = await layOutBundle(mtime, dumpInfo, core, []);
-  const file = await SpoolFile.create(coreDir, name, clock);
-  await file.writeHead(head);
-  return { file, name, nameProblem: problem, dumpInfo, mtime };
-}
-
-function coreEntry(name: string, { compression }: ComposerSettings): Pick<CoreLayout, "name" | "method"> {
-  return { name: coreEntryName(name, compression), method: compression === "deflate" ? "deflate" : "stored" };
 }
 
 function exitCodeFor({ core }: Manifest): number {
@@ -298,20 +207,7 @@ async function writeEvent(request: ComposeRequest, manifest: Manifest, enrichmen
   if (!settings.coreEvents) return;
   const directory = settings.eventDirectory ?? join(request.exeDir, "events");
   try {
-    await writeEventFile(directory, {
-      image_list: enrichment.repoDigests,
-      key: manifest.bundle,
-      exe_path: crash.pathname ?? "",
-      labels: eventLabels(enrichment.podLabels),
-      limit_size: crash.raw.c ?? "",
-      exe_name: crash.comm ?? "",
-      pid: crash.raw.p ?? "",
-      signal: crash.raw.s ?? "",
-      timestamp: crash.raw.t ?? "",
-      hostname: crash.hostname ?? "",
-      namespace: manifest.pod?.namespace ?? null,
-      uuid: manifest.crashId,
-    });
+    await writeEventFile(directory, describeEvent(crash, manifest, enrichment));
   } catch (error) {
     log.error("event file not written", { crashId: manifest.crashId, directory, reason: reasonOf(error) });
   }

@@ -1,5 +1,8 @@
 import { mkdir, open, rename } from "node:fs/promises";
 import { join } from "node:path";
+import type { Manifest } from "@cdh/core/bundle/manifest";
+import type { Enrichment } from "@cdh/core/container/enrich";
+import type { Crash } from "@cdh/core/kernel/crash";
 import { DIRECTORY_MODE, FILE_MODE } from "@cdh/core/spool/layout";
 
 /** What an event file says: IBM's keys in IBM's order. */
@@ -40,4 +43,22 @@ export async function writeEventFile(directory: string, event: CrashEvent): Prom
   }
   await rename(temporary, path);
   return path;
+}
+
+/** Tell a crash as IBM's events do: every value as the kernel gave it, as text. */
+export function describeEvent(crash: Crash, manifest: Manifest, enrichment: Enrichment): CrashEvent {
+  return {
+    image_list: enrichment.repoDigests,
+    key: manifest.bundle,
+    exe_path: crash.pathname ?? "",
+    labels: eventLabels(enrichment.podLabels),
+    limit_size: crash.raw.c ?? "",
+    exe_name: crash.comm ?? "",
+    pid: crash.raw.p ?? "",
+    signal: crash.raw.s ?? "",
+    timestamp: crash.raw.t ?? "",
+    hostname: crash.hostname ?? "",
+    namespace: manifest.pod?.namespace ?? null,
+    uuid: manifest.crashId,
+  };
 }

@@ -13,9 +13,10 @@ import { makeRoots } from "@cdh/core/roots";
 import { signalName } from "@cdh/core/signals";
 import { formatBytes } from "@cdh/core/units";
 import { openComposerLog, openKernelLog } from "./composer-log.ts";
-import { compose, type Outcome } from "./compose.ts";
+import { compose } from "./compose.ts";
 import { descriptorInput, withFirstRead } from "./input.ts";
 import { loadNative } from "./native.ts";
+import type { Outcome } from "./request.ts";
 import { composerSettings, type ComposerSettings } from "./settings.ts";
 import { VERSION } from "./version.ts";
 
