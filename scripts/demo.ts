@@ -52,7 +52,9 @@ async function waitForBundles(count: number): Promise<void> {
 
 /** Where the kernel can't be set, a core that a kernel wrote earlier takes the same way. */
 async function replay(reason: string): Promise<void> {
-  note(`The kernel can't be set here (${reason.replace("the kernel suite ", "it ")}): a recorded core is replayed instead.`);
+  note(
+    `The kernel can't be set here (${reason.replace("the kernel suite ", "it ")}): a recorded core is replayed instead.`,
+  );
   step("Replay a recorded core", "cdc replay CORE -d=CORE_DIR -s=11 -e=segv");
   const { file, words } = recordedCore(work);
   await program("cdc", ["replay", file, `-d=${coreDir}`, ...words]);
