@@ -31,36 +31,37 @@ interface HashModules {
   readSync: typeof readSync;
   crc32: typeof crc32;
 }
+const MODULES: HashModules = { createHash, readSync, crc32 };
 
 /**
  * Hash a file with plain blocking reads. It runs in a thread from its own source text, so it uses nothing but what it is
  * given: no imports, no helpers.
  */
-const hash: Hasher = (job, buffer, isStopped, { createHash, readSync, crc32 }) => {
-  const whole = createHash("sha256");
+const hash: Hasher = (job, buffer, isStopped, modules) => {
+  const whole = modules.createHash("sha256");
   const sums: HashSums = { readBytes: 0, sha256: "", partMd5s: [], crc32: [], wholeCrc32: 0 };
   let offset = 0;
   let isShort = false;
   do {
     const end = Math.min(offset + job.partBytes, job.sizeBytes);
-    const md5 = createHash("md5");
+    const md5 = modules.createHash("md5");
     let partCrc = 0;
     while (offset < end && !isShort && !isStopped()) {
-      const bytes = readSync(job.fd, buffer, 0, Math.min(buffer.length, end - offset), offset);
+      const bytes = modules.readSync(job.fd, buffer, 0, Math.min(buffer.length, end - offset), offset);
       const chunk = buffer.subarray(0, bytes);
       isShort = bytes === 0;
       whole.update(chunk);
       md5.update(chunk);
       if (job.crc32) {
-        partCrc = crc32(chunk, partCrc);
-        sums.wholeCrc32 = crc32(chunk, sums.wholeCrc32);
+        partCrc = modules.crc32(chunk, partCrc);
+        sums.wholeCrc32 = modules.crc32(chunk, sums.wholeCrc32);
       }
       offset += bytes;
     }
     sums.partMd5s.push(md5.digest("hex"));
     sums.crc32.push(partCrc);
   } while (offset < job.sizeBytes && !isShort && !isStopped());
-  if (!isShort && !isStopped()) offset += readSync(job.fd, buffer, 0, 1, offset);
+  if (!isShort && !isStopped()) offset += modules.readSync(job.fd, buffer, 0, 1, offset);
   sums.readBytes = offset;
   sums.sha256 = whole.digest("hex");
   return sums;
@@ -93,7 +94,7 @@ let thread: Worker | undefined;
 /** Hash a small file at once. */
 export function hashHere(job: HashJob): HashSums {
   const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(job.readBytes, job.sizeBytes)));
-  return hash(job, buffer, () => false, { createHash, readSync, crc32 });
+  return hash(job, buffer, () => false, MODULES);
 }
 
 /**

@@ -1,0 +1,190 @@
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  type HeadObjectCommandOutput,
+} from "@aws-sdk/client-s3";
+import { CdhError } from "../errors.ts";
+import { checkKey } from "./keys.ts";
+import { isMissingObject, readServiceError } from "./s3-errors.ts";
+import type { S3Requests } from "./s3-request.ts";
+import type { S3Target } from "./s3-target.ts";
+import type { ByteRange, ListOptions, ObjectInfo } from "./store.ts";
+
+/** What HEAD shows of an object. */
+export type ShownObject = HeadObjectCommandOutput;
+
+/** Look at and read the objects of a bucket, below the target's prefix. */
+export class S3Bucket {
+  readonly requests: S3Requests;
+  readonly target: S3Target;
+  readonly url: string;
+  readonly #withChecksums: boolean;
+
+  constructor(requests: S3Requests, target: S3Target, options: { url: string; checksums: boolean }) {
+    this.requests = requests;
+    this.target = target;
+    this.url = options.url;
+    this.#withChecksums = options.checksums;
+  }
+
+  /** The key with the prefix. @throws {CdhError} CDH_STORE_REFUSED */
+  fullKey(key: string): string {
+    checkKey(key);
+    return this.target.prefix === "" ? key : `${this.target.prefix}/${key}`;
+  }
+
+  /** What every command about an object needs. */
+  object(key: string): { Bucket: string; Key: string } {
+    return { Bucket: this.target.bucket, Key: this.fullKey(key) };
+  }
+
+  /** Look at an object; undefined when there is none. */
+  async head(key: string, signal?: AbortSignal): Promise<ShownObject | undefined> {
+    const object = this.object(key);
+    const checksum = this.#withChecksums ? ({ ChecksumMode: "ENABLED" } as const) : {};
+    try {
+      const output = await this.requests.send(
+        ({ client, abortSignal }) => client.send(new HeadObjectCommand({ ...object, ...checksum }), { abortSignal }),
+        { what: `look up ${key}`, signal },
+      );
+      if (output.ETag !== undefined && output.LastModified !== undefined) return output;
+      throw new CdhError("CDH_STORE", `cannot look up ${key} in ${this.url}: the answer is not S3's`, {
+        hint: "is there a proxy or a login page between this node and the store?",
+      });
+    } catch (error) {
+      if (isMissingObject(causeOf(error))) return undefined;
+      throw error;
+    }
+  }
+
+  /** Look what lies under a key. A role that may not list is told "denied" for what is missing; then the put decides. */
+  async lookUp(key: string, signal?: AbortSignal): Promise<ShownObject | undefined> {
+    try {
+      return await this.head(key, signal);
+    } catch (error) {
+      if (!(error instanceof CdhError) || error.details["httpStatus"] !== 403) throw error;
+      const wrong = await this.#whyDenied(signal);
+      if (wrong !== undefined) throw wrong;
+      return undefined;
+    }
+  }
+
+  /** Read an object or a range of it; undefined when there is none. */
+  async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array> | undefined> {
+    if (range?.length === 0) return (await this.head(key, signal)) === undefined ? undefined : nothing();
+    const stop = new AbortController();
+    const input = { ...this.object(key), ...(range === undefined ? {} : { Range: rangeHeader(range) }) };
+    try {
+      const output = await this.requests.send(
+        ({ client, abortSignal }) => {
+          abortSignal.addEventListener("abort", () => stop.abort(abortSignal.reason), { once: true });
+          return client.send(new GetObjectCommand(input), { abortSignal: stop.signal });
+        },
+        { what: `read ${key}`, signal },
+      );
+      if (output.Body === undefined) return nothing();
+      return this.#readBody(output.Body as AsyncIterable<Uint8Array>, key, stop, signal);
+    } catch (error) {
+      const cause = causeOf(error);
+      if (isMissingObject(cause)) return undefined;
+      // The range begins past the end.
+      if (readServiceError(cause).httpStatus === 416) return nothing();
+      throw error;
+    }
+  }
+
+  /** List everything below a prefix, in key order. */
+  async *list(prefix: string, options: ListOptions): AsyncIterable<ObjectInfo> {
+    const base = this.target.prefix === "" ? "" : `${this.target.prefix}/`;
+    const first = options.startAfter === undefined ? {} : { StartAfter: `${base}${options.startAfter}` };
+    let token: string | undefined;
+    do {
+      const from = token === undefined ? first : { ContinuationToken: token };
+      const input = { Bucket: this.target.bucket, Prefix: `${base}${prefix}`, ...from };
+      const output = await this.requests.send(
+        ({ client, abortSignal }) => client.send(new ListObjectsV2Command(input), { abortSignal }),
+        { what: `list ${prefix}`, signal: options.signal },
+      );
+      for (const object of output.Contents ?? []) {
+        // A key that ends with a slash is a folder that a console made.
+        if (object.Key === undefined || object.Key.endsWith("/") || !object.Key.startsWith(base)) continue;
+        yield {
+          key: object.Key.slice(base.length),
+          sizeBytes: object.Size ?? 0,
+          modifiedAt: object.LastModified?.getTime() ?? 0,
+          ...(object.ETag === undefined ? {} : { etag: bareEtag(object.ETag) }),
+        };
+      }
+      token = output.IsTruncated === true ? output.NextContinuationToken : undefined;
+    } while (token !== undefined);
+  }
+
+  /** Delete an object; deleting what is not there succeeds. */
+  async delete(key: string, signal?: AbortSignal): Promise<void> {
+    const object = this.object(key);
+    await this.requests.send(
+      ({ client, abortSignal }) => client.send(new DeleteObjectCommand(object), { abortSignal }),
+      { what: `delete ${key}`, signal },
+    );
+  }
+
+  /** An answer to HEAD has no body, so it cannot say why; a listing can. Undefined when it is only the right to list. */
+  async #whyDenied(signal: AbortSignal | undefined): Promise<unknown> {
+    try {
+      const input = { Bucket: this.target.bucket, Prefix: this.target.prefix, MaxKeys: 1 };
+      await this.requests.send(
+        ({ client, abortSignal }) => client.send(new ListObjectsV2Command(input), { abortSignal }),
+        { what: "use the bucket", signal },
+      );
+      return undefined;
+    } catch (error) {
+      return error instanceof CdhError && error.details["s3Code"] === "AccessDenied" ? undefined : error;
+    }
+  }
+
+  async *#readBody(
+    body: AsyncIterable<Uint8Array>,
+    key: string,
+    stop: AbortController,
+    signal: AbortSignal | undefined,
+  ): AsyncIterable<Uint8Array> {
+    const { timeoutMs } = this.requests;
+    const fail = (reason: string, cause?: unknown): CdhError =>
+      new CdhError("CDH_STORE_UNREACHABLE", `cannot read ${key} in ${this.url}: ${reason}`, { cause });
+    const timer = setTimeout(() => stop.abort(fail(`nothing came for ${timeoutMs / 1000} s`)), timeoutMs);
+    const onStop = (): void => stop.abort(signal?.reason);
+    signal?.addEventListener("abort", onStop, { once: true });
+    try {
+      for await (const chunk of body) {
+        timer.refresh();
+        yield chunk;
+      }
+    } catch (error) {
+      throw stop.signal.aborted ? stop.signal.reason : fail("connection lost", error);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onStop);
+      // A reader that stops early must not leave the connection half-read.
+      (body as { destroy?: () => void }).destroy?.();
+    }
+  }
+}
+
+/** An ETag without its quotes. */
+export function bareEtag(etag: string): string {
+  return etag.replaceAll('"', "").toLowerCase();
+}
+
+/** What the SDK threw, below our own error. */
+export function causeOf(error: unknown): unknown {
+  return error instanceof CdhError ? error.cause : error;
+}
+
+function rangeHeader(range: ByteRange): string {
+  if (range.offset < 0) return `bytes=${range.offset}`;
+  return `bytes=${range.offset}-${range.length === undefined ? "" : range.offset + range.length - 1}`;
+}
+
+async function* nothing(): AsyncIterable<Uint8Array> {}
