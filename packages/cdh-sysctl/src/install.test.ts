@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { skipAloud } from "../../../test/helpers/skip.ts";
 import { applyInstall, applyRestore } from "./apply.ts";
 import { backupPath } from "./backup.ts";
@@ -9,6 +9,8 @@ import { leftovers } from "./install.ts";
 import { KERNEL_VALUES, kernelValuePath, type KernelValues } from "./kernel-values.ts";
 import { desiredFor, makeFakeNode, type FakeNode } from "./testing/fake-node.ts";
 import type { StepResult } from "./steps.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
 
 const nodes: FakeNode[] = [];
 afterEach(() => {

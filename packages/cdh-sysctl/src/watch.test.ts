@@ -9,6 +9,8 @@ import { desiredFor, makeFakeNode, type FakeNode } from "./testing/fake-node.ts"
 import { declareWatchMetrics } from "./watch-metrics.ts";
 import { watchNode, type WatchResult } from "./watch.ts";
 
+vi.setConfig({ testTimeout: 60_000 });
+
 const nodes: FakeNode[] = [];
 const stops: (() => Promise<WatchResult>)[] = [];
 afterEach(async () => {
@@ -47,6 +49,11 @@ function startWatch(node: FakeNode, composer = node.composer()) {
   return { desired, log, healths, end, rendered: () => metrics.render() };
 }
 
+/** Wait for a condition; patiently, because the machine may be busy with other suites. */
+function waitFor(condition: () => void): Promise<void> {
+  return vi.waitFor(condition, { timeout: 20_000, interval: 10 });
+}
+
 function makeNode(): FakeNode {
   const node = makeFakeNode();
   nodes.push(node);
@@ -57,10 +64,10 @@ describe("watchNode", () => {
   it("installs, and puts right what drifts, with the value that was found and how often", async () => {
     const node = makeNode();
     const watch = startWatch(node);
-    await vi.waitFor(() => expect(watch.healths.at(-1)?.ok).toBe(true));
+    await waitFor(() => expect(watch.healths.at(-1)?.ok).toBe(true));
     for (const count of [1, 2]) {
       node.setKernel({ core_pattern: "|/usr/share/apport/apport -p%p" });
-      await vi.waitFor(() => expect(watch.log.filter(({ msg }) => msg === "put right")).toHaveLength(count));
+      await waitFor(() => expect(watch.log.filter(({ msg }) => msg === "put right")).toHaveLength(count));
       expect(node.kernel("core_pattern")).toBe(watch.desired.values.core_pattern);
     }
     expect(
@@ -77,13 +84,13 @@ describe("watchNode", () => {
   it("brings the composer back at once, also while somebody fights over a kernel value", async () => {
     const node = makeNode();
     const watch = startWatch(node);
-    await vi.waitFor(() => expect(watch.healths.at(-1)?.ok).toBe(true));
+    await waitFor(() => expect(watch.healths.at(-1)?.ok).toBe(true));
     for (let fight = 1; fight <= 4; fight += 1) {
       node.setKernel({ core_pipe_limit: "3" });
-      await vi.waitFor(() => expect(node.kernel("core_pipe_limit")).toBe("16"));
+      await waitFor(() => expect(node.kernel("core_pipe_limit")).toBe("16"));
     }
     rmSync(join(node.hostDir, "cdc"));
-    await vi.waitFor(() => expect(watch.log.at(-1)).toMatchObject({ msg: "put right", what: ["cdc"] }));
+    await waitFor(() => expect(watch.log.at(-1)).toMatchObject({ msg: "put right", what: ["cdc"] }));
     expect(watch.log.filter(({ msg }) => msg === "put right").map(({ fighting }) => fighting)).toEqual([
       false,
       false,
@@ -100,22 +107,22 @@ describe("watchNode", () => {
     const composer = node.composer();
     writeFileSync(composer, `#!/bin/sh\ntest -e ${body}\n`);
     const watch = startWatch(node, composer);
-    await vi.waitFor(() => expect(watch.healths.at(-1)?.ok).toBe(true));
+    await waitFor(() => expect(watch.healths.at(-1)?.ok).toBe(true));
     rmSync(body);
-    await vi.waitFor(() => expect(watch.healths.at(-1)?.reasons[0]).toContain("cannot run"));
+    await waitFor(() => expect(watch.healths.at(-1)?.reasons[0]).toContain("cannot run"));
     expect(watch.rendered()).toContain("cdh_sysctl_self_test_success 0\n");
     expect(watch.rendered()).toContain('cdh_sysctl_errors_total{code="CDH_ENVIRONMENT"}');
     writeFileSync(body, "");
-    await vi.waitFor(() => expect(watch.healths.at(-1)?.ok).toBe(true));
+    await waitFor(() => expect(watch.healths.at(-1)?.ok).toBe(true));
   });
 
   it("does not fight a newer install", async () => {
     const node = makeNode();
     const watch = startWatch(node);
-    await vi.waitFor(() => expect(watch.healths.at(-1)?.ok).toBe(true));
+    await waitFor(() => expect(watch.healths.at(-1)?.ok).toBe(true));
     const newer = desiredFor(node, node.composer("2"));
     await applyInstall(node, { ...newer, version: "2" }, { lockTimeoutMs: 5000, after: () => {} });
-    await vi.waitFor(() =>
+    await waitFor(() =>
       expect(watch.log.map(({ msg }) => msg)).toContain(
         "another cdh-sysctl has installed; this one only watches the composer now",
       ),
