@@ -5,7 +5,8 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { CdhError } from "../errors.ts";
 import type { CoreChunk, CoreReader } from "./core-reader.ts";
-import { clamp, free, OUTPUT_SLACK_BYTES, sequentialCore, type StoredBytes } from "./core-reader-plain.ts";
+import { clamp, sequentialCore, type StoredBytes } from "./core-reader-plain.ts";
+import { free, OUTPUT_SLACK_BYTES } from "./free-buffer.ts";
 import { FRAME_BYTES, tryDecodeSeekTable, tryReadSeekTableBytes, type FrameSize } from "./zstd-frames.ts";
 
 const decompress = promisify(zstdDecompress);
@@ -15,7 +16,7 @@ const FRAME_MAX_BYTES = 8 * FRAME_BYTES;
 /** Eight million frames: a core of 8 TiB. */
 const TABLE_MAX_BYTES = 64 * 1024 * 1024;
 /** Frames that are fetched in one read: few requests to a store, little memory. */
-const FETCH_BYTES = 4 * 1024 * 1024;
+const FETCH_BYTES = 2 * 1024 * 1024;
 const STREAM_BYTES = 1024 * 1024;
 /** Decoded frames kept for small reads that fall into the same place. */
 const FRAMES_KEPT = 8;

@@ -1,3 +1,4 @@
+import { free } from "./free-buffer.ts";
 import type { CoreChunk, CoreLayout, CoreReader } from "./core-reader.ts";
 
 /** Bytes of a core as they are kept, readable at any offset. */
@@ -9,10 +10,6 @@ export interface StoredBytes {
   read(offset: number, length: number, signal?: AbortSignal): Promise<Buffer>;
 }
 
-/** Smaller buffers may lie in Node's pool, and do not matter. */
-const FREE_FROM_BYTES = 64 * 1024;
-/** Room left in a decoder's output buffer, so that it sees the end without a second one. */
-export const OUTPUT_SLACK_BYTES = 64;
 const CHUNK_BYTES = 1024 * 1024;
 /** The start of a stream is kept: headers and notes lie there, and every question starts with them. */
 const HEAD_BYTES = 4 * 1024 * 1024;
@@ -96,17 +93,6 @@ export function sequentialCore(source: SequentialSource): CoreReader {
       sizeBytes ??= offset;
     },
   };
-}
-
-/**
- * Give a buffer's memory back now. Megabytes that wait for the garbage collector, which counts them late, would be most
- * of what a reader uses. A buffer that shares its memory is left alone.
- */
-export function free(bytes: Buffer): void {
-  const { buffer } = bytes;
-  const shared = buffer.byteLength - bytes.length;
-  if (bytes.length >= FREE_FROM_BYTES && shared <= OUTPUT_SLACK_BYTES && buffer instanceof ArrayBuffer)
-    buffer.transfer(0);
 }
 
 /** How much of a wanted range lies inside. */
