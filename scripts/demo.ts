@@ -2,6 +2,7 @@
  * The main job, for real: `npm run demo`. Installs the composer, crashes two programs, moves their bundles into a store,
  * shows the report, and puts the kernel back — also on Ctrl-C and when a step fails.
  */
+import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -17,6 +18,11 @@ const coreDir = path.join(hostDir, "cores");
 const store = path.join(work, "store");
 const storeUrl = `file://${store}`;
 const BUNDLE_WAIT_MS = 60_000;
+
+/** Build what is not built yet; the build says in a line a program what it made. */
+function build(): void {
+  execFileSync(process.execPath, [path.join(import.meta.dirname, "build.ts"), "--quiet"], { stdio: "inherit" });
+}
 
 /** Install, crash, wait for the bundles. Everything is put back by {@link restore}. */
 async function capture(): Promise<DemoCrash[]> {
@@ -83,6 +89,7 @@ async function restore(): Promise<void> {
 
 async function main(): Promise<number> {
   title("core-dump-handler: from a crash to its report");
+  build();
   const started = performance.now();
   const reason = kernelUnavailable();
   let hold: KernelHold | undefined;
