@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { Worker } from "node:worker_threads";
 
 /** Cores of fewer frames are hashed without a thread of their own, after the crashed process was let go. */
-const FRAMES_BEFORE_THREAD = 8;
+const FRAMES_BEFORE_THREAD = 12;
 
 /** Runs in the thread: hashes the shared memory it is pointed to, and tells when it is done with it. */
 const THREAD_SOURCE = `
