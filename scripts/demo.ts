@@ -134,7 +134,7 @@ function summarise(crashes: readonly DemoCrash[], totalMs: number): void {
   title("Try next");
   console.log(`  dist/bin/cdh-inspect show ${storeUrl}`);
   console.log(`  dist/bin/cdh-inspect unpack ${storeUrl} /tmp/crash && ls -l /tmp/crash`);
-  console.log(`  dist/bin/cdh-inspect bt ${storeUrl} --exe dist/node/bin/node`);
+  console.log(`  dist/bin/cdh-inspect bt ${storeUrl} --sysroot /`);
   console.log(`\nThe store stays in ${store} until you remove it.`);
 }
 
