@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, request, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, request, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
 /** What a request to S3 wants to do. */
@@ -22,6 +22,7 @@ export interface ProxiedRequest {
   /** Decoded, starting with the bucket. */
   path: string;
   query: URLSearchParams;
+  headers: IncomingHttpHeaders;
   /** How many requests of this operation came before. */
   nth: number;
 }
@@ -109,7 +110,7 @@ function classify(incoming: IncomingMessage, counts: Map<Operation, number>): Pr
   const operation = operationOf(method, query);
   const nth = counts.get(operation) ?? 0;
   counts.set(operation, nth + 1);
-  return { operation, method, path: decodeURIComponent(url.pathname), query, nth };
+  return { operation, method, path: decodeURIComponent(url.pathname), query, headers: incoming.headers, nth };
 }
 
 function operationOf(method: string, query: URLSearchParams): Operation {

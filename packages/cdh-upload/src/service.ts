@@ -10,6 +10,7 @@ import { runDaemon } from "./daemon.ts";
 import { combineEvents, type UploadEvents } from "./events.ts";
 import { Housekeeper } from "./housekeeping.ts";
 import { writeKubernetesEvents } from "./kubernetes-events.ts";
+import { salvageTorn } from "./salvage-torn.ts";
 import type { UploadSettings } from "./settings.ts";
 import { Importer } from "./sources/importer.ts";
 import { countUploads } from "./upload-metrics.ts";
@@ -63,9 +64,10 @@ export async function runService(options: ServiceOptions): Promise<void> {
   let importing: Promise<unknown> | undefined;
   // Making a bundle of a large core takes its time; looking and sending go on meanwhile.
   const importBeside = (): void => {
-    if (!importer.isUsed || importing !== undefined) return;
-    importing = importer
-      .look()
+    if (importing !== undefined) return;
+    const { coreDir } = settings;
+    importing = salvageTorn({ coreDir, clock, log, version: options.version, stopSignal })
+      .then(() => (importer.isUsed ? importer.look() : 0))
       .catch((error: unknown) => log.error("cannot look for cores", { reason: reasonOf(error) }))
       .finally(() => (importing = undefined));
   };

@@ -41,8 +41,8 @@ export const uploadSettings = defineSettings({
   uploadConcurrency: setting({
     env: "UPLOAD_CONCURRENCY",
     parse: parsers.integer(1, 64),
-    default: 4,
-    doc: "Bundles that are sent at the same time.",
+    default: 8,
+    doc: "Bundles that are sent at the same time; PART_CONCURRENCY bounds what is on its way.",
   }),
   keepUploaded: setting({
     env: "KEEP_UPLOADED",

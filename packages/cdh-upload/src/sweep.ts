@@ -6,6 +6,7 @@ import { startProgress } from "@cdh/core/progress";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { lstat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
+import { salvageTorn } from "./salvage-torn.ts";
 import { makeImporter } from "./service.ts";
 import type { UploadSettings } from "./settings.ts";
 import { scanSpool, type SpoolFile } from "./spool-scan.ts";
@@ -48,7 +49,10 @@ export async function sweep(options: SweepOptions): Promise<SweepRow[]> {
   const only = options.file === undefined ? undefined : await fileToSweep(options.file);
   const coreDir = only === undefined ? settings.coreDir : dirname(only.path);
   await mustBeDirectory(coreDir);
-  if (only === undefined) await makeImporter(options).look();
+  if (only === undefined) {
+    await salvageTorn({ coreDir, clock, log, version: options.version, stopSignal, stderr: options.stderr });
+    await makeImporter(options).look();
+  }
   const files = only === undefined ? (await scanSpool(coreDir)).files : [only];
   const rows = new Map<string, SweepRow>(files.map((file) => [file.fileName, skipped(file)]));
   const sent = new Map<string, number>();

@@ -1,0 +1,43 @@
+import type { Clock } from "@cdh/core/clock";
+import { reasonOf } from "@cdh/core/errors";
+import type { Logger } from "@cdh/core/log";
+import { salvageSpool } from "@cdh/core/spool/salvage";
+import { formatDuration } from "@cdh/core/units";
+
+/** What a salvage at the uploader's start needs. */
+export interface SalvageTornOptions {
+  coreDir: string;
+  clock: Clock;
+  log: Logger;
+  version: string;
+  stopSignal: AbortSignal;
+  /** Where a person reads why nothing happens yet; absent in the daemon. */
+  stderr?: NodeJS.WritableStream;
+}
+
+/** Publish what dead composers left in the spool, and log what became of it. Its own trouble never ends the uploader. */
+export async function salvageTorn(options: SalvageTornOptions): Promise<void> {
+  const { coreDir, clock, log, stopSignal } = options;
+  try {
+    const results = await salvageSpool({
+      coreDir,
+      clock,
+      version: `cdh-upload ${options.version}`,
+      signal: stopSignal,
+      onWait: (name, ms) => {
+        options.stderr?.write(`watching ${name} for ${formatDuration(ms)}: its composer seems to be dead\n`);
+        log.debug("watching a torn bundle for a sign of life", { name, waitMs: ms });
+      },
+    });
+    for (const result of results) {
+      if (result.status === "failed") log.warn("cannot salvage", { path: result.path, reason: result.error.message });
+      else {
+        const { manifest, path } = result;
+        const { sizeBytes, complete } = manifest.core;
+        log.warn("salvaged what a dead composer left", { path, crashId: manifest.crashId, sizeBytes, complete });
+      }
+    }
+  } catch (error) {
+    if (!stopSignal.aborted) log.error("cannot salvage", { coreDir, reason: reasonOf(error) });
+  }
+}
