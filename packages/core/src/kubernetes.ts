@@ -95,7 +95,10 @@ function send(access: KubernetesAccess, { method, path, token, ca, text }: Messa
           accept: "application/json",
           ...(text === undefined
             ? {}
-            : { "content-type": method === "PATCH" ? "application/merge-patch+json" : "application/json", "content-length": Buffer.byteLength(text) }),
+            : {
+                "content-type": method === "PATCH" ? "application/merge-patch+json" : "application/json",
+                "content-length": Buffer.byteLength(text),
+              }),
         },
       },
       (answer) => {

@@ -6,7 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ObjectStore, PutSource } from "../store/store.ts";
 
 /** Read a whole object; undefined when there is none. */
-export async function readAll(store: ObjectStore, key: string, range?: { offset: number; length?: number }): Promise<Buffer | undefined> {
+export async function readAll(
+  store: ObjectStore,
+  key: string,
+  range?: { offset: number; length?: number },
+): Promise<Buffer | undefined> {
   const body = await store.get(key, range);
   if (body === undefined) return undefined;
   const chunks: Uint8Array[] = [];
@@ -42,23 +46,26 @@ export function describeStoreContract(name: string, open: () => Promise<ObjectSt
     });
 
     // 5 MiB is the least for a part, 16 MiB + 1 makes three of the default size with a last one of one byte.
-    it.each([0, 1, 4096, 8 * 1024 ** 2, 16 * 1024 ** 2 + 1])("stores and gives back a file of %i bytes", async (sizeBytes) => {
-      const body = randomBytes(sizeBytes);
-      const key = `sizes/${sizeBytes}.bin`;
-      let sent = 0;
-      const put = await store.putFile(key, await file("body", body), {
-        metadata: { "cdh-pod": "web-1" },
-        onProgress: (bytes) => (sent = bytes),
-      });
-      const sha256 = createHash("sha256").update(body).digest("hex");
-      expect(put).toMatchObject({ key, sizeBytes, sha256, alreadyThere: false });
-      if (sizeBytes > 0) expect(sent).toBe(sizeBytes);
-      const info = await store.head(key);
-      expect(info).toMatchObject({ key, sizeBytes, metadata: { "cdh-sha256": sha256, "cdh-pod": "web-1" } });
-      expect(Math.abs((info?.modifiedAt ?? 0) - put.modifiedAt)).toBeLessThan(5000);
-      const back = await readAll(store, key);
-      expect(back?.equals(body)).toBe(true);
-    });
+    it.each([0, 1, 4096, 8 * 1024 ** 2, 16 * 1024 ** 2 + 1])(
+      "stores and gives back a file of %i bytes",
+      async (sizeBytes) => {
+        const body = randomBytes(sizeBytes);
+        const key = `sizes/${sizeBytes}.bin`;
+        let sent = 0;
+        const put = await store.putFile(key, await file("body", body), {
+          metadata: { "cdh-pod": "web-1" },
+          onProgress: (bytes) => (sent = bytes),
+        });
+        const sha256 = createHash("sha256").update(body).digest("hex");
+        expect(put).toMatchObject({ key, sizeBytes, sha256, alreadyThere: false });
+        if (sizeBytes > 0) expect(sent).toBe(sizeBytes);
+        const info = await store.head(key);
+        expect(info).toMatchObject({ key, sizeBytes, metadata: { "cdh-sha256": sha256, "cdh-pod": "web-1" } });
+        expect(Math.abs((info?.modifiedAt ?? 0) - put.modifiedAt)).toBeLessThan(5000);
+        const back = await readAll(store, key);
+        expect(back?.equals(body)).toBe(true);
+      },
+    );
 
     it("keeps metadata with any text in it", async () => {
       const metadata = { "cdh-pod": 'wéb "1" % 100% \u{1f4a5}', "cdh-node": "n".repeat(200) };
@@ -72,13 +79,17 @@ export function describeStoreContract(name: string, open: () => Promise<ObjectSt
       expect(await store.putFile("once", first)).toMatchObject({ alreadyThere: true });
       const sameSize = await file("other", Buffer.from("another  copy"));
       await expect(store.putFile("once", sameSize)).rejects.toMatchObject({ code: "CDH_STORE_CONFLICT" });
-      await expect(store.putBytes("once", Buffer.from("longer than before"))).rejects.toMatchObject({ code: "CDH_STORE_CONFLICT" });
+      await expect(store.putBytes("once", Buffer.from("longer than before"))).rejects.toMatchObject({
+        code: "CDH_STORE_CONFLICT",
+      });
       expect((await readAll(store, "once"))?.toString()).toBe("the only copy");
     });
 
     it("replaces when it is told to", async () => {
       await store.putBytes("twice", Buffer.from("one"));
-      expect(await store.putBytes("twice", Buffer.from("two"), { overwrite: true })).toMatchObject({ alreadyThere: false });
+      expect(await store.putBytes("twice", Buffer.from("two"), { overwrite: true })).toMatchObject({
+        alreadyThere: false,
+      });
       expect((await readAll(store, "twice"))?.toString()).toBe("two");
     });
 
@@ -131,7 +142,9 @@ export function describeStoreContract(name: string, open: () => Promise<ObjectSt
       // A directory cannot hold both the file `a` and the folder `a`.
       const usable = keys.filter((key) => key !== "list/a");
       for (const key of usable) await store.putBytes(key, Buffer.from(key));
-      const sorted = usable.filter((key) => key.startsWith("list/")).toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+      const sorted = usable
+        .filter((key) => key.startsWith("list/"))
+        .toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
       expect(await keysOf(store, "list/")).toEqual(sorted);
       expect(await keysOf(store, "list/a/")).toEqual(["list/a/1", "list/a/2"]);
       expect(await keysOf(store, "list/a")).toEqual(["list/a-b/1", "list/a.b", "list/a/1", "list/a/2"]);
@@ -142,9 +155,12 @@ export function describeStoreContract(name: string, open: () => Promise<ObjectSt
       for await (const object of store.list("list/z")) expect(object).toMatchObject({ key: "list/z", sizeBytes: 6 });
     });
 
-    it.each(["", "/x", "a//b", "../x", "a/../b", ".hidden", "a/.hidden", "a\nb", "a\u0000b", "x".repeat(1025), "a/"])("refuses the key %j", async (key) => {
-      await expect(store.putBytes(key, Buffer.from("x"))).rejects.toMatchObject({ code: "CDH_STORE_REFUSED" });
-    });
+    it.each(["", "/x", "a//b", "../x", "a/../b", ".hidden", "a/.hidden", "a\nb", "a\u0000b", "x".repeat(1025), "a/"])(
+      "refuses the key %j",
+      async (key) => {
+        await expect(store.putBytes(key, Buffer.from("x"))).rejects.toMatchObject({ code: "CDH_STORE_REFUSED" });
+      },
+    );
 
     it("takes names that need encoding", async () => {
       const key = "odd/über uns+100% (1)&=?#.zip";
@@ -159,15 +175,22 @@ export function describeStoreContract(name: string, open: () => Promise<ObjectSt
       await expect(store.putFile("changing/short", source)).rejects.toMatchObject({ code: "CDH_STORE_MISMATCH" });
       await truncate(source.path, 20_000);
       await expect(store.putFile("changing/long", source)).rejects.toMatchObject({ code: "CDH_STORE_MISMATCH" });
-      await expect(store.putFile("changing/gone", { path: join(directory, "gone"), sizeBytes: 1 })).rejects.toMatchObject({ code: "CDH_NOT_FOUND" });
-      await expect(store.putFile("changing/dir", { path: directory, sizeBytes: 1 })).rejects.toMatchObject({ code: "CDH_DISK" });
+      await expect(
+        store.putFile("changing/gone", { path: join(directory, "gone"), sizeBytes: 1 }),
+      ).rejects.toMatchObject({ code: "CDH_NOT_FOUND" });
+      await expect(store.putFile("changing/dir", { path: directory, sizeBytes: 1 })).rejects.toMatchObject({
+        code: "CDH_DISK",
+      });
       expect(await keysOf(store, "changing/")).toEqual([]);
     });
 
     it("stops when it is told to, and leaves nothing behind", async () => {
       const source = await file("stopped", randomBytes(20 * 1024 ** 2));
       const stop = new AbortController();
-      const put = store.putFile("stopped", source, { signal: stop.signal, onProgress: () => stop.abort(new Error("enough")) });
+      const put = store.putFile("stopped", source, {
+        signal: stop.signal,
+        onProgress: () => stop.abort(new Error("enough")),
+      });
       await expect(put).rejects.toThrow("enough");
       expect(await store.head("stopped")).toBeUndefined();
     });
