@@ -1,13 +1,17 @@
+import { FILE_MODE } from "@cdh/core/spool/layout";
+
 /**
  * The system calls that Node's modules lack, through Bun's foreign function interface. Outside Bun (unit tests)
  * and wherever libc can't be opened there are none, and the composer works without: a small pipe, and no waiting line.
- * @see fcntl(2) F_SETPIPE_SZ, flock(2), dup2(2)
+ * @see fcntl(2) F_SETPIPE_SZ, flock(2), mkfifo(3), dup2(2)
  */
 export interface Native {
   /** Enlarge the pipe behind a descriptor; returns its size in bytes, or undefined when it is no pipe. */
   setPipeSize(fd: number, bytes: number): number | undefined;
   /** Take an exclusive flock without waiting; false when somebody else holds one. */
   tryLock(fd: number): boolean;
+  /** Make a fifo for its owner alone. @returns false when that failed, also because something is there */
+  makeFifo(path: string): boolean;
   /** Let `fd` mean what `source` means, closing what it was, in one step. */
   replace(fd: number, source: number): void;
 }
@@ -22,6 +26,7 @@ interface Libc {
   fcntl(fd: number, command: number, argument: number): number;
   flock(fd: number, operation: number): number;
   dup2(from: number, to: number): number;
+  mkfifo(path: Buffer, mode: number): number;
 }
 
 interface BunFfi {
@@ -38,6 +43,7 @@ export async function loadNative(): Promise<Native | undefined> {
         fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
         flock: { args: ["i32", "i32"], returns: "i32" },
         dup2: { args: ["i32", "i32"], returns: "i32" },
+        mkfifo: { args: ["ptr", "u32"], returns: "i32" },
       });
       return {
         setPipeSize: (fd, bytes) => {
@@ -45,6 +51,7 @@ export async function loadNative(): Promise<Native | undefined> {
           return size > 0 ? size : undefined;
         },
         tryLock: (fd) => symbols.flock(fd, LOCK_EX_NB) === 0,
+        makeFifo: (path) => symbols.mkfifo(Buffer.from(`${path}\0`), FILE_MODE) === 0,
         replace: (fd, source) => void symbols.dup2(source, fd),
       };
     } catch {

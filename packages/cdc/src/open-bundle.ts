@@ -35,7 +35,7 @@ export async function openBundleFile(
   const mtime = new Date(facts.crashedAtMs);
   const core = coreEntry(name, settings);
   const { head } = await layOutBundle(mtime, dumpInfo, { ...core, crc32: 0, storedBytes: 0, sizeBytes: 0 }, []);
-  const file = await SpoolFile.create(coreDir, name, clock);
+  const file = await SpoolFile.create(coreDir, name, clock, request.native);
   await file.writeHead(head);
   return { file, name, nameProblem: problem, core, dumpInfo, mtime };
 }

@@ -1,13 +1,12 @@
-import { constants } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, rmSync } from "node:fs";
 import { lstat, mkdir, open, rename, unlink, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { CoreSink } from "@cdh/core/bundle/core-pipeline";
 import type { Clock } from "@cdh/core/clock";
 import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
 import { DIRECTORY_MODE, FILE_MODE, partialPath, publishedPath } from "@cdh/core/spool/layout";
-
-/** How often a composer shows that it lives, by touching its file. Salvage takes a file that nobody touches for longer. */
-export const HEARTBEAT_MS = 2_000;
+import { HEARTBEAT_MS, removeWriterMark, writerMarkPath, writerMarksDirectory } from "@cdh/core/spool/writer-mark";
+import type { Native } from "./native.ts";
 
 /**
  * A bundle being written: `.N.zip.partial`, published as `N.zip` by fsync and rename. It is created anew, never
@@ -18,13 +17,21 @@ export class SpoolFile implements CoreSink {
   readonly #partial: string;
   readonly #published: string;
   readonly #heartbeat: NodeJS.Timeout;
+  readonly #removeMark: () => Promise<void>;
   /** Where the core's entry begins in the file. */
   #coreOffset = 0;
 
-  private constructor(handle: FileHandle, partial: string, published: string, clock: Clock) {
+  private constructor(
+    handle: FileHandle,
+    partial: string,
+    published: string,
+    clock: Clock,
+    removeMark: () => Promise<void>,
+  ) {
     this.#handle = handle;
     this.#partial = partial;
     this.#published = published;
+    this.#removeMark = removeMark;
     this.#heartbeat = setInterval(() => {
       const now = clock.now() / 1000;
       this.#handle.utimes(now, now).catch(() => {});
@@ -36,15 +43,25 @@ export class SpoolFile implements CoreSink {
    * Create the file, and CORE_DIR when it is missing.
    * @throws {CdhError} CDH_SPOOL_FULL or CDH_DISK
    */
-  static async create(coreDir: string, name: string, clock: Clock): Promise<SpoolFile> {
+  static async create(
+    coreDir: string,
+    name: string,
+    clock: Clock,
+    native: Native | undefined = undefined,
+  ): Promise<SpoolFile> {
     const partial = partialPath(coreDir, name);
+    let removeMark = async (): Promise<void> => {};
     try {
       await mkdir(coreDir, { recursive: true, mode: DIRECTORY_MODE });
       if ((await lstat(coreDir)).isSymbolicLink())
         throw new CdhError("CDH_DISK", `cannot use ${coreDir}: is a symbolic link`);
       const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-      return new SpoolFile(await open(partial, flags, FILE_MODE), partial, publishedPath(coreDir, name), clock);
+      // First the mark, then the file: whoever sees the file without a living writer is right.
+      removeMark = openMark(coreDir, name, native);
+      const handle = await open(partial, flags, FILE_MODE);
+      return new SpoolFile(handle, partial, publishedPath(coreDir, name), clock, removeMark);
     } catch (error) {
+      await removeMark();
       throw diskError(`cannot create ${partial}`, error);
     }
   }
@@ -87,6 +104,7 @@ export class SpoolFile implements CoreSink {
       await this.#handle.close();
       await rename(this.#partial, this.#published);
       await syncDirectory(dirname(this.#published));
+      await this.#removeMark();
     } catch (error) {
       throw diskError(`cannot publish ${this.#published}`, error);
     }
@@ -97,6 +115,7 @@ export class SpoolFile implements CoreSink {
     clearInterval(this.#heartbeat);
     await this.#handle.close().catch(() => {});
     await unlink(this.#partial).catch(() => {});
+    await this.#removeMark();
   }
 
   async #writeAll(bytes: Uint8Array, position: number): Promise<void> {
@@ -106,6 +125,29 @@ export class SpoolFile implements CoreSink {
       if (bytesWritten === 0) throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
       written += bytesWritten;
     }
+  }
+}
+
+/**
+ * Mark that this bundle has a living writer: a fifo, held open until this process ends. Without one, salvage goes by
+ * the heartbeat alone, and waits longer.
+ * @returns removes the mark
+ */
+function openMark(coreDir: string, name: string, native: Native | undefined): () => Promise<void> {
+  if (native === undefined) return async () => {};
+  const path = writerMarkPath(coreDir, name);
+  try {
+    mkdirSync(writerMarksDirectory(coreDir), { recursive: true, mode: DIRECTORY_MODE });
+    if (!native.makeFifo(path)) return async () => {};
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    return async () => {
+      await removeWriterMark(coreDir, name);
+      closeSync(fd);
+    };
+  } catch {
+    // A spool that takes no fifo takes the core all the same. One that nobody reads must not stay: it would say "dead".
+    rmSync(path, { force: true });
+    return async () => {};
   }
 }
 

@@ -1,0 +1,237 @@
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  closeSync,
+  constants,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openBundleFile } from "../bundle/reader.ts";
+import { readManifest } from "../bundle/reader-manifest.ts";
+import { openCore } from "../bundle/core-reader.ts";
+import type { Compression } from "../bundle/manifest.ts";
+import type { Clock } from "../clock.ts";
+import { run } from "../exec.ts";
+import { composeBundle } from "../testing/compose-bundle.ts";
+import { buildCore } from "../testing/core-builder.ts";
+import { SeededRandom } from "../testing/random.ts";
+import { SAMPLE_NAME } from "../testing/sample-bundle.ts";
+import { partialPath, publishedPath } from "./layout.ts";
+import { salvageSpool, type Salvaged } from "./salvage.ts";
+import { writerMarkPath, writerMarksDirectory } from "./writer-mark.ts";
+
+const MIB = 1024 * 1024;
+const COMPRESSIONS: Compression[] = ["zstd", "deflate", "none"];
+
+/** Memory of every kind: noise, zeros, text, and the very bytes that salvage looks for. */
+function makeMemory(): Buffer {
+  const memory = Buffer.alloc(5 * MIB + 4096);
+  const words = new Uint32Array(memory.buffer, memory.byteOffset, MIB / 2);
+  const random = new SeededRandom(7);
+  for (let at = 0; at < words.length; at += 1) words[at] = random.integer(2 ** 32);
+  for (let at = 0; at < MIB; at += 64) memory.write("\u0000\u0000", at, "latin1");
+  for (let at = 3; at < MIB; at += 97) Buffer.of(0, 0, 0xff, 0xff).copy(memory, at);
+  for (let at = 5; at < MIB; at += 4001) Buffer.of(0x50, 0x4b, 0x07, 0x08).copy(memory, at);
+  // From 2 to 4 MiB zeros; then text.
+  for (let at = 4 * MIB; at < memory.length; at += 16) memory.write(`line ${at} of text`.slice(0, 16), at);
+  return memory;
+}
+
+const CORE = Buffer.from(buildCore({ machine: 62, segments: [{ vaddr: 0x10000n, bytes: makeMemory() }] }));
+
+let coreDir: string;
+let now: number;
+/** A clock that moves only when somebody waits; files are made in its past. */
+const clock: Clock = {
+  now: () => now,
+  monotonic: () => now,
+  sleep: async (ms) => {
+    now += ms;
+  },
+};
+
+beforeEach(() => {
+  coreDir = mkdtempSync(join(tmpdir(), "cdh-salvage-"));
+  now = Date.now();
+});
+afterEach(() => rmSync(coreDir, { recursive: true, force: true }));
+
+function leave(bytes: Uint8Array, ageSeconds = 3600): string {
+  const path = partialPath(coreDir, SAMPLE_NAME);
+  writeFileSync(path, bytes, { mode: 0o600 });
+  utimesSync(path, now / 1000 - ageSeconds, now / 1000 - ageSeconds);
+  return path;
+}
+
+function salvage(): Promise<Salvaged[]> {
+  return salvageSpool({ coreDir, clock, version: "test 1" });
+}
+
+/** Read what was salvaged with the project's own reader, and hold it against the core that the kernel gave. */
+async function check(result: Salvaged | undefined): Promise<{ sizeBytes: number; complete: boolean }> {
+  if (result?.status !== "published") throw new Error(`not published: ${JSON.stringify(result)}`);
+  const bundle = await openBundleFile(result.path);
+  try {
+    const manifest = await readManifest(bundle);
+    if (manifest === undefined) throw new Error("no manifest");
+    expect(manifest).toEqual(JSON.parse(JSON.stringify(result.manifest)));
+    const parts: Buffer[] = [];
+    for await (const { bytes } of (await openCore(bundle, manifest)).chunks()) parts.push(Buffer.from(bytes));
+    const core = Buffer.concat(parts);
+    expect(core.length).toBe(manifest.core.sizeBytes);
+    expect(core.equals(CORE.subarray(0, core.length))).toBe(true);
+    expect(manifest.core.sha256).toBe(createHash("sha256").update(core).digest("hex"));
+    // The zip's own sum over the entry holds too.
+    const entry = bundle.find(manifest.core.entry);
+    if (entry === undefined) throw new Error("no core entry");
+    for await (const _ of bundle.stream(entry));
+    expect(manifest.core.complete).toBe(core.length === CORE.length);
+    expect(manifest.core.truncatedBy).toBe(manifest.core.complete ? undefined : "shortRead");
+    return manifest.core;
+  } finally {
+    await bundle.close();
+  }
+}
+
+describe.each(COMPRESSIONS)("a bundle torn anywhere, %s", (compression) => {
+  it("becomes a valid one that holds every whole piece", async () => {
+    const { bytes, coreOffset, storedBytes } = await composeBundle(CORE, compression);
+    const random = new SeededRandom(compression.length);
+    const edges = [0, 3, 29, coreOffset - 1, coreOffset, coreOffset + 1, coreOffset + storedBytes, bytes.length - 1];
+    const cuts = [...edges, ...Array.from({ length: 24 }, () => random.integer(bytes.length))].sort((a, b) => a - b);
+    let before = 0;
+    for (const cut of cuts) {
+      leave(bytes.subarray(0, cut));
+      const results = await salvage();
+      expect(results.length, `cut at ${cut}`).toBe(1);
+      const { sizeBytes } = await check(results[0]);
+      expect(sizeBytes, `cut at ${cut}`).toBeGreaterThanOrEqual(before);
+      before = sizeBytes;
+      expect(readdirSync(coreDir)).toEqual([`${SAMPLE_NAME}.zip`]);
+      expect(statSync(publishedPath(coreDir, SAMPLE_NAME)).mode & 0o777).toBe(0o600);
+      rmSync(publishedPath(coreDir, SAMPLE_NAME));
+    }
+    expect(before).toBe(CORE.length);
+  });
+
+  it("with bytes that a power cut left as zeros, holds what is whole before them", async () => {
+    const { bytes, coreOffset } = await composeBundle(CORE, compression);
+    // A plain core says nothing of itself: there zeros are zeros.
+    if (compression === "none") return;
+    const zeroed = Buffer.from(bytes.subarray(0, coreOffset + 2 * MIB + 1000));
+    zeroed.fill(0, coreOffset + MIB + 500_000);
+    leave(zeroed);
+    const [result] = await salvage();
+    expect((await check(result)).sizeBytes).toBe(MIB);
+  });
+
+  it("salvaged twice, because the first was cut off, gives the same", async () => {
+    const { bytes, coreOffset } = await composeBundle(CORE, compression);
+    leave(bytes.subarray(0, coreOffset + 2 * MIB));
+    const [first] = await salvage();
+    const { sizeBytes } = await check(first);
+    const { readFileSync } = await import("node:fs");
+    const whole = readFileSync(publishedPath(coreDir, SAMPLE_NAME));
+    rmSync(publishedPath(coreDir, SAMPLE_NAME));
+    const claim = join(coreDir, `.${SAMPLE_NAME}.0123456789abcdef.salvage`);
+    writeFileSync(claim, whole.subarray(0, whole.length - 10), { mode: 0o600 });
+    expect(await salvage()).toEqual([]);
+    utimesSync(claim, now / 1000 - 60, now / 1000 - 60);
+    const [second] = await salvage();
+    expect((await check(second)).sizeBytes).toBe(sizeBytes);
+  });
+});
+
+describe("who may still be writing", () => {
+  const torn = (): Promise<Buffer> => composeBundle(CORE, "zstd").then(({ bytes }) => bytes.subarray(0, 3 * MIB));
+
+  async function mark(): Promise<string> {
+    mkdirSync(writerMarksDirectory(coreDir), { recursive: true });
+    const path = writerMarkPath(coreDir, SAMPLE_NAME);
+    expect((await run("mkfifo", [path])).exitCode).toBe(0);
+    return path;
+  }
+
+  it("a writer that holds its mark is left alone, however old its file", async () => {
+    leave(await torn(), 86_400);
+    const fd = openSync(await mark(), constants.O_RDONLY | constants.O_NONBLOCK);
+    expect(await salvage()).toEqual([]);
+    expect(existsSync(partialPath(coreDir, SAMPLE_NAME))).toBe(true);
+    closeSync(fd);
+    const [result] = await salvage();
+    await check(result);
+    expect(existsSync(writerMarkPath(coreDir, SAMPLE_NAME))).toBe(false);
+  });
+
+  it("a dead writer's file is taken at once, after one look for a heartbeat", async () => {
+    leave(await torn(), 0);
+    await mark();
+    const before = now;
+    const [result] = await salvage();
+    await check(result);
+    expect(now - before).toBe(5_000);
+  });
+
+  it("a heartbeat counts more than a mark that another kernel does not see", async () => {
+    const path = leave(await torn(), 0);
+    await mark();
+    const beating: Clock = {
+      ...clock,
+      sleep: async (ms) => {
+        now += ms;
+        utimesSync(path, now / 1000, now / 1000);
+      },
+    };
+    expect(await salvageSpool({ coreDir, clock: beating, version: "test 1" })).toEqual([]);
+  });
+
+  it("without a mark, only long silence tells", async () => {
+    leave(await torn(), 20);
+    expect(await salvage()).toEqual([]);
+    leave(await torn(), 31);
+    const [result] = await salvage();
+    await check(result);
+  });
+
+  it("a published name is never replaced, and the torn file stays", async () => {
+    leave(await torn());
+    writeFileSync(publishedPath(coreDir, SAMPLE_NAME), "published");
+    const [result] = await salvage();
+    expect(result).toMatchObject({ status: "failed", error: { code: "CDH_DISK" } });
+    expect(statSync(publishedPath(coreDir, SAMPLE_NAME)).size).toBe(9);
+    expect(existsSync(partialPath(coreDir, SAMPLE_NAME))).toBe(true);
+  });
+
+  it("what no composer laid out stays as it is", async () => {
+    const path = leave(Buffer.alloc(100_000, "x"));
+    const [result] = await salvage();
+    expect(result).toMatchObject({ status: "failed", error: { code: "CDH_DAMAGED" } });
+    expect(existsSync(path) || readdirSync(coreDir).some((name) => name.endsWith(".salvage"))).toBe(true);
+  });
+
+  it("many at once publish it once", async () => {
+    leave(await torn());
+    const all = (await Promise.all(Array.from({ length: 8 }, () => salvage()))).flat();
+    expect(all.map(({ status }) => status)).toEqual(["published"]);
+    await check(all[0]);
+    expect(readdirSync(coreDir)).toEqual([`${SAMPLE_NAME}.zip`]);
+  });
+
+  it("marks that belong to nothing are removed once they are old", async () => {
+    const path = await mark();
+    await salvage();
+    expect(existsSync(path)).toBe(true);
+    utimesSync(path, now / 1000 - 60, now / 1000 - 60);
+    await salvage();
+    expect(existsSync(path)).toBe(false);
+  });
+});

@@ -1,0 +1,174 @@
+import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import { lstat, open, readdir, rename, unlink, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import type { Manifest } from "../bundle/manifest.ts";
+import type { Clock } from "../clock.ts";
+import { CdhError, errnoOf, reasonOf } from "../errors.ts";
+import { partialNameOf, publishedPath } from "./layout.ts";
+import { salvageBundle } from "./salvage-bundle.ts";
+import { HEARTBEAT_MS, readWriterMark, removeWriterMark, writerMarksDirectory } from "./writer-mark.ts";
+
+/** What a salvage needs. */
+export interface SalvageOptions {
+  coreDir: string;
+  clock: Clock;
+  /** Program and version, for the manifest. */
+  version: string;
+  /** Called before a wait of a few seconds, so that a person knows why. */
+  onWait?: (name: string, ms: number) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** What became of one torn bundle. */
+export type Salvaged = { name: string; path: string } & (
+  | { status: "published"; manifest: Manifest }
+  | { status: "failed"; error: CdhError }
+);
+
+/**
+ * A composer that lives touches its file within this time. Its mark alone would do on one kernel; where the spool is
+ * seen through a virtual machine's file system, a fifo's other end is not.
+ */
+const QUIET_MS = 2.5 * HEARTBEAT_MS;
+
+/** Without a mark only silence tells, so it has to be a long one. */
+const SILENT_MS = 30_000;
+
+/**
+ * Turn what dead composers left in the spool into published bundles. What may have a living writer is left alone; one
+ * that cannot be salvaged stays where it is. Several salvages at once do not get in each other's way.
+ */
+export async function salvageSpool(options: SalvageOptions): Promise<Salvaged[]> {
+  const { coreDir } = options;
+  const names = await readdir(coreDir).catch((error: unknown) => {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw new CdhError("CDH_DISK", `cannot look for torn bundles in ${coreDir}: ${reasonOf(error)}`, { cause: error });
+  });
+  const results: Salvaged[] = [];
+  for (const fileName of names) {
+    options.signal?.throwIfAborted();
+    const torn = tornNameOf(fileName);
+    if (torn === undefined) continue;
+    const result = await salvageOne(join(coreDir, fileName), torn, options);
+    if (result !== undefined) results.push(result);
+  }
+  await removeOrphanedMarks(options, names);
+  return results;
+}
+
+interface TornName {
+  name: string;
+  /** True when another salvage had begun. */
+  claimed: boolean;
+}
+
+/** A file that a salvage works on: `.N.<random>.salvage`. A name of its own for each attempt, so that one wins. */
+const CLAIM = /^\.(.+)\.[0-9a-f]{16}\.salvage$/s;
+
+function tornNameOf(fileName: string): TornName | undefined {
+  const partial = partialNameOf(fileName);
+  if (partial !== undefined) return { name: partial, claimed: false };
+  const claimed = CLAIM.exec(fileName)?.[1];
+  return claimed === undefined ? undefined : { name: claimed, claimed: true };
+}
+
+async function salvageOne(path: string, torn: TornName, options: SalvageOptions): Promise<Salvaged | undefined> {
+  const { coreDir, clock } = options;
+  const { name } = torn;
+  const published = publishedPath(coreDir, name);
+  try {
+    if (!(await isAbandoned(path, torn, options))) return undefined;
+    if (await exists(published)) throw new CdhError("CDH_DISK", `cannot salvage ${path}: ${published} already exists`);
+    const handle = await openTorn(path);
+    try {
+      const modifiedAt = (await handle.stat()).mtimeMs;
+      const claim = join(coreDir, `.${name}.${randomBytes(8).toString("hex")}.salvage`);
+      // Fresh before it has its new name: nobody else may take it for a dead salvage's.
+      await touch(handle, clock);
+      await rename(path, claim);
+      const heartbeat = setInterval(() => void touch(handle, clock).catch(() => {}), HEARTBEAT_MS);
+      try {
+        const { version, signal } = options;
+        const manifest = await salvageBundle(handle, { name, modifiedAt, version, signal });
+        // Nobody else makes a file of this name: it carries the crash's id, its composer is dead, the claim is ours.
+        await rename(claim, published);
+        await syncDirectory(coreDir);
+        await removeWriterMark(coreDir, name);
+        return { name, path: published, status: "published", manifest };
+      } finally {
+        clearInterval(heartbeat);
+      }
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    // Its composer published it after all, or another salvage was faster.
+    if (errnoOf(error) === "ENOENT") return undefined;
+    options.signal?.throwIfAborted();
+    const wrapped =
+      error instanceof CdhError
+        ? error
+        : new CdhError(
+            errnoOf(error) === "ENOSPC" ? "CDH_SPOOL_FULL" : "CDH_DISK",
+            `cannot salvage ${path}: ${reasonOf(error)}`,
+            { cause: error },
+          );
+    return { name, path, status: "failed", error: wrapped };
+  }
+}
+
+/** Prove that nobody writes a torn file any more. What cannot be proven is not so. */
+async function isAbandoned(path: string, torn: TornName, options: SalvageOptions): Promise<boolean> {
+  const { clock, signal } = options;
+  const mark = torn.claimed ? "unknown" : await readWriterMark(options.coreDir, torn.name);
+  if (mark === "alive") return false;
+  const { mtimeMs } = await lstat(path);
+  const ageMs = clock.now() - mtimeMs;
+  if (mark === "unknown" && ageMs < SILENT_MS) return false;
+  if (mark === "dead" && ageMs >= QUIET_MS) return true;
+  // A suspended machine makes everything look old, and a clock that was set says nothing: watch for a sign of life.
+  options.onWait?.(torn.name, QUIET_MS);
+  await clock.sleep(QUIET_MS, signal);
+  return (await lstat(path)).mtimeMs === mtimeMs;
+}
+
+async function openTorn(path: string): Promise<FileHandle> {
+  const handle = await open(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  if ((await handle.stat()).isFile()) return handle;
+  await handle.close();
+  throw new CdhError("CDH_DISK", `cannot salvage ${path}: not a regular file`);
+}
+
+async function touch(handle: FileHandle, clock: Clock): Promise<void> {
+  const now = clock.now() / 1000;
+  await handle.utimes(now, now);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Marks of composers that died before or after their bundle had its file. */
+async function removeOrphanedMarks({ coreDir, clock }: SalvageOptions, spoolNames: readonly string[]): Promise<void> {
+  const directory = writerMarksDirectory(coreDir);
+  for (const fileName of await readdir(directory).catch(() => [])) {
+    const name = fileName.replace(/\.fifo$/, "");
+    const stats = await lstat(join(directory, fileName)).catch(() => undefined);
+    if (stats?.isFIFO() !== true || clock.now() - stats.mtimeMs < SILENT_MS) continue;
+    if (spoolNames.some((other) => tornNameOf(other)?.name === name)) continue;
+    if ((await readWriterMark(coreDir, name)) === "dead") await unlink(join(directory, fileName)).catch(() => {});
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
