@@ -1,5 +1,6 @@
 import { Builtins, Cli, Command, Option, UsageError, type BaseContext, type CommandClass } from "clipanion";
 import { systemClock, type Clock } from "./clock.ts";
+import { formatCompletion } from "./completion.ts";
 import { CdhError, ERROR_CODES, EXIT } from "./errors.ts";
 import { createLogger, tryParseLogLevel, type Logger } from "./log.ts";
 import { OUTPUT_FORMATS, printable, type OutputFormat } from "./output.ts";
@@ -58,6 +59,35 @@ export abstract class CdhCommand extends Command<CliContext> {
   }
 }
 
+/** Print a completion script; every program has it. */
+class CompletionCommand extends CdhCommand {
+  static override paths = [["completion"]];
+
+  static override usage = Command.Usage({
+    category: "Help",
+    description: "print a completion script for bash, zsh or fish",
+    details: `EXIT STATUS: ${EXIT_STATUS_HELP}.`,
+    examples: [["Complete in this shell", "source <($0 completion bash)"]],
+  });
+
+  shell = Option.String({ name: "SHELL" });
+
+  override async run(): Promise<void> {
+    const { program } = this.context;
+    const commands = this.cli.definitions().map(({ path, description, options }) => ({
+      verb: path.slice(program.length + 1),
+      description: description ?? "",
+      options: options.map((option) => ({
+        names: (option.definition.split(" ")[0] ?? "").split(","),
+        description: option.description ?? "",
+        takesValue: option.definition.includes("#"),
+      })),
+    }));
+    const isVerb = ({ verb }: { verb: string }): boolean => /^[a-z][a-z-]*$/.test(verb);
+    this.context.stdout.write(formatCompletion(this.shell, program, commands.filter(isVerb)));
+  }
+}
+
 /** Read the value of `-o`. @throws {CdhError} CDH_CONFIG_INVALID */
 export function parseOutputFormat(text: string): OutputFormat {
   const found = OUTPUT_FORMATS.find((format) => format === text);
@@ -109,7 +139,9 @@ export async function runMain(program: Program, argv: readonly string[] = proces
     binaryVersion: program.version,
     enableColors: wantsColours(process.stdout, process.env),
   });
-  for (const command of [Builtins.HelpCommand, Builtins.VersionCommand, ...program.commands]) cli.register(command);
+  for (const command of [Builtins.HelpCommand, Builtins.VersionCommand, ...program.commands, CompletionCommand]) {
+    cli.register(command);
+  }
   const context: CliContext = {
     ...Cli.defaultContext,
     clock: systemClock,

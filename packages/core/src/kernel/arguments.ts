@@ -40,7 +40,7 @@ const SHORT_FLAGS = new Set<string>([
 const TEXT_FLAGS = new Set<CrashFlag>(["h", "e", "E"]);
 
 /** First words that a person types; everything else is the kernel's. */
-const VERBS = new Set(["replay", "--version", "--self-test", "--help"]);
+const VERBS = new Set(["replay", "completion", "--version", "--self-test", "--help"]);
 
 /** Words beyond this are dropped: the kernel's line is 127 bytes, and no value of it is longer than a path. */
 const MAX_WORDS = 4096;

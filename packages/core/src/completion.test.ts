@@ -1,0 +1,46 @@
+import { describe, expect, it } from "vitest";
+import { run } from "./exec.ts";
+import { formatCompletion, type CompletedCommand } from "./completion.ts";
+
+const commands: CompletedCommand[] = [
+  {
+    verb: "show",
+    description: "what crashed\n",
+    options: [
+      { names: ["-o", "--output"], description: "table, json or jsonl", takesValue: true },
+      { names: ["--sysroot"], description: "the crashed program's root [a: directory]", takesValue: true },
+    ],
+  },
+  { verb: "ls", description: "list", options: [] },
+];
+
+/** Ask bash itself what it would complete. */
+async function complete(...words: string[]): Promise<string[]> {
+  const script = `${formatCompletion("bash", "cdh-x", commands)}
+COMP_WORDS=(cdh-x "$@"); COMP_CWORD=$#; _cdh_x; printf '%s\\n' "\${COMPREPLY[@]}"`;
+  const result = await run("bash", ["-c", script, "bash", ...words]);
+  expect(result.stderr).toBe("");
+  return result.stdout.split("\n").filter((line) => line !== "");
+}
+
+describe("formatCompletion", () => {
+  it("completes verbs, options and values in bash", async () => {
+    expect(await complete("s")).toEqual(["show"]);
+    expect(await complete("show", "--s")).toEqual(["--sysroot"]);
+    expect(await complete("show", "-o", "j")).toEqual(["json", "jsonl"]);
+    expect(await complete("ls", "--s")).toEqual([]);
+  });
+
+  it("keeps descriptions inside their quotes in zsh and fish", () => {
+    expect(formatCompletion("zsh", "cdh-x", commands)).toContain(
+      `'--sysroot[the crashed program'\\''s root  a  directory ]:value:_files'`,
+    );
+    expect(formatCompletion("fish", "cdh-x", commands)).toContain("-s o -l output -x -a 'table json jsonl'");
+  });
+
+  it("says which shells it knows", () => {
+    expect(() => formatCompletion("tcsh", "cdh-x", commands)).toThrow(
+      expect.objectContaining({ code: "CDH_CONFIG_INVALID" }),
+    );
+  });
+});
