@@ -9,11 +9,12 @@ import { LsCommand } from "./commands/ls.ts";
 import { ShowCommand } from "./commands/show.ts";
 import { UnpackCommand } from "./commands/unpack.ts";
 import { VerifyCommand } from "./commands/verify.ts";
+import { VERSION } from "./version.ts";
 
 await runMain({
   name: "cdh-inspect",
-  label: "Reads bundles: what crashed, where and why",
-  version: "0.1.0",
+  label: "cdh-inspect: reads bundles: what crashed, where and why",
+  version: VERSION,
   commands: [
     LsCommand,
     ShowCommand,

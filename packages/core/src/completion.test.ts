@@ -33,7 +33,7 @@ describe("formatCompletion", () => {
 
   it("keeps descriptions inside their quotes in zsh and fish", () => {
     expect(formatCompletion("zsh", "cdh-x", commands)).toContain(
-      `'--sysroot[the crashed program'\\''s root  a  directory ]:value:_files'`,
+      `'--sysroot[the crashed program'\\''s root a directory ]:value:_files'`,
     );
     expect(formatCompletion("fish", "cdh-x", commands)).toContain("-s o -l output -x -a 'table json jsonl'");
   });

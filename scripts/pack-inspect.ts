@@ -1,0 +1,61 @@
+/**
+ * Make the npm package of cdh-inspect: `node scripts/bootstrap.mjs -- node scripts/pack-inspect.ts`.
+ *
+ * It is one file without dependencies, for the oldest Node whose zlib knows zstd. `npm publish` then takes
+ * dist/npm/cdh-inspect, or the tarball that this leaves beside it.
+ */
+import { build } from "esbuild";
+import { execFileSync } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
+import { dist, root } from "./build/paths.ts";
+
+const REQUIRE_BANNER =
+  'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);';
+
+/** zlib.zstdDecompress is in Node since 22.15 and 23.8. */
+const ENGINES = ">=22.15.0 <23 || >=23.8.0";
+
+const source = path.join(root, "packages", "cdh-inspect");
+const output = path.join(dist, "npm", "cdh-inspect");
+const { version, license } = JSON.parse(fs.readFileSync(path.join(source, "package.json"), "utf8")) as {
+  version: string;
+  license: string;
+};
+
+fs.rmSync(output, { recursive: true, force: true });
+fs.mkdirSync(output, { recursive: true });
+await build({
+  absWorkingDir: root,
+  entryPoints: ["packages/cdh-inspect/src/main.ts"],
+  outfile: path.join(output, "cdh-inspect.mjs"),
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  target: "node22.15",
+  mainFields: ["module", "main"],
+  legalComments: "none",
+  banner: { js: `#!/usr/bin/env node\n${REQUIRE_BANNER}` },
+  logLevel: "warning",
+});
+fs.chmodSync(path.join(output, "cdh-inspect.mjs"), 0o755);
+fs.copyFileSync(path.join(root, "LICENSE"), path.join(output, "LICENSE"));
+fs.copyFileSync(path.join(dist, "licenses", "cdh-inspect.txt"), path.join(output, "THIRD-PARTY-LICENSES.txt"));
+fs.copyFileSync(path.join(source, "README.md"), path.join(output, "README.md"));
+const manifest = {
+  name: "cdh-inspect",
+  version,
+  description: "Reads core dump bundles: what crashed, where and why",
+  keywords: ["core-dump", "coredump", "debugging", "kubernetes", "gdb"],
+  license,
+  type: "module",
+  bin: { "cdh-inspect": "cdh-inspect.mjs" },
+  files: ["cdh-inspect.mjs", "THIRD-PARTY-LICENSES.txt"],
+  engines: { node: ENGINES },
+};
+fs.writeFileSync(path.join(output, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+const packed = execFileSync("npm", ["pack", "--silent", "--pack-destination", path.dirname(output)], {
+  cwd: output,
+  encoding: "utf8",
+});
+console.log(path.join(path.dirname(output), packed.trim()));
