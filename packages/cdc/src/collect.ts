@@ -11,6 +11,8 @@ import type { ComposerSettings } from "./settings.ts";
 export interface Collection {
   /** What /proc said; afterwards the process may go. */
   process: Promise<ProcessSnapshot>;
+  /** Whether it was a container's process, known before the runtime is asked anything. */
+  place: Promise<Identity["place"]>;
   /** Which pod and container. */
   identity: Promise<Identity>;
   /** The pod's labels for the selector; undefined when they can't be learnt or nobody asks for them. */
@@ -34,9 +36,11 @@ export function collect(options: {
     snapshotProcess({ roots, crash, includeEnviron: settings.includeProcInfo === "environ", signal }),
   );
   const crictl = once(() => findCrictlOnce(options, signal));
-  const identity = process.then(async (snapshot) => {
+  const fromFiles = process.then(async (snapshot) => {
     const { identify } = await import("@cdh/core/container/identify");
-    const known = await identify({ roots, crash, process: snapshot, signal });
+    return { snapshot, identify, known: await identify({ roots, crash, process: snapshot, signal }) };
+  });
+  const identity = fromFiles.then(async ({ snapshot, identify, known }) => {
     // The node's own files tell nearly always; crictl is looked for only where they don't.
     if (known.source !== "none" || known.place === "host") return known;
     return identify({ roots, crash, process: snapshot, signal, ...given(await crictl()) });
@@ -53,6 +57,7 @@ export function collect(options: {
   });
   return {
     process,
+    place: fromFiles.then(({ known }) => known.place),
     identity,
     labels,
     enrich: async () => {

@@ -8,7 +8,7 @@ import type { Enrichment } from "@cdh/core/container/enrich";
 import { ElfCoreScanner } from "@cdh/core/elf/scanner";
 import { EXIT, errnoOf, reasonOf } from "@cdh/core/errors";
 import type { Crash } from "@cdh/core/kernel/crash";
-import { collect } from "./collect.ts";
+import { collect, type Collection } from "./collect.ts";
 import { describeCrash, type CrashDescription } from "./describe.ts";
 import { drain, type DrainResult } from "./drain.ts";
 import { describeEvent, writeEventFile } from "./event-file.ts";
@@ -46,6 +46,10 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
   native?.setPipeSize(0, PIPE_BYTES);
 
   const collection = collect({ roots: request.roots, crash, settings, exeDir: request.exeDir, problems });
+  if (settings.hostCrashes === "chain") {
+    const handedOn = await tryChain(request, collection);
+    if (handedOn !== undefined) return handedOn;
+  }
   const stop = new AbortController();
   const deadline = AbortSignal.timeout(settings.timeoutMs);
   const verdict = judge(request, collection).then((result) => {
@@ -164,6 +168,19 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
     manifest,
     exitCode: exitCodeFor(manifest),
   };
+}
+
+/**
+ * Hand a host's crash on to the handler before us. Only then does the drain wait for /proc to say whose crash it is;
+ * what the kernel writes meanwhile stays in the pipe.
+ */
+async function tryChain(request: ComposeRequest, collection: Collection): Promise<Outcome | undefined> {
+  if ((await collection.place) !== "host") return undefined;
+  const { chainCore } = await import("./chain.ts");
+  const result = await chainCore(request, await collection.process, request.problems);
+  if (result === undefined) return undefined;
+  request.log.info("host crash handed on", { ...result, comm: request.crash.comm, pid: request.crash.pid });
+  return { kind: "skipped", reason: `handed on to ${result.handler}`, exitCode: EXIT.ok };
 }
 
 function exitCodeFor({ core }: Manifest): number {

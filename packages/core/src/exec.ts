@@ -1,6 +1,8 @@
 import { execa } from "execa";
 import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
 
+export type { ChildProcess } from "node:child_process";
+
 /** Say how a child process may behave. */
 export interface RunOptions {
   /** The child's whole environment; nothing is inherited beyond it. Default: this process's. */
