@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
@@ -32,7 +33,7 @@ export function kindOf(head: Uint8Array): FileKind {
  */
 export async function openPlainCore(source: RandomAccessSource, kind: FileKind): Promise<CoreReader> {
   const stored: StoredBytes = {
-    name: source.label.slice(Math.max(source.label.lastIndexOf("/"), source.label.lastIndexOf("\\")) + 1),
+    name: basename(source.label),
     label: source.label,
     sizeBytes: source.sizeBytes,
     read: (offset, length, signal) => source.read(offset, length, signal),

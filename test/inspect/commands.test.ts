@@ -1,0 +1,345 @@
+import { createHash } from "node:crypto";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import type { Manifest } from "@cdh/core/bundle/manifest";
+import { SeededRandom } from "@cdh/core/testing/random";
+import { makeRawZip } from "@cdh/core/testing/raw-zip";
+import { makeSampleEntries, makeTinyCore, SAMPLE_NAME } from "@cdh/core/testing/sample-bundle";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { notBuilt, runBuilt, type BuiltResult } from "../helpers/built.ts";
+import { REPOSITORY } from "../helpers/repository.ts";
+import { describeUnless } from "../helpers/skip.ts";
+
+const older = join(REPOSITORY, "test/fixtures/bundles/older");
+/** Noise, ten mebibytes of zeros, and text. */
+const core = Buffer.concat([
+  makeTinyCore(4096),
+  Buffer.from(new SeededRandom(11).bytes(3_000_000)),
+  Buffer.alloc(10 * 1024 * 1024),
+  Buffer.from("the end ".repeat(1000)),
+]);
+
+function makeZip(changes: Partial<Manifest> = {}): Buffer {
+  const { dumpInfo, core: entry, log, manifest } = makeSampleEntries(core, changes);
+  return makeRawZip([dumpInfo, entry, log, manifest]);
+}
+
+async function inspect(...args: string[]): Promise<BuiltResult> {
+  return runBuilt("cdh-inspect", args);
+}
+
+function parse(result: BuiltResult): Record<string, unknown> {
+  expect(result.stderr).toBe("");
+  return JSON.parse(result.stdout) as Record<string, unknown>;
+}
+
+describeUnless(notBuilt("cdh-inspect"), "cdh-inspect", () => {
+  let place: string;
+  let bundle: string;
+
+  beforeAll(async () => {
+    place = await mkdtemp(join(tmpdir(), "cdh-inspect-test-"));
+    await mkdir(join(place, "spool/payments"), { recursive: true });
+    bundle = join(place, "spool/payments", `${SAMPLE_NAME}.zip`);
+    await writeFile(bundle, makeZip());
+    const other = { crashId: "99999999-0000-4000-8000-000000000000", crashedAt: "2026-11-20T00:00:00.000Z" };
+    await writeFile(
+      join(place, "spool/older-one.zip"),
+      makeZip({ ...other, pod: { name: "cart", namespace: "shop" }, signal: { number: 6, name: "SIGABRT" } }),
+    );
+    await writeFile(join(place, "spool/.half.zip.partial"), "not yet");
+    await mkdir(join(place, "spool/quarantine"));
+    await writeFile(join(place, "spool/quarantine/bad.zip"), "bad");
+  });
+
+  afterAll(async () => {
+    await rm(place, { recursive: true, force: true });
+  });
+
+  describe("ls", () => {
+    it("lists newest first, and leaves out what is not published", async () => {
+      const { bundles } = parse(await inspect("ls", "-o", "json", join(place, "spool"))) as {
+        bundles: { pod: string }[];
+      };
+      expect(bundles.map(({ pod }) => pod)).toEqual(["worker", "cart"]);
+      expect(bundles[0]).toEqual({
+        bundle,
+        crashId: SAMPLE_NAME.slice(0, 36),
+        crashedAt: "2026-11-21T08:26:11.000Z",
+        namespace: "payments",
+        pod: "worker",
+        container: "app",
+        node: "worker-3",
+        exe: "/usr/bin/server",
+        signal: "SIGSEGV",
+        coreBytes: core.length,
+        bundleBytes: (await stat(bundle)).size,
+        complete: true,
+      });
+    });
+
+    it.each([
+      [["--namespace", "shop"], ["cart"]],
+      [["--pod", "work"], ["worker"]],
+      [["--signal", "abrt"], ["cart"]],
+      [["--signal", "11"], ["worker"]],
+      [
+        ["--exe", "server"],
+        ["worker", "cart"],
+      ],
+      [["--since", "2026-11-21"], ["worker"]],
+      [["--until", "2026-11-20T12:00:00Z"], ["cart"]],
+      [["--namespace", "nowhere"], []],
+    ])("filters by %j", async (flags, pods) => {
+      const result = await inspect("ls", "-o", "jsonl", ...flags, join(place, "spool"));
+      const lines = result.stdout.split("\n").filter((line) => line !== "");
+      expect(lines.map((line) => (JSON.parse(line) as { pod: string }).pod)).toEqual(pods);
+    });
+
+    it("prints only names for a script, in the place's own form", async () => {
+      const result = await inspect("ls", "-q", `file://${place}/spool/payments`);
+      expect(result.stdout).toBe(`${bundle}\n`);
+    });
+
+    it("keeps listing when one bundle is broken, and says so", async () => {
+      const directory = join(place, "mixed");
+      await mkdir(directory);
+      await writeFile(join(directory, "good.zip"), makeZip());
+      await writeFile(join(directory, "torn.zip"), makeZip().subarray(0, 5000));
+      const result = await inspect("ls", directory);
+      expect(result.exitCode).toBe(3);
+      expect(result.stdout).toMatch(/payments\/worker.*complete.*good\.zip/);
+      expect(result.stderr).toContain("(CDH_BUNDLE_CUT_SHORT)");
+    });
+
+    it("answers wrong words with what would be right", async () => {
+      expect((await inspect("ls", "-o", "yaml")).exitCode).toBe(2);
+      expect(await inspect("ls", "--since", "yesterday")).toMatchObject({ exitCode: 10 });
+      expect(await inspect("ls", "ftp://x/y")).toMatchObject({ exitCode: 10 });
+      const missing = await inspect("ls", join(place, "nothing-here"));
+      expect(missing.exitCode).toBe(12);
+      expect(missing.stderr).toContain("(CDH_NOT_FOUND)\nhint: ");
+    });
+  });
+
+  describe("show", () => {
+    it("tells the crash on one screen", async () => {
+      const result = await inspect("show", bundle);
+      expect(result).toMatchObject({ exitCode: 0, stderr: "" });
+      expect(result.stdout.split("\n").length).toBeLessThan(40);
+      for (const part of [
+        "server died of SIGSEGV in payments/worker",
+        "SIGSEGV (11), SEGV_MAPERR: access to address 0x0, not mapped (a null pointer)",
+        "whole",
+        "about to fall over",
+      ]) {
+        expect(result.stdout).toContain(part);
+      }
+    });
+
+    it("finds a bundle by a part of its name, and the newest one of a place", async () => {
+      expect((await inspect("show", join(place, "spool/payments/11112222"))).stdout).toContain(bundle);
+      expect((await inspect("show", join(place, "spool/payments"))).exitCode).toBe(0);
+      expect(await inspect("show", join(place, "spool/payments/nothing"))).toMatchObject({ exitCode: 12 });
+    });
+
+    it("colours only when asked to, off a terminal", async () => {
+      const forced = await runBuilt("cdh-inspect", ["show", bundle], { env: { ...environment(), FORCE_COLOR: "1" } });
+      expect(forced.stdout).toContain("\u001b[31m");
+      expect((await inspect("show", bundle)).stdout).not.toContain("\u001b");
+    });
+  });
+
+  describe("older layouts", () => {
+    it.each(["ibm-v6", "ibm-v7", "ibm-v8", "ibm-v9-stored"])("shows what %s has", async (name) => {
+      const report = parse(await inspect("show", "-o", "json", join(older, `${name}.zip`)));
+      expect(report).toMatchObject({
+        kind: "older",
+        signalMeaning: "access to address 0x1234, not mapped (a null pointer)",
+        manifest: {
+          crashedAt: "2024-10-27T03:33:20.000Z",
+          node: { nodeName: "worker-3" },
+          pod: { name: "checkout-7d9f", namespace: "payments" },
+          signal: { name: "SIGSEGV", codeName: "SEGV_MAPERR" },
+          core: { complete: name !== "ibm-v9-stored" },
+        },
+      });
+      expect((report["manifest"] as Manifest).threads).toHaveLength(4);
+    });
+
+    it("salvages names out of invalid JSON", async () => {
+      const { manifest } = parse(await inspect("show", "-o", "json", join(older, "ibm-v9-invalid-json.zip"))) as {
+        manifest: Manifest;
+      };
+      expect(manifest.process).toMatchObject({ comm: 'we"ird\\, "x', exe: '/usr/bin/we"ird\\, "signal": ' });
+      expect(manifest.signal.number).toBe(11);
+      expect(manifest.problems).toContainEqual(expect.objectContaining({ step: "dump-info", code: "CDH_BUNDLE_JSON" }));
+    });
+
+    it("names the containers of their logs", async () => {
+      expect((await inspect("logs", "-c", "sidecar", join(older, "ibm-v8.zip"))).stdout).toBe(
+        "container 1 says hello\n",
+      );
+      expect(await inspect("logs", "-c", "other", join(older, "ibm-v8.zip"))).toMatchObject({
+        exitCode: 12,
+        stderr: expect.stringContaining("one of app, sidecar"),
+      });
+    });
+  });
+
+  describe("unpack", () => {
+    it("gives the core back byte by byte, with holes, and every other entry", async () => {
+      const target = join(place, "unpacked");
+      const { files } = parse(await inspect("unpack", "-o", "json", bundle, target)) as {
+        files: { path: string; sha256: string; writtenBytes: number }[];
+      };
+      const path = join(target, `${SAMPLE_NAME}.core`);
+      expect((await readFile(path)).equals(core)).toBe(true);
+      expect(files.find((file) => file.path === path)).toMatchObject({
+        sizeBytes: core.length,
+        sha256: createHash("sha256").update(core).digest("hex"),
+      });
+      const { blocks, size } = await stat(path);
+      expect(blocks * 512).toBeLessThan(size - 9 * 1024 * 1024);
+      expect(await readFile(join(target, `${SAMPLE_NAME}-0.log`), "utf8")).toContain("listening on 8080");
+      expect(files).toHaveLength(4);
+    });
+
+    it("does not replace a file unless told to", async () => {
+      const target = join(place, "twice");
+      expect((await inspect("unpack", bundle, target, "--entry", "core")).exitCode).toBe(0);
+      expect(await inspect("unpack", bundle, target, "--entry", "core")).toMatchObject({ exitCode: 13 });
+      expect((await inspect("unpack", bundle, target, "--entry", "core", "--force")).exitCode).toBe(0);
+    });
+
+    it("goes on where an interrupted run was", async () => {
+      const target = join(place, "resumed");
+      const path = join(target, `${SAMPLE_NAME}.core`);
+      await mkdir(target);
+      const doneBytes = 5 * 1024 * 1024;
+      const sha256 = createHash("sha256").update(core).digest("hex");
+      await writeFile(`${path}.partial`, core.subarray(0, 4 * 1024 * 1024));
+      await writeFile(`${path}.partial.json`, JSON.stringify({ sha256, sizeBytes: core.length, doneBytes }));
+      const { files } = parse(await inspect("unpack", "-o", "json", bundle, target, "--entry", "core")) as {
+        files: { writtenBytes: number }[];
+      };
+      expect((await readFile(path)).equals(core)).toBe(true);
+      // Only the text at the end was left to be written.
+      expect(files[0]?.writtenBytes).toBeLessThan(20_000);
+      await expect(stat(`${path}.partial.json`)).rejects.toThrow("ENOENT");
+    });
+
+    it("starts again where the half-written file is not what it says", async () => {
+      const target = join(place, "lied");
+      const path = join(target, `${SAMPLE_NAME}.core`);
+      await mkdir(target);
+      const sha256 = createHash("sha256").update(core).digest("hex");
+      await writeFile(`${path}.partial`, Buffer.alloc(4 * 1024 * 1024, 1));
+      await writeFile(
+        `${path}.partial.json`,
+        JSON.stringify({ sha256, sizeBytes: core.length, doneBytes: 4 * 1024 * 1024 }),
+      );
+      expect(await inspect("unpack", bundle, target, "--entry", "core")).toMatchObject({ exitCode: 16 });
+      expect((await inspect("unpack", bundle, target, "--entry", "core")).exitCode).toBe(0);
+      expect((await readFile(path)).equals(core)).toBe(true);
+    });
+  });
+
+  describe("cat", () => {
+    it("prints an entry, the core, and any part of it", async () => {
+      expect((await inspect("cat", bundle, "0.log")).stdout).toBe("listening on 8080\nabout to fall over\n");
+      const part = await inspect("cat", bundle, "core", "--range", `${core.length - 8000}+16`);
+      expect(part.stdout).toBe("the end the end ");
+      const dump = await inspect("cat", bundle, "core", "--range", "0-16", "--hex");
+      expect(dump.stdout).toBe("000000000000  7f 45 4c 46 02 01 01 00  00 00 00 00 00 00 00 00  |.ELF............|\n");
+    });
+
+    it("reads memory by its address", async () => {
+      const file = join(older, "ibm-v7.zip");
+      const { threads } = parse(await inspect("threads", "-o", "json", file)) as {
+        threads: { registers: Record<string, string> }[];
+      };
+      const sp = threads[0]?.registers["rsp"] ?? "";
+      const dump = await inspect("cat", file, "core", "--address", `${sp}+32`, "--hex");
+      expect(dump.stdout.split("\n")[0]).toMatch(new RegExp(`^${sp.slice(2)}  `));
+      expect(await inspect("cat", file, "core", "--address", "0x10+16")).toMatchObject({ exitCode: 12 });
+    });
+  });
+
+  describe("verify", () => {
+    it("ends with 0, 3 or 16", async () => {
+      expect((await inspect("verify", bundle)).exitCode).toBe(0);
+      const cut = join(place, "cut.zip");
+      const { core: facts } = JSON.parse(String(makeSampleEntries(core).manifest.data)) as Manifest;
+      await writeFile(
+        cut,
+        makeZip({ core: { ...facts, complete: false, truncatedBy: "coreSizeMax", expectedBytes: core.length + 1 } }),
+      );
+      const result = await inspect("verify", cut);
+      expect(result).toMatchObject({ exitCode: 3 });
+      expect(result.stdout).toContain("not whole (coreSizeMax)");
+      const changed = join(place, "changed.zip");
+      const bytes = makeZip();
+      bytes[1_000_000] = (bytes[1_000_000] ?? 0) ^ 0xff;
+      await writeFile(changed, bytes);
+      expect(await inspect("verify", changed)).toMatchObject({ exitCode: 16 });
+    });
+  });
+
+  describe("cores by themselves", () => {
+    it.each([
+      ["core.1234", (bytes: Buffer) => bytes],
+      ["server.core.gz", (bytes: Buffer) => gzipSync(bytes)],
+      ["server.core.zst", (bytes: Buffer) => zstdCompressSync(bytes)],
+      [
+        "core.my\\x2dserver.1000.0123456789abcdef0123456789abcdef.4211.1795249571000000.zst",
+        (bytes: Buffer) => zstdCompressSync(bytes),
+      ],
+    ])("reads %s", async (name, pack) => {
+      const path = join(place, name);
+      const source = gunzip();
+      await writeFile(path, pack(await source));
+      const { kind, manifest } = parse(await inspect("show", "-o", "json", path)) as {
+        kind: string;
+        manifest: Manifest;
+      };
+      expect(kind).toBe("core");
+      expect(manifest.threads).toHaveLength(4);
+      expect(manifest.core).toMatchObject({ sizeBytes: (await source).length, complete: true });
+      if (name.includes("x2d")) {
+        expect(manifest).toMatchObject({
+          crashedAt: "2026-11-21T08:26:11.000Z",
+          process: { pid: 4211, uid: 1000, comm: "my-server" },
+        });
+      }
+      const whole = createHash("sha256")
+        .update(await source)
+        .digest("hex");
+      const { files } = parse(await inspect("unpack", "-o", "json", path, join(place, "plain", name))) as {
+        files: { sha256: string }[];
+      };
+      expect(files[0]?.sha256).toBe(whole);
+    });
+  });
+
+  it("has examples and exit statuses in every help page", async () => {
+    for (const verb of ["ls", "show", "threads", "modules", "logs", "cat", "unpack", "verify", "bt", "debug"]) {
+      const { stdout } = await inspect(verb, "--help");
+      expect(stdout, verb).toContain("EXIT STATUS");
+      expect(stdout, verb).toContain("Examples");
+    }
+  });
+});
+
+async function gunzip(): Promise<Buffer> {
+  const { gunzipSync } = await import("node:zlib");
+  return gunzipSync(await readFile(join(REPOSITORY, "test/fixtures/elf/x64-threads.core.gz")));
+}
+
+function environment(): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined),
+  );
+}
