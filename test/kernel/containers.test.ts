@@ -65,8 +65,8 @@ describeUnless(
         core: { complete: true },
       });
       // The containers of a pod share their pid namespace here, so the number is small, and it is not the host's.
-    expect(manifest.process.pidInNamespace).toBeLessThan(manifest.process.pid ?? 0);
-    const names = entries.map(({ name }) => name.slice(manifest.bundle.length - ".zip".length));
+      expect(manifest.process.pidInNamespace).toBeLessThan(manifest.process.pid ?? 0);
+      const names = entries.map(({ name }) => name.slice(manifest.bundle.length - ".zip".length));
       for (const suffix of [
         "-pod-info.json",
         "-runtime-info.json",
