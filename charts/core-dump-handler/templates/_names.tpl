@@ -1,0 +1,58 @@
+{{/* Names. Kubernetes allows 63 characters in a label's value, so no name of ours is longer. */}}
+{{- define "cdh.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "cdh.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A name made of the full name and a suffix: (list $ "-metrics"). The suffix is never cut. */}}
+{{- define "cdh.suffixed" -}}
+{{- $suffix := index . 1 -}}
+{{- printf "%s%s" (include "cdh.fullname" (index . 0) | trunc (int (sub 63 (len $suffix))) | trimSuffix "-") $suffix -}}
+{{- end -}}
+
+{{- define "cdh.daemonSet" -}}
+{{- default (include "cdh.fullname" .) .Values.daemonset.name -}}
+{{- end -}}
+
+{{- define "cdh.image" -}}
+{{- $image := .Values.image -}}
+{{- with $image.registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $image.repository -}}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .Chart.AppVersion }}{{ end -}}
+{{- end -}}
+
+{{- define "cdh.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ include "cdh.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{/* IBM's selector, so that its release can be upgraded to this chart: a DaemonSet's selector cannot change. */}}
+{{- define "cdh.selector" -}}
+name: {{ .Values.daemonset.label | quote }}
+{{- end -}}
+
+{{- define "cdh.coreDir" -}}
+{{- default (printf "%s/cores" (trimSuffix "/" .Values.daemonset.hostDirectory)) .Values.daemonset.coreDirectory -}}
+{{- end -}}
+
+{{- define "cdh.eventDir" -}}
+{{- default (printf "%s/events" (trimSuffix "/" .Values.daemonset.hostDirectory)) .Values.daemonset.eventDirectory -}}
+{{- end -}}
+
+{{- define "cdh.eventRole" -}}
+{{- default (include "cdh.suffixed" (list . "-event-reporter")) .Values.clusterRole.name -}}
+{{- end -}}

@@ -1,0 +1,44 @@
+{{/* What cannot work is refused before anything is installed, all of it at once. */}}
+{{- define "cdh.refuse" -}}
+{{- $v := .Values -}}
+{{- $d := $v.daemonset -}}
+{{- $found := list -}}
+{{- range list "s3AccessKey" "s3Secret" "s3BucketName" "s3Region" }}
+{{- if eq (toString (get $d .)) "XXX" }}
+{{- $found = append $found (printf "daemonset.%s is the placeholder XXX of the old chart: give the value, or leave it empty" .) }}
+{{- end }}
+{{- end }}
+{{- if contains "icdh/core-dump-handler" $v.image.repository }}
+{{- $found = append $found "image.repository names IBM's image, whose programs are others: remove image.registry, image.repository and image.tag from your values" }}
+{{- end }}
+{{- if and $v.store.pvc.existingClaim $v.store.nfs.server }}
+{{- $found = append $found "store.pvc and store.nfs are both given: choose one" }}
+{{- end }}
+{{- if and (include "cdh.storeVolume" .) (hasPrefix "s3://" $v.store.url) }}
+{{- $found = append $found "store.url is a bucket, but a volume is given as well (store.pvc or store.nfs): choose one" }}
+{{- end }}
+{{- if and $v.store.nfs.server (not (hasPrefix "/" $v.store.nfs.path)) }}
+{{- $found = append $found "store.nfs.path is needed: the directory that the server exports" }}
+{{- end }}
+{{- if and (hasPrefix "file://" $v.store.url) (not (include "cdh.storeVolume" .)) (not $d.extraVolumes) }}
+{{- $found = append $found "store.url is a directory, but there is no volume for it: set store.pvc or store.nfs" }}
+{{- end }}
+{{- if and $v.upload.enabled (not (or (include "cdh.storeUrl" .) $v.store.bucket (include "cdh.storeSecret" .) $d.envFrom $d.extraEnvVars $v.upload.extraEnv)) }}
+{{- $found = append $found "there is no store: set store.url (s3://bucket/prefix), store.existingSecret, store.pvc or store.nfs; or upload.enabled=false to leave bundles on the nodes" }}
+{{- end }}
+{{- if and $d.s3AccessKey (not $d.s3Secret) }}
+{{- $found = append $found "daemonset.s3AccessKey is given without daemonset.s3Secret" }}
+{{- end }}
+{{- if and $d.interval $d.schedule }}
+{{- $found = append $found "daemonset.interval and daemonset.schedule are both given: set one of them to null" }}
+{{- end }}
+{{- if eq (int $v.node.metricsPort) (int $v.upload.metricsPort) }}
+{{- $found = append $found (printf "node.metricsPort and upload.metricsPort are both %d: the containers of a pod share their ports" (int $v.node.metricsPort)) }}
+{{- end }}
+{{- if lt (int $d.terminationGracePeriodSeconds) (int (add $v.upload.shutdownGrace 10)) }}
+{{- $found = append $found (printf "daemonset.terminationGracePeriodSeconds is %d, less than upload.shutdownGrace (%d) and 10 more" (int $d.terminationGracePeriodSeconds) (int $v.upload.shutdownGrace)) }}
+{{- end }}
+{{- if $found }}
+{{- fail (printf "\n\nThese values cannot work:\n  - %s\n" (join "\n  - " $found)) }}
+{{- end }}
+{{- end -}}
