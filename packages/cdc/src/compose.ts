@@ -28,6 +28,9 @@ const EMPTY_ENRICHMENT: Enrichment = { containers: [], podLabels: {}, repoDigest
 /** Frames in memory: enough to take a small core whole, few enough to stay far below 128 MiB. */
 const BUFFERS = 28;
 
+/** Cores of fewer frames are compressed after the crashed process was let go. */
+const HOLD_BACK = 12;
+
 /** More parallel frames than this cost the node more than they save the crashed pod. */
 const THREADS_MAX = 4;
 
@@ -70,6 +73,7 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
     compressor,
     threads: settings.compressionThreads || Math.min(THREADS_MAX, availableParallelism()),
     buffers: BUFFERS,
+    holdBack: HOLD_BACK,
     sink: {
       write: async (bytes, offset) => {
         const { file } = await opening;

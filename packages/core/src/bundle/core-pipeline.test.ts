@@ -85,6 +85,32 @@ describe.each(["zstd", "deflate", "none"] as const)("the core pipeline with %s",
     compressor.close();
   });
 
+  it("holds back the work on a small core until it is whole, and on a large one until enough has come", async () => {
+    for (const frames of [3, 12]) {
+      const core = makeCore(frames, frames, 999);
+      const sink = new MemorySink();
+      const pipeline = new CorePipeline({
+        compressor: makeFrameCompressor(compression),
+        sink,
+        threads: 2,
+        buffers: 8,
+        holdBack: 5,
+      });
+      for (let at = 0; at < core.length; at += FRAME_BYTES) {
+        const buffer = await pipeline.acquire();
+        pipeline.submit(buffer, core.copy(buffer, 0, at, at + FRAME_BYTES));
+        if (at < 4 * FRAME_BYTES) expect([pipeline.frameCount, sink.bytes.length]).toEqual([0, 0]);
+      }
+      await pipeline.settle();
+      const stored = Buffer.concat([
+        sink.bytes,
+        Buffer.alloc(pipeline.bodyBytes - sink.bytes.length),
+        pipeline.trailer(),
+      ]);
+      expect(decode(compression, stored).equals(core)).toBe(true);
+    }
+  });
+
   it("on a full disk keeps whole frames, and no hash that is not theirs", async () => {
     const core = makeCore(4, 20, FRAME_BYTES);
     const sink = new MemorySink(3_000_000);

@@ -29,6 +29,11 @@ export interface CorePipelineOptions {
   threads: number;
   /** Frames of 1 MiB held in memory, being filled, compressed or written. */
   buffers: number;
+  /**
+   * Compress nothing before so many frames have come, or all of them: a small core is out of the kernel sooner when
+   * nothing competes with its reading. Fewer than `buffers`. Default 0.
+   */
+  holdBack?: number;
 }
 
 /** A buffer of {@link FRAME_BYTES} on memory that the hasher's thread can see too. */
@@ -65,6 +70,7 @@ export class CorePipeline {
   #running = 0;
   /** Frames being compressed or waiting to be written. */
   #unwritten = 0;
+  #isHeldBack: boolean;
   #writing: Promise<void> | undefined;
   #failure: unknown;
   #zeroFrame: Promise<CompressedFrame> | undefined;
@@ -83,6 +89,7 @@ export class CorePipeline {
   constructor(options: CorePipelineOptions) {
     this.#options = options;
     this.#hasher = new CoreHasher(options.buffers);
+    this.#isHeldBack = (options.holdBack ?? 0) > 0;
   }
 
   /** Bytes of the entry written or about to be. */
@@ -121,10 +128,8 @@ export class CorePipeline {
     const job: Job = { buffer, length, readers: 2, isZero, result: undefined };
     this.#jobs.push(job);
     this.#hasher.add(buffer.buffer, length, () => this.#finishReading(job));
-    this.#compressAhead();
-    this.#writing ??= this.#writeInOrder().finally(() => {
-      this.#writing = undefined;
-    });
+    if (this.#jobs.length >= (this.#options.holdBack ?? 0)) this.#isHeldBack = false;
+    this.#work();
   }
 
   /** Give a buffer back unused. */
@@ -134,6 +139,8 @@ export class CorePipeline {
 
   /** Wait until every chunk is written and hashed. After a failure the rest is dropped; {@link failure} tells. */
   async settle(): Promise<void> {
+    this.#isHeldBack = false;
+    this.#work();
     while (this.#writing !== undefined) await this.#writing;
     await this.#guard(() => this.#flush());
     this.#options.compressor.close();
@@ -198,6 +205,14 @@ export class CorePipeline {
     const wake = this.#waiting;
     this.#waiting = undefined;
     wake?.();
+  }
+
+  #work(): void {
+    if (this.#isHeldBack || this.#jobs.length === 0) return;
+    this.#compressAhead();
+    this.#writing ??= this.#writeInOrder().finally(() => {
+      this.#writing = undefined;
+    });
   }
 
   #compressAhead(): void {
