@@ -46,7 +46,11 @@ export class DirectoryStore implements ObjectStore {
     const path = this.#path(key);
     const handle = await openRegularFile(source.path);
     try {
-      const digest = await digestFile(handle, source, { partBytes: source.sizeBytes, signal: options.signal });
+      const digest = await digestFile(handle, source, {
+        partBytes: source.sizeBytes,
+        md5: false,
+        signal: options.signal,
+      });
       return await this.#put(key, path, digest, options, (target) =>
         this.#copy(handle, target, source, digest.sha256, options),
       );

@@ -9,6 +9,7 @@ export interface HashJob {
   fd: number;
   sizeBytes: number;
   partBytes: number;
+  md5: boolean;
   crc32: boolean;
   /** Bytes read at once. */
   readBytes: number;
@@ -20,6 +21,7 @@ export interface HashSums {
   readBytes: number;
   /** Hexadecimal, as are the parts' MD5s. */
   sha256: string;
+  /** Of nothing, where MD5 was not asked for. */
   partMd5s: string[];
   crc32: number[];
   wholeCrc32: number;
@@ -51,7 +53,7 @@ const hash: Hasher = (job, buffer, isStopped, modules) => {
       const chunk = buffer.subarray(0, bytes);
       isShort = bytes === 0;
       whole.update(chunk);
-      md5.update(chunk);
+      if (job.md5) md5.update(chunk);
       if (job.crc32) {
         partCrc = modules.crc32(chunk, partCrc);
         sums.wholeCrc32 = modules.crc32(chunk, sums.wholeCrc32);

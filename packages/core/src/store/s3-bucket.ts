@@ -20,13 +20,14 @@ export class S3Bucket {
   readonly requests: S3Requests;
   readonly target: S3Target;
   readonly url: string;
-  readonly #withChecksums: boolean;
+  /** Ask for the checksums that the server keeps. */
+  showChecksums: boolean;
 
   constructor(requests: S3Requests, target: S3Target, options: { url: string; checksums: boolean }) {
     this.requests = requests;
     this.target = target;
     this.url = options.url;
-    this.#withChecksums = options.checksums;
+    this.showChecksums = options.checksums;
   }
 
   /** The key with the prefix. @throws {CdhError} CDH_STORE_REFUSED */
@@ -43,7 +44,7 @@ export class S3Bucket {
   /** Look at an object; undefined when there is none. */
   async head(key: string, signal?: AbortSignal): Promise<ShownObject | undefined> {
     const object = this.object(key);
-    const checksum = this.#withChecksums ? ({ ChecksumMode: "ENABLED" } as const) : {};
+    const checksum = this.showChecksums ? ({ ChecksumMode: "ENABLED" } as const) : {};
     try {
       const output = await this.requests.send(
         ({ client, abortSignal }) => client.send(new HeadObjectCommand({ ...object, ...checksum }), { abortSignal }),

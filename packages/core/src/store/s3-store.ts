@@ -1,4 +1,9 @@
-import { PutObjectCommand, type PutObjectCommandInput, type S3Client } from "@aws-sdk/client-s3";
+import {
+  PutObjectCommand,
+  type PutObjectCommandInput,
+  type PutObjectCommandOutput,
+  type S3Client,
+} from "@aws-sdk/client-s3";
 import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import type { Clock } from "../clock.ts";
@@ -8,6 +13,7 @@ import {
   digestBytes,
   digestFile,
   encodeCrc32,
+  encodeSha256,
   expectedEtag,
   openRegularFile,
   partBytesFor,
@@ -51,6 +57,8 @@ export class S3Store implements ObjectStore {
   #ifNoneMatch = true;
   /** Whether the server was seen to refuse, by If-None-Match, what lies there already; others ignore the header. */
   #refusesProven: boolean | undefined;
+  /** Whether the server was seen to keep a SHA-256 of an object; then nobody needs MD5 for a whole one. */
+  #sha256Proven = false;
 
   constructor(client: S3Client, target: S3Target, settings: StoreSettings, options: { clock: Clock; log: Logger }) {
     const { clock, log } = options;
@@ -74,10 +82,12 @@ export class S3Store implements ObjectStore {
       const isWhole = source.sizeBytes <= partBytes;
       // Looked up first, because hashing a large file for a store that is down would be for nothing.
       const before = isWhole ? await this.#before(key, options) : await this.#bucket.lookUp(key, options.signal);
-      const digest = await digestFile(handle, source, { partBytes, crc32: this.#crc32, signal: options.signal });
+      const md5 = !isWhole || !this.#sha256Proven;
+      const digest = await digestFile(handle, source, { partBytes, md5, crc32: this.#crc32, signal: options.signal });
       return await this.#put(key, digest, before, options, async (create) => {
         if (isWhole) await this.#putWhole(key, digest, create, options, handle);
         else await this.#putParts(key, handle, digest, create, options);
+        return undefined;
       });
     } finally {
       await handle.close();
@@ -88,11 +98,17 @@ export class S3Store implements ObjectStore {
     this.#bucket.fullKey(key);
     const digest = digestBytes(body);
     const before = await this.#before(key, options);
-    const put = await this.#put(key, digest, before, options, (create) =>
-      this.#putWhole(key, digest, create, options, body),
-    );
+    const put = await this.#put(key, digest, before, options, async (create) => {
+      const answer = await this.#putWhole(key, digest, create, options, body);
+      // A few kilobytes that can be made again: the server's own MD5 of what it has is proof enough.
+      if (bareEtag(answer.ETag ?? "") !== expectedEtag(digest, false)) return undefined;
+      const metadata = { ...options.metadata, "cdh-sha256": digest.sha256 };
+      const { sizeBytes, sha256 } = digest;
+      const modifiedAt = this.#clock.now();
+      return { key, sizeBytes, sha256, metadata, modifiedAt, alreadyThere: false, verifiedBy: "etag" };
+    });
     if (this.#refusesProven === undefined && !put.alreadyThere && options.overwrite !== true) {
-      await this.#proveCondition(key, digest, body, options);
+      await this.#learn(key, digest, body, options);
     }
     return put;
   }
@@ -121,13 +137,14 @@ export class S3Store implements ObjectStore {
   /**
    * Send what is not there yet and look: the object counts as stored only when the store shows the very same bytes.
    * @param before what the store shows under the key now
+   * @param send gives a result when the answer to the put is proof enough
    */
   async #put(
     key: string,
     digest: FileDigest,
     before: ShownObject | undefined,
     options: PutOptions,
-    send: (create: CreateInput) => Promise<void>,
+    send: (create: CreateInput) => Promise<PutResult | undefined>,
   ): Promise<PutResult> {
     const { signal } = options;
     if (before !== undefined) {
@@ -140,7 +157,8 @@ export class S3Store implements ObjectStore {
     }
     let failure: unknown;
     try {
-      await send(this.#createInput(digest, options, before === undefined && options.overwrite !== true));
+      const known = await send(this.#createInput(digest, options, before === undefined && options.overwrite !== true));
+      if (known !== undefined) return known;
     } catch (error) {
       if (signal?.aborted === true) throw error;
       // The answer may have been lost after the work was done, or another process was first: the object itself says it.
@@ -166,15 +184,29 @@ export class S3Store implements ObjectStore {
     return await this.#bucket.lookUp(key, options.signal);
   }
 
-  /** Send the very same object again: a server that refuses it refuses every overwriting, and need not be asked before. */
-  async #proveCondition(key: string, digest: FileDigest, body: Uint8Array, options: PutOptions): Promise<void> {
-    if (!this.#ifNoneMatch) return;
-    try {
-      await this.#putWhole(key, digest, this.#createInput(digest, options, true), options, body);
-      this.#refusesProven = false;
-    } catch (error) {
-      if (error instanceof CdhError && error.code === "CDH_STORE_CONFLICT") this.#refusesProven = true;
+  /**
+   * Find out what the server can, with a small object that is there already and its very same bytes. One that refuses
+   * them by If-None-Match need not be asked before each put; one that keeps their SHA-256 spares us the MD5.
+   */
+  async #learn(key: string, digest: FileDigest, body: Uint8Array, options: PutOptions): Promise<void> {
+    this.#refusesProven = false;
+    if (this.#ifNoneMatch) {
+      const again = this.#putWhole(key, digest, this.#createInput(digest, options, true), options, body);
+      await again.catch((error: unknown) => {
+        this.#refusesProven = error instanceof CdhError && error.code === "CDH_STORE_CONFLICT";
+      });
     }
+    if (this.#settings.s3Checksum !== "auto" || this.#crc32) return;
+    try {
+      const withoutMd5 = { ...digest, partMd5s: [] };
+      await this.#putWhole(key, withoutMd5, this.#createInput(digest, options, false), options, body);
+      this.#bucket.showChecksums = true;
+      const shown = await this.#bucket.head(key, options.signal);
+      this.#sha256Proven = shown?.ChecksumSHA256 === encodeSha256(digest.sha256);
+    } catch (error) {
+      this.#log.debug("the store keeps no SHA-256", { reason: reasonOf(error) });
+    }
+    this.#bucket.showChecksums = this.#sha256Proven;
   }
 
   /** Compare what the store shows with what was hashed here; undefined when it is something else. */
@@ -190,9 +222,11 @@ export class S3Store implements ObjectStore {
       // 32 bits find an accident; whether it is the same content at all is for the hash to say.
       if (isOurs(shown, digest)) return "checksum";
     }
+    // Only of an object that was sent whole: parts have a checksum of checksums.
+    if (shown.ChecksumSHA256 === encodeSha256(digest.sha256)) return "checksum";
     const etag = bareEtag(shown.ETag ?? "");
-    if (etag === expectedEtag(digest, false) && digest.partMd5s.length === 1) return "etag";
-    if (etag === expectedEtag(digest, true)) return "etag";
+    if (digest.partMd5s.length === 1 && etag === expectedEtag(digest, false)) return "etag";
+    if (digest.partMd5s.length > 0 && etag === expectedEtag(digest, true)) return "etag";
     return (await this.#hashObject(key, digest.sizeBytes, signal)) === digest.sha256 ? "readBack" : undefined;
   }
 
@@ -207,44 +241,44 @@ export class S3Store implements ObjectStore {
     return hash.digest("hex");
   }
 
+  /** Send a whole object in one request. @returns what the server says that it has */
   async #putWhole(
     key: string,
     digest: FileDigest,
     create: CreateInput,
     options: PutOptions,
     source: FileHandle | Uint8Array,
-  ): Promise<void> {
+  ): Promise<PutObjectCommandOutput> {
     const { signal } = options;
+    const [md5] = digest.partMd5s;
     const fixed = {
       ...this.#bucket.object(key),
       ContentLength: digest.sizeBytes,
-      ContentMD5: digest.partMd5s[0]?.toString("base64"),
+      ...(md5 === undefined ? { ChecksumSHA256: encodeSha256(digest.sha256) } : { ContentMD5: md5.toString("base64") }),
       ...(this.#crc32 ? { ChecksumCRC32: encodeCrc32(digest.crc32?.whole) } : {}),
     };
-    await this.#withCondition(create, (input) =>
-      this.#permits.run(() =>
-        this.#bucket.requests.send(
-          async ({ client, abortSignal, kick }) => {
-            if (source instanceof Uint8Array) {
-              return await client.send(new PutObjectCommand({ ...input, ...fixed, Body: source }), { abortSignal });
-            }
-            let sent = 0;
-            const onChunk = (bytes: number): void => {
-              kick();
-              sent += bytes;
-              options.onProgress?.(sent);
-            };
-            const throttle = this.#throttle;
-            const body = new FileBody(source, { offset: 0, length: digest.sizeBytes, throttle, signal, onChunk });
-            try {
-              return await client.send(new PutObjectCommand({ ...input, ...fixed, Body: body }), { abortSignal });
-            } finally {
-              body.destroy();
-            }
-          },
-          { what: `store ${key}`, signal },
-        ),
-      ),
+    const sendOptions = { what: `store ${key}`, signal };
+    const send = (input: CreateInput): Promise<PutObjectCommandOutput> =>
+      this.#bucket.requests.send(async ({ client, abortSignal, kick }) => {
+        if (source instanceof Uint8Array) {
+          return await client.send(new PutObjectCommand({ ...input, ...fixed, Body: source }), { abortSignal });
+        }
+        let sent = 0;
+        const onChunk = (bytes: number): void => {
+          kick();
+          sent += bytes;
+          options.onProgress?.(sent);
+        };
+        const throttle = this.#throttle;
+        const body = new FileBody(source, { offset: 0, length: digest.sizeBytes, throttle, signal, onChunk });
+        try {
+          return await client.send(new PutObjectCommand({ ...input, ...fixed, Body: body }), { abortSignal });
+        } finally {
+          body.destroy();
+        }
+      }, sendOptions);
+    return await this.#withCondition(create, (input) =>
+      source instanceof Uint8Array ? send(input) : this.#permits.run(() => send(input)),
     );
   }
 
