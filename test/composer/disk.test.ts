@@ -100,6 +100,20 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's disk", (
     expect(unpacked.sha256).toBe(bundle.manifest.core.sha256);
   });
 
+  it("MAX_USE cuts the core, not what waits for its upload, and everything else is whole", async () => {
+    await using rig = makeRig();
+    mkdirSync(rig.coreDir, { recursive: true });
+    writeFileSync(join(rig.coreDir, "earlier.zip"), noise(2 * MIB));
+    rig.env({ MAX_USE: "4M", COMPRESSION: "none" });
+    expect((await rig.run(smallCore(noise(16 * MIB)))).exitCode).toBe(3);
+    expect(statSync(join(rig.coreDir, "earlier.zip")).size).toBe(2 * MIB);
+    rmSync(join(rig.coreDir, "earlier.zip"));
+    const bundle = await rig.bundle();
+    expect(bundle.manifest.core).toMatchObject({ complete: false, truncatedBy: "maxUse" });
+    expect(bundle.manifest.core.sizeBytes).toBeGreaterThan(0);
+    expect(bundle.manifest.core.sizeBytes).toBeLessThanOrEqual(2 * MIB);
+  });
+
   it("TIMEOUT ends a core that never ends, marks it, and everything else is whole", async () => {
     await using rig = makeRig();
     rig.env({ TIMEOUT: "2" });

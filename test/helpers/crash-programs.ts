@@ -12,6 +12,7 @@ const SOURCES = join(REPOSITORY, "test/programs");
 export const CRASH_PROGRAMS = [
   "abrt",
   "bus",
+  "dropped",
   "fill",
   "fpe",
   "hostile-name",
@@ -56,7 +57,7 @@ const OPTIMISED = new Set(["fill", "pattern300"]);
  * @throws {Error} with the compiler's words; ask {@link compilerUnavailable} first
  */
 export function compileCrashPrograms(): Record<CrashProgram, string> {
-  const hash = createHash("sha256").update(FLAGS.join(" "));
+  const hash = createHash("sha256").update([...FLAGS, ...CRASH_PROGRAMS].join(" "));
   for (const file of readdirSync(SOURCES).sort()) hash.update(file).update(readFileSync(join(SOURCES, file)));
   const directory = join(tmpdir(), `cdh-programs-${process.getuid?.() ?? 0}-${hash.digest("hex").slice(0, 16)}`);
   if (!existsSync(directory)) compileInto(directory);
