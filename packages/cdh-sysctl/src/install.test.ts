@@ -48,6 +48,20 @@ function doneIn(steps: readonly StepResult[]): string[] {
 }
 
 describe("install and restore", () => {
+  it("closes a CORE_DIR that the kubelet made for its volume, and leaves one that is in use as it is", async () => {
+    const fresh = makeNode(OWN);
+    mkdirSync(fresh.coreDir, { recursive: true, mode: 0o755 });
+    expect(doneIn(await install(fresh))).toContain("make-core-dir");
+    expect(statSync(fresh.coreDir).mode & 0o7777).toBe(0o700);
+    expect(doneIn(await install(fresh))).toEqual([]);
+
+    const used = makeNode(OWN);
+    mkdirSync(used.coreDir, { recursive: true, mode: 0o755 });
+    writeFileSync(join(used.coreDir, "a.zip"), "");
+    expect(doneIn(await install(used))).not.toContain("make-core-dir");
+    expect(statSync(used.coreDir).mode & 0o7777).toBe(0o755);
+  });
+
   it("sets the kernel, saves its own values, and gives them back", async () => {
     const node = makeNode(OWN);
     await install(node);

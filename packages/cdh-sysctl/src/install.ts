@@ -76,13 +76,19 @@ function planDirectories(node: Node, desired: Desired): Step[] {
       id,
       title,
       to: path,
-      changes: lstatIfThere(local) === undefined,
+      changes: lstatIfThere(local) === undefined || (id === "make-core-dir" && isFresh(local)),
       run: () => {
         // The mode that mkdir sets is cut by the umask.
-        if (makeDirectory(local, mode)) chmodSync(local, mode);
+        if (makeDirectory(local, mode) || (id === "make-core-dir" && isFresh(local))) chmodSync(local, mode);
       },
     };
   });
+}
+
+/** Tell whether a directory is as the kubelet makes one for a hostPath volume, before any container starts. */
+function isFresh(directory: string): boolean {
+  const info = lstatIfThere(directory);
+  return info?.isDirectory() === true && (info.mode & 0o7777) === 0o755 && readdirSync(directory).length === 0;
 }
 
 function planBackups(node: Node, current: KernelValues): Step[] {
