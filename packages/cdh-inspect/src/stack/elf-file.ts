@@ -94,6 +94,22 @@ export class ElfFile {
     return found;
   }
 
+  /** Read the bytes before an offset from the module's start, as the file has them. */
+  async readBefore(offset: bigint, length: number): Promise<Uint8Array | undefined> {
+    const vaddr = offset + this.#baseVaddr - BigInt(length);
+    const entryBytes = programHeaderBytes(this.#header);
+    const { phoff, phentsize, phnum } = this.#header;
+    if (!Number.isFinite(phoff) || phentsize < entryBytes) return undefined;
+    const table = await readUpTo(this.#file, phoff, phentsize * Math.min(phnum, PROGRAMS_MAX));
+    for (let at = 0; at + entryBytes <= table.length; at += phentsize) {
+      const program = parseProgramHeader(table.subarray(at, at + entryBytes), this.#header);
+      const within = vaddr - program.vaddr;
+      if (program.type !== PT_LOAD || within < 0n || within + BigInt(length) > BigInt(program.fileSize)) continue;
+      return readUpTo(this.#file, program.offset + Number(within), length);
+    }
+    return undefined;
+  }
+
   async close(): Promise<void> {
     await this.#file.close();
   }

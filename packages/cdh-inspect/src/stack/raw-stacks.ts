@@ -1,10 +1,12 @@
-import { describeModules } from "@cdh/core/bundle/manifest-from-core";
-import { formatAddress, type CoreFacts } from "@cdh/core/elf/facts";
+import { formatAddress, type CoreFacts, type CoreThread } from "@cdh/core/elf/facts";
 import { CoreMemory } from "@cdh/core/elf/random-access";
-import { makeAddressMap, type AddressMap } from "../address-map.ts";
+import type { AddressMap, Place } from "../address-map.ts";
 import type { Subject } from "../subject.ts";
-import { findModuleFile, type FileWishes, type FoundFile } from "./find-files.ts";
-import { unwindByFramePointers, type Frame } from "./unwind.ts";
+import type { Symbol } from "./elf-file.ts";
+import type { FileWishes } from "./find-files.ts";
+import { findLeafCaller } from "./leaf-callers.ts";
+import { ModuleFiles } from "./module-files.ts";
+import { unwindByFramePointers, type Frame, type ReadMemory } from "./unwind.ts";
 
 /** One frame as it is shown. */
 export interface StackFrame {
@@ -42,34 +44,48 @@ export async function readRawStacks(subject: Subject, wishes: FileWishes, signal
   const core = await subject.core();
   const facts = await subject.facts();
   const memory = new CoreMemory(facts, (offset, length) => core.read(offset, length, signal));
-  const modules = describeModules(facts);
-  const map = makeAddressMap(modules);
-  const isCode = executableRanges(facts, map);
-  const stacks: { tid: number; crashed: boolean; frames: Frame[] }[] = [];
-  for (const thread of facts.threads.slice(0, THREADS_MAX)) {
-    signal?.throwIfAborted();
-    const frames = await unwindByFramePointers(
-      thread,
-      facts.machine,
-      (address, length) => memory.read(address, length),
-      isCode,
-    );
-    stacks.push({ tid: thread.tid, crashed: thread.crashed, frames });
+  const read = (address: bigint, length: number): Promise<Uint8Array | undefined> => memory.read(address, length);
+  const files = new ModuleFiles(facts, wishes);
+  try {
+    const isCode = executableRanges(facts, files.map);
+    const stacks: { thread: CoreThread; frames: Frame[] }[] = [];
+    for (const thread of facts.threads.slice(0, THREADS_MAX)) {
+      signal?.throwIfAborted();
+      stacks.push({ thread, frames: await unwindByFramePointers(thread, facts.machine, read, isCode) });
+    }
+    const names = await files.name(stacks.flatMap(({ frames }) => frames.map(lookupAddress)));
+    if (facts.machine?.name === "x64") await insertLeafCallers(stacks, names, files, read);
+    return {
+      threads: stacks.map(({ thread: { tid, crashed }, frames }) => ({
+        tid,
+        crashed,
+        frames: frames.map((frame) => describe(frame, files.map, names)),
+      })),
+      notes: files.notes,
+    };
+  } finally {
+    await files.close();
   }
-  const { names, notes } = await nameFrames(
-    stacks.flatMap((stack) => stack.frames),
-    facts,
-    map,
-    wishes,
-  );
-  return {
-    threads: stacks.map(({ tid, crashed, frames }) => ({
-      tid,
-      crashed,
-      frames: frames.map((frame) => describe(frame, map, names)),
-    })),
-    notes,
+}
+
+async function insertLeafCallers(
+  stacks: readonly { thread: CoreThread; frames: Frame[] }[],
+  names: Map<bigint, Symbol>,
+  files: ModuleFiles,
+  read: ReadMemory,
+): Promise<void> {
+  const code = {
+    find: (address: bigint) => files.map.find(address),
+    readCode: (place: Place, length: number) => files.readCode(place, length),
   };
+  for (const { thread, frames } of stacks) {
+    const symbol = names.get(thread.pc);
+    if (symbol === undefined) continue;
+    const caller = await findLeafCaller(thread.sp, thread.pc - symbol.offset, frames[1], read, code);
+    if (caller === undefined) continue;
+    frames.splice(1, 0, caller);
+    for (const [address, name] of await files.name([lookupAddress(caller)])) names.set(address, name);
+  }
 }
 
 /** The address whose function a frame is in: a call that never returns may be the last instruction of its function. */
@@ -77,11 +93,7 @@ function lookupAddress(frame: Frame): bigint {
   return frame.isReturn && frame.pc > 0n ? frame.pc - 1n : frame.pc;
 }
 
-function describe(
-  frame: Frame,
-  map: AddressMap,
-  names: ReadonlyMap<bigint, { name: string; offset: bigint }>,
-): StackFrame {
+function describe(frame: Frame, map: AddressMap, names: ReadonlyMap<bigint, Symbol>): StackFrame {
   const place = map.find(frame.pc);
   const symbol = names.get(lookupAddress(frame));
   const beyond = frame.isReturn ? 1n : 0n;
@@ -90,50 +102,6 @@ function describe(
     ...(place === undefined ? {} : { module: place.path, moduleOffset: formatAddress(place.offset) }),
     ...(symbol === undefined ? {} : { function: symbol.name, functionOffset: formatAddress(symbol.offset + beyond) }),
   };
-}
-
-async function nameFrames(
-  frames: readonly Frame[],
-  facts: CoreFacts,
-  map: AddressMap,
-  wishes: FileWishes,
-): Promise<{ names: Map<bigint, { name: string; offset: bigint }>; notes: string[] }> {
-  const wanted = new Map<string, Set<bigint>>();
-  for (const frame of frames) {
-    const place = map.find(lookupAddress(frame));
-    if (place === undefined) continue;
-    const offsets = wanted.get(place.path) ?? new Set();
-    wanted.set(place.path, offsets.add(place.offset));
-  }
-  const names = new Map<bigint, { name: string; offset: bigint }>();
-  const notes: string[] = [];
-  const described = describeModules(facts);
-  for (const [index, module] of facts.modules.entries()) {
-    const offsets = wanted.get(module.path);
-    const moduleFacts = described[index];
-    if (offsets === undefined || moduleFacts === undefined || module.path.startsWith("[")) continue;
-    const { file, mismatch } = await findModuleFile(moduleFacts, module.executable === true, wishes);
-    if (mismatch !== undefined) notes.push(`another build: ${mismatch}`);
-    if (file === undefined) {
-      notes.push(`no file for ${module.path}${module.buildId === undefined ? "" : ` (build-id ${module.buildId})`}`);
-      continue;
-    }
-    const symbols = await readSymbols(file, [...offsets]);
-    for (const [offset, symbol] of symbols) names.set(module.start + offset, symbol);
-    wanted.delete(module.path);
-  }
-  return { names, notes };
-}
-
-async function readSymbols(
-  file: FoundFile,
-  offsets: readonly bigint[],
-): Promise<Map<bigint, { name: string; offset: bigint }>> {
-  try {
-    return await file.elf.findSymbols(offsets);
-  } finally {
-    await file.elf.close();
-  }
 }
 
 function executableRanges(facts: CoreFacts, map: AddressMap): (address: bigint) => boolean {

@@ -1,0 +1,4 @@
+// Aborts from a thread.
+fn main() {
+    std::thread::spawn(|| std::process::abort()).join().unwrap();
+}
