@@ -39,8 +39,8 @@ describeUnless(kernelSuiteUnavailable(), "a program with a hostile name", () => 
     expect(Buffer.byteLength(manifest.bundle)).toBeLessThanOrEqual(204);
     for (const entry of bundle.entries) expect(entry.name).not.toMatch(/^\/|\.\.|\\|\p{Cc}/u);
     const dumpInfo = JSON.parse((await bundle.read("-dump-info.json")).toString()) as Record<string, unknown>;
-    // The kernel's own encoding of a path can't tell "/" from "!"; the manifest has it from /proc.
-    expect(dumpInfo["path"]).toBe(executable.replaceAll("!", "/"));
+    // As IBM's handler has it: the kernel's own spelling, which can't tell "/" from "!". The manifest has it from /proc.
+    expect(dumpInfo["path"]).toBe(executable.replaceAll("/", "!"));
     expect((await bundle.unpackCore(suite.scratch)).sha256).toBe(manifest.core.sha256);
   });
 
