@@ -95,7 +95,6 @@ async function main(): Promise<number> {
   let hold: KernelHold | undefined;
   let failure: unknown;
   let crashes: DemoCrash[] = [];
-  const before = reason === undefined ? readKernelSettings() : undefined;
   try {
     if (reason === undefined) hold = await holdKernel();
     if (hold === undefined) await replay(reason ?? "unknown");
@@ -105,18 +104,21 @@ async function main(): Promise<number> {
     failure = error;
   }
   try {
-    if (hold !== undefined) await restore();
+    if (hold !== undefined) {
+      await restore();
+      // While the lock is held: before and after, the settings may be another run's.
+      if (JSON.stringify(readKernelSettings()) !== JSON.stringify(hold.saved))
+        throw new Error("cdh-sysctl restore left other kernel settings than there were before");
+    }
   } catch (error) {
     failure ??= error;
   }
+  // Puts back what is still different, and throws when it can't.
   await hold?.release();
-  if (before !== undefined && JSON.stringify(readKernelSettings()) !== JSON.stringify(before)) {
-    failure ??= new Error("the kernel's settings are not what they were");
-  }
   if (failure !== undefined) {
     const text = failure instanceof Error ? failure.message : String(failure);
     process.stderr.write(`\n${failure instanceof Stopped ? "stopped" : "demo failed"}: ${text}\n`);
-    if (before !== undefined) process.stderr.write("The kernel's settings are as they were before.\n");
+    if (hold !== undefined) process.stderr.write("The kernel's settings are as they were before.\n");
     return failure instanceof Stopped ? failure.exitCode : 1;
   }
   summarise(crashes, performance.now() - started);
