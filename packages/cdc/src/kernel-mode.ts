@@ -17,7 +17,7 @@ import { compose } from "./compose.ts";
 import { descriptorInput, withFirstRead } from "./input.ts";
 import { loadNative } from "./native.ts";
 import type { Outcome } from "./request.ts";
-import { composerSettings, type ComposerSettings } from "./settings.ts";
+import { composerSettings, timerMs, type ComposerSettings } from "./settings.ts";
 import { VERSION } from "./version.ts";
 
 /** Environment variables; the kernel gives none. */
@@ -101,7 +101,8 @@ export function readSettings(
   const resolved = resolveSettings(composerSettings, { env, file });
   problems.push(...resolved.problems.map((detail) => ({ step: "settings", code: "CDH_CONFIG_INVALID", detail })));
   const settings = { ...resolved.values };
-  if (crash.timeoutSeconds !== undefined && crash.timeoutSeconds > 0) settings.timeoutMs = crash.timeoutSeconds * 1000;
+  if (crash.timeoutSeconds !== undefined && crash.timeoutSeconds > 0)
+    settings.timeoutMs = timerMs(crash.timeoutSeconds * 1000);
   if (crash.disableCompression === true) settings.compression = "none";
   return { settings, problems };
 }

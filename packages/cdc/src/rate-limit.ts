@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { constants } from "node:fs";
 import { mkdir, open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock, toRfc3339 } from "@cdh/core/clock";
@@ -49,6 +50,8 @@ interface RateState {
   suppressedSince?: number;
 }
 
+const LOCK_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
+
 /**
  * Count a crash against its workload's limit. The counts live in a small file a workload, changed under a lock and
  * replaced by rename; a broken or unwritable one allows the crash, because losing a core is the worse mistake.
@@ -65,7 +68,7 @@ export async function countCrash(
   const path = join(directory, `${createHash("sha256").update(JSON.stringify(key)).digest("hex").slice(0, 32)}.json`);
   try {
     await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
-    const lock = await open(`${path}.lock`, "a", FILE_MODE);
+    const lock = await open(`${path}.lock`, LOCK_FLAGS, FILE_MODE);
     try {
       if (native !== undefined) await lockPatiently(native, lock.fd);
       const state = await readState(path);
@@ -132,7 +135,7 @@ function isState(value: unknown): value is RateState {
 
 async function writeState(path: string, state: object): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
-  const file = await open(temporary, "w", FILE_MODE);
+  const file = await open(temporary, LOCK_FLAGS | constants.O_TRUNC, FILE_MODE);
   try {
     await file.writeFile(JSON.stringify(state));
   } finally {

@@ -6,6 +6,9 @@ import type { Compression } from "@cdh/core/bundle/manifest";
 import { parseRateLimit, type RateLimit } from "./rate-limit.ts";
 import { parseSpace, type Space } from "./space.ts";
 
+/** The longest that a timer can wait, nearly 25 days; a longer one would end at once. @see setTimeout of Node */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
 /**
  * Everything the composer can be told. It comes from `.env` beside the executable, because the kernel starts the
  * composer with an empty environment; a variable that is set wins over the file.
@@ -43,13 +46,13 @@ export const composerSettings = defineSettings({
   }),
   timeoutMs: setting({
     env: "TIMEOUT",
-    parse: parsers.durationFromSeconds,
+    parse: (text) => timerMs(parsers.durationFromSeconds(text)) || TIMER_MAX_MS,
     default: 600_000,
-    doc: "A core still arriving after this long is cut and its bundle finished (exit 32)",
+    doc: "A core still arriving after this long is cut and its bundle finished (exit 32); 0: no limit",
   }),
   metadataTimeoutMs: setting({
     env: "METADATA_TIMEOUT",
-    parse: parsers.durationFromSeconds,
+    parse: (text) => timerMs(parsers.durationFromSeconds(text)),
     default: 5_000,
     doc: "How long /proc, the runtime's files and crictl may take, all together",
   }),
@@ -188,6 +191,11 @@ export type ComposerSettings = SettingsOf<typeof composerSettings>;
 
 /** Which files of /proc/<pid> go into the bundle. */
 export type ProcInfo = "none" | "facts" | "environ";
+
+/** Bring a duration into what timers take: whole milliseconds, not too many. */
+export function timerMs(ms: number): number {
+  return Math.min(TIMER_MAX_MS, Math.ceil(ms));
+}
 
 function parseLogLevel(text: string): LogLevel {
   const level = tryParseLogLevel(text);

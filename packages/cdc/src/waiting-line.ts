@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { mkdir, open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { DIRECTORY_MODE, FILE_MODE, STATE_DIRECTORY } from "@cdh/core/spool/layout";
@@ -6,6 +7,8 @@ import type { Native } from "./native.ts";
 
 /** How often a waiting composer looks for a free slot. */
 const POLL_MS = 20;
+
+const SLOT_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
 
 /**
  * Wait for one of the node's compression slots. A slot is a file lock, so the kernel frees it when its holder dies.
@@ -43,7 +46,7 @@ async function openSlots(coreDir: string, count: number): Promise<FileHandle[]> 
   try {
     await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
     for (let index = 0; index < count; index += 1)
-      files.push(await open(join(directory, String(index)), "a", FILE_MODE));
+      files.push(await open(join(directory, String(index)), SLOT_FLAGS, FILE_MODE));
   } catch {
     // A full or unwritable spool has no line; the write itself will tell.
   }

@@ -7,6 +7,7 @@ import {
   closeSync,
   constants,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   utimesSync,
@@ -102,12 +103,12 @@ async function check(result: Salvaged | undefined): Promise<{ sizeBytes: number;
   }
 }
 
-describe.each(COMPRESSIONS)("a bundle torn anywhere, %s", (compression) => {
+describe.each(COMPRESSIONS)("a bundle torn anywhere, %s", { timeout: 60_000 }, (compression) => {
   it("becomes a valid one that holds every whole piece", async () => {
     const { bytes, coreOffset, storedBytes } = await composeBundle(CORE, compression);
     const random = new SeededRandom(compression.length);
     const edges = [0, 3, 29, coreOffset - 1, coreOffset, coreOffset + 1, coreOffset + storedBytes, bytes.length - 1];
-    const cuts = [...edges, ...Array.from({ length: 24 }, () => random.integer(bytes.length))].sort((a, b) => a - b);
+    const cuts = [...edges, ...Array.from({ length: 12 }, () => random.integer(bytes.length))].sort((a, b) => a - b);
     let before = 0;
     for (const cut of cuts) {
       leave(bytes.subarray(0, cut));
@@ -139,7 +140,6 @@ describe.each(COMPRESSIONS)("a bundle torn anywhere, %s", (compression) => {
     leave(bytes.subarray(0, coreOffset + 2 * MIB));
     const [first] = await salvage();
     const { sizeBytes } = await check(first);
-    const { readFileSync } = await import("node:fs");
     const whole = readFileSync(publishedPath(coreDir, SAMPLE_NAME));
     rmSync(publishedPath(coreDir, SAMPLE_NAME));
     const claim = join(coreDir, `.${SAMPLE_NAME}.0123456789abcdef.salvage`);
@@ -151,7 +151,7 @@ describe.each(COMPRESSIONS)("a bundle torn anywhere, %s", (compression) => {
   });
 });
 
-describe("who may still be writing", () => {
+describe("who may still be writing", { timeout: 30_000 }, () => {
   const torn = (): Promise<Buffer> => composeBundle(CORE, "zstd").then(({ bytes }) => bytes.subarray(0, 3 * MIB));
 
   async function mark(): Promise<string> {

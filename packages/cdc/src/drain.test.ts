@@ -1,0 +1,156 @@
+import { describe, expect, it } from "vitest";
+import { CorePipeline } from "@cdh/core/bundle/core-pipeline";
+import { makeFrameCompressor } from "@cdh/core/bundle/frame-compressor";
+import { SeededRandom } from "@cdh/core/testing/random";
+import { drain, type DrainOptions, type DrainResult } from "./drain.ts";
+import { withFirstRead, type CoreInput } from "./input.ts";
+
+const MIB = 1024 * 1024;
+const never = new AbortController().signal;
+
+/** Gives a core in pieces of any size, as a pipe does; after it the end, an error, or silence. */
+function inputOf(
+  core: Uint8Array,
+  then: "end" | "fail" | "silence" = "end",
+  seed = 1,
+): CoreInput & { closed: boolean } {
+  const random = new SeededRandom(seed);
+  let at = 0;
+  const input = {
+    closed: false,
+    close: async () => void (input.closed = true),
+    read: async (buffer: Buffer, offset: number, length: number) => {
+      const count = Math.min(length, core.length - at, 1 + random.integer(200_000));
+      if (count > 0) {
+        buffer.set(core.subarray(at, at + count), offset);
+        at += count;
+        return count;
+      }
+      if (then === "fail") throw Object.assign(new Error("read failed"), { code: "EIO" });
+      if (then === "silence") await new Promise(() => {});
+      return 0;
+    },
+  };
+  return input;
+}
+
+interface Drained {
+  result: DrainResult;
+  kept: Buffer;
+  observed: Buffer;
+}
+
+async function drainInto(
+  input: CoreInput,
+  options: Partial<DrainOptions> & { write?: (bytes: Uint8Array, offset: number) => Promise<void> } = {},
+): Promise<Drained> {
+  const kept = Buffer.alloc(16 * MIB);
+  const observed: Buffer[] = [];
+  const pipeline = new CorePipeline({
+    compressor: makeFrameCompressor("none"),
+    threads: 1,
+    buffers: 3,
+    sink: { write: options.write ?? (async (bytes, offset) => void kept.set(bytes, offset)) },
+  });
+  const result = await drain({
+    input,
+    pipeline,
+    limitBytes: options.limitBytes ?? Number.POSITIVE_INFINITY,
+    stop: options.stop ?? never,
+    turn: options.turn ?? (async () => {}),
+    observe: (chunk) => void observed.push(Buffer.from(chunk)),
+  });
+  await pipeline.settle();
+  return { result, kept: kept.subarray(0, pipeline.bodyBytes), observed: Buffer.concat(observed) };
+}
+
+function noise(bytes: number, seed = 5): Buffer {
+  const random = new SeededRandom(seed);
+  const out = Buffer.alloc(bytes);
+  for (let at = 0; at + 4 <= bytes; at += 4) out.writeUInt32LE(random.integer(2 ** 32), at);
+  return out;
+}
+
+describe("drain", () => {
+  const core = noise(6 * MIB + 12_345);
+
+  it.each([0, 1, MIB - 1, MIB, MIB + 1, core.length])("keeps and shows all of %d bytes, in order", async (length) => {
+    for (const seed of [1, 2, 3]) {
+      const { result, kept, observed } = await drainInto(inputOf(core.subarray(0, length), "end", seed));
+      expect(result).toEqual({ endedBy: "end", receivedBytes: length });
+      expect(kept.equals(core.subarray(0, length))).toBe(true);
+      expect(observed.equals(kept)).toBe(true);
+    }
+  });
+
+  it("a limit keeps so much, and reads on only as far as the notes may reach", async () => {
+    const { result, kept, observed } = await drainInto(inputOf(core), { limitBytes: 100_000 });
+    expect(result.endedBy).toBe("limit");
+    expect(kept.equals(core.subarray(0, 100_000))).toBe(true);
+    expect(observed.length).toBe(4 * MIB);
+    const large = await drainInto(inputOf(core), { limitBytes: 5 * MIB + 7 });
+    expect(large.kept.equals(core.subarray(0, 5 * MIB + 7))).toBe(true);
+    expect(large.result.endedBy).toBe("limit");
+  });
+
+  it("a limit that the core just meets cuts nothing", async () => {
+    const { result, kept } = await drainInto(inputOf(core), { limitBytes: core.length });
+    expect(result.endedBy).toBe("end");
+    expect(kept.length).toBe(core.length);
+  });
+
+  it("stopped in the silence, it keeps what came", async () => {
+    const stop = new AbortController();
+    const input = inputOf(core, "silence");
+    const draining = drainInto(input, { stop: stop.signal });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    stop.abort();
+    const { result, kept } = await draining;
+    expect(result.endedBy).toBe("stop");
+    expect(kept.equals(core.subarray(0, kept.length))).toBe(true);
+    expect(kept.length).toBe(core.length);
+  });
+
+  it("stopped while it waits in line, it goes on to the end", async () => {
+    const stop = new AbortController();
+    const turn = (): Promise<void> => {
+      setImmediate(() => stop.abort());
+      return new Promise(() => {});
+    };
+    const { result } = await drainInto(inputOf(core), { stop: stop.signal, turn });
+    expect(result.endedBy).toBe("stop");
+  });
+
+  it("asks for its turn once, after the first frame, and never for a small core", async () => {
+    let turns = 0;
+    const turn = async (): Promise<void> => void (turns += 1);
+    await drainInto(inputOf(core.subarray(0, MIB - 1)), { turn });
+    expect(turns).toBe(0);
+    await drainInto(inputOf(core), { turn });
+    expect(turns).toBe(1);
+  });
+
+  it("a read that fails ends the core there", async () => {
+    const { result, kept } = await drainInto(inputOf(core, "fail"));
+    expect(result).toMatchObject({ endedBy: "readFailure", receivedBytes: core.length, error: { code: "EIO" } });
+    expect(kept.equals(core)).toBe(true);
+  });
+
+  it("a write that fails ends the drain", async () => {
+    const write = async (): Promise<void> => {
+      throw Object.assign(new Error("full"), { code: "ENOSPC" });
+    };
+    const { result } = await drainInto(inputOf(core), { write });
+    expect(result).toMatchObject({ endedBy: "writeFailure", error: { code: "ENOSPC" } });
+  });
+});
+
+describe("withFirstRead", () => {
+  it.each([0, 1, 65_536])("puts %d early bytes in front", async (early) => {
+    const core = noise(300_000);
+    const first = Promise.resolve(core.subarray(0, early));
+    const rest = early === 0 ? new Uint8Array(0) : core.subarray(early);
+    const { kept } = await drainInto(withFirstRead(inputOf(rest), first));
+    expect(kept.equals(early === 0 ? Buffer.alloc(0) : core)).toBe(true);
+  });
+});
