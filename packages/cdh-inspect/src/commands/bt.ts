@@ -3,7 +3,7 @@ import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { CdhError, EXIT } from "@cdh/core/errors";
 import { printable, stringifyJson } from "@cdh/core/output";
 import { InspectCommand } from "../inspect-command.ts";
-import { findDebugger, printStacks, type DebuggerName } from "../stack/debugger.ts";
+import { findDebugger, printStacks, whyNoDebugger, type DebuggerName } from "../stack/debugger.ts";
 import type { FileWishes } from "../stack/find-files.ts";
 import { prepareDebugging } from "../stack/prepare.ts";
 import { readRawStacks, type RawStacks, type StackFrame } from "../stack/raw-stacks.ts";
@@ -50,10 +50,7 @@ export class BtCommand extends InspectCommand {
     return this.withSubject(this.bundle, async (subject) => {
       if (format !== "table") return this.#printJson(subject, wishes, name, format === "json" ? 2 : undefined);
       if (name !== undefined) return this.#printByDebugger(subject, wishes, name);
-      if (!this.raw)
-        this.warn(
-          `${this.with ?? "neither gdb nor lldb"} is not on PATH: only frames with frame pointers can be found`,
-        );
+      if (!this.raw) this.warn(`${whyNoDebugger(this.with)}: only frames with frame pointers can be found`);
       const stacks = await readRawStacks(subject, wishes, this.context.stopSignal);
       this.write(formatStacks(stacks));
       for (const note of stacks.notes) this.warn(note);

@@ -4,7 +4,7 @@ import { CdhError, EXIT } from "@cdh/core/errors";
 import { start } from "@cdh/core/exec";
 import { printable } from "@cdh/core/output";
 import { InspectCommand } from "../inspect-command.ts";
-import { debuggerArguments, findDebugger, type DebuggerName } from "../stack/debugger.ts";
+import { debuggerArguments, findDebugger, whyNoDebugger, type DebuggerName } from "../stack/debugger.ts";
 import type { FileWishes } from "../stack/find-files.ts";
 import { commandsElsewhere, findImageTool, imageCache, imageOf, shellQuote, unpackImage } from "../stack/image.ts";
 import { prepareDebugging } from "../stack/prepare.ts";
@@ -50,7 +50,7 @@ export class DebugCommand extends InspectCommand {
       if (this.print) return this.#printCommands(subject);
       const name = await findDebugger(this.with);
       if (name === undefined) {
-        throw new CdhError("CDH_RUNTIME", `${this.with ?? "neither gdb nor lldb"} is not on PATH`, {
+        throw new CdhError("CDH_RUNTIME", whyNoDebugger(this.with), {
           hint: "install one, or read the stacks with `cdh-inspect bt --raw`",
         });
       }

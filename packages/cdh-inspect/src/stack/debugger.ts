@@ -19,6 +19,11 @@ export async function findDebugger(wanted?: string): Promise<DebuggerName | unde
   return undefined;
 }
 
+/** Say that there is no debugger. */
+export function whyNoDebugger(wanted?: string): string {
+  return wanted === undefined ? "neither gdb nor lldb is on PATH" : `${wanted} is not on PATH`;
+}
+
 /**
  * Arguments that open a core with everything set up. Nothing that lies in the sysroot is run: it comes from the crashed
  * image.
