@@ -3,14 +3,15 @@ const VALUE_MAX = 400;
 
 /** Write user metadata as headers can carry it: printable ASCII, everything else percent-encoded, long values cut. */
 export function encodeMetadata(metadata: Readonly<Record<string, string>>): Record<string, string> {
-  const encoded: Record<string, string> = {};
-  for (const [key, value] of Object.entries(metadata)) {
-    encoded[key.toLowerCase()] = value
-      .toWellFormed()
-      .trim()
-      .replaceAll(/[^\u0020-\u0024\u0026-\u007e]/gu, (char) => encodeURIComponent(char))
-      .slice(0, VALUE_MAX)
-      .replace(/%[0-9A-F]?$/, "");
+  return Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key.toLowerCase(), encode(value)]));
+}
+
+function encode(value: string): string {
+  let encoded = "";
+  for (const char of value.toWellFormed().trim()) {
+    const next = /^[\u0020-\u0024\u0026-\u007e]$/.test(char) ? char : encodeURIComponent(char);
+    if (encoded.length + next.length > VALUE_MAX) break;
+    encoded += next;
   }
   return encoded;
 }
