@@ -127,4 +127,33 @@ describe.each(["zstd", "deflate", "none"] as const)("the core pipeline with %s",
     ]);
     expect(decode(compression, stored).equals(core.subarray(0, summary.sizeBytes))).toBe(true);
   });
+
+  it("makes room at its end, and what is left is whole", async () => {
+    const core = makeCore(6, 9, 333);
+    const sink = new MemorySink();
+    const pipeline = new CorePipeline({ compressor: makeFrameCompressor(compression), sink, threads: 2, buffers: 4 });
+    await feed(pipeline, core);
+    for (let before = pipeline.bodyBytes; before > 0; before = pipeline.bodyBytes) {
+      pipeline.shrinkBy(1_500_000);
+      expect(pipeline.bodyBytes).toBeLessThanOrEqual(Math.max(0, before - 1_500_000));
+      const trailer = pipeline.trailer();
+      const summary = pipeline.summarise(trailer);
+      const room = Buffer.concat([sink.bytes, Buffer.alloc(core.length)]);
+      const stored = Buffer.concat([room.subarray(0, pipeline.bodyBytes), trailer]);
+      expect(summary).toMatchObject({ storedBytes: stored.length });
+      expect(summary.crc32).toBe(crc32(compression === "zstd" ? stored : core.subarray(0, summary.sizeBytes)));
+      expect(summary.sha256).toBeUndefined();
+      const left = pipeline.frameCount === 0 ? Buffer.alloc(0) : decode(compression, stored);
+      expect(left.equals(core.subarray(0, summary.sizeBytes))).toBe(true);
+    }
+  });
+
+  it("an empty core is an entry that decodes to nothing", async () => {
+    const sink = new MemorySink();
+    const pipeline = new CorePipeline({ compressor: makeFrameCompressor(compression), sink, threads: 2, buffers: 4 });
+    await feed(pipeline, Buffer.alloc(0));
+    const summary = pipeline.summarise(pipeline.trailer());
+    expect(summary).toMatchObject({ sizeBytes: 0, sha256: createHash("sha256").digest("hex") });
+    expect(sink.bytes.length).toBe(0);
+  });
 });
