@@ -38,8 +38,12 @@ export function renderReadme(readme: string, values: readonly ChartValue[]): str
   if (begin < 0 || end < begin) throw new Error(`the README has no "${BEGIN}" … "${END}"`);
   const groups = Map.groupBy(values, ({ path }) => (path.length === 1 ? "" : (path[0] ?? "")));
   const tables = [...groups].map(([group, members]) => {
-    const rows = members.map(({ path, value, doc }) => `| \`${path.join(".")}\` | ${cell(value)} | ${escapeCell(doc)} |`);
-    return [`### ${group === "" ? "Whole chart" : group}`, "", "| value | default | |", "|---|---|---|", ...rows].join("\n");
+    const rows = members.map(
+      ({ path, value, doc }) => `| \`${path.join(".")}\` | ${cell(value)} | ${escapeCell(doc)} |`,
+    );
+    return [`### ${group === "" ? "Whole chart" : group}`, "", "| value | default | |", "|---|---|---|", ...rows].join(
+      "\n",
+    );
   });
   return `${readme.slice(0, begin)}${BEGIN}\n\n${tables.join("\n\n")}\n\n${readme.slice(end)}`;
 }

@@ -1,0 +1,69 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { REPOSITORY } from "../helpers/repository.ts";
+import { findOnPath } from "../helpers/tools.ts";
+
+type Schema = Record<string, unknown>;
+
+/**
+ * Find the Kubernetes API's own description: kubectl's module carries it, and building the pinned helm has downloaded that
+ * module. Nothing is downloaded here.
+ */
+export function findOpenApi(): { path: string; reason?: undefined } | { path?: undefined; reason: string } {
+  const go = findOnPath("go");
+  if (go.path === undefined) return { reason: go.reason };
+  const { stdout, stderr } = spawnSync(go.path, ["list", "-m", "-f", "{{.Dir}}", "k8s.io/kubectl"], {
+    cwd: join(REPOSITORY, "test", "tools", "helm"),
+    encoding: "utf8",
+    env: { ...process.env, GOPROXY: "off", GOFLAGS: "-mod=readonly" },
+  });
+  const path = join(stdout.trim(), "testdata", "openapi", "swagger.json");
+  if (stdout.trim() !== "" && existsSync(path)) return { path };
+  return {
+    reason: `the Kubernetes schemas are not in Go's module cache (test/tools/install.sh helm) ${stderr.trim()}`,
+  };
+}
+
+/**
+ * Write JSON schemas for kubeconform, one for each kind, strict: a field that Kubernetes does not know is refused.
+ * @returns the schema location to give to kubeconform
+ */
+export function writeSchemas(openApi: string, folder: string): string {
+  const { definitions } = JSON.parse(readFileSync(openApi, "utf8")) as { definitions: Record<string, Schema> };
+  const strict = Object.fromEntries(Object.entries(definitions).map(([name, schema]) => [name, close(name, schema)]));
+  writeFileSync(join(folder, "definitions.json"), JSON.stringify({ definitions: strict }));
+  for (const [name, schema] of Object.entries(definitions)) {
+    const kinds = (schema["x-kubernetes-group-version-kind"] ?? []) as {
+      group: string;
+      version: string;
+      kind: string;
+    }[];
+    for (const { group, version, kind } of kinds) {
+      const suffix = group === "" ? `-${version}` : `-${group.split(".")[0] ?? ""}-${version}`;
+      const file = join(folder, `${kind.toLowerCase()}${suffix}.json`);
+      writeFileSync(file, JSON.stringify({ $ref: `definitions.json#/definitions/${name}` }));
+    }
+  }
+  return join(folder, "{{ .ResourceKind }}{{ .KindSuffix }}.json");
+}
+
+function close(name: string, schema: Schema): Schema {
+  if (name.endsWith(".IntOrString")) return { type: ["integer", "string"] };
+  if (name.endsWith(".Quantity")) return { type: ["number", "string"] };
+  const copy = withoutFormats(schema) as Schema;
+  if (copy["properties"] !== undefined && copy["additionalProperties"] === undefined)
+    copy["additionalProperties"] = false;
+  return copy;
+}
+
+/** Kubernetes' formats (`int-or-string`, `byte`) are not JSON schema's. */
+function withoutFormats(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutFormats);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([key, item]) => !(key === "format" && typeof item === "string"))
+      .map(([key, item]) => [key, withoutFormats(item)]),
+  );
+}

@@ -1,0 +1,82 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { parse } from "yaml";
+import { PROFILES } from "../../packages/cdh-sysctl/src/profiles.ts";
+import { describeUnless } from "../helpers/skip.ts";
+import { findTool, missingTools } from "../helpers/tools.ts";
+import { containerOf, envOf, lint, platforms, podOf, render, STORE } from "./helm.ts";
+import { findOpenApi, writeSchemas } from "./kubernetes-schemas.ts";
+
+const BUCKET = { store: { bucket: "cores" } };
+const EXPECTED =
+  "aks bottlerocket digitalocean eks eks-irsa gke-cos gke-ubuntu iks k3s kind minikube openshift roks talos".split(" ");
+
+/** Kinds of operators, whose schemas are not Kubernetes' own. */
+const FOREIGN = ["PodMonitor", "ServiceMonitor", "PrometheusRule", "SecurityContextConstraints"];
+
+const every: unknown = parse(readFileSync(join(import.meta.dirname, "every.yaml"), "utf8"));
+
+describeUnless(missingTools("helm"), "a values file for a platform", () => {
+  it("is there for every platform", () => {
+    expect(platforms().sort()).toEqual(EXPECTED);
+  });
+
+  it.each(platforms())("%s: renders, and helm lint is content", (platform) => {
+    expect(render(BUCKET, { files: [platform] }).refused).toBe("");
+    expect(lint(platform)).toMatchObject({ status: 0, output: expect.not.stringContaining("[WARNING]") as string });
+  });
+
+  it.each(platforms())("%s: both containers mean the same spool, and the profile's directories", (platform) => {
+    const rendered = render(BUCKET, { files: [platform] });
+    const node = envOf(containerOf(rendered, "node"));
+    const upload = containerOf(rendered, "upload");
+    expect(envOf(upload)["CORE_DIR"]).toBe(node["CORE_DIR"]);
+    expect(upload.volumeMounts[0]).toMatchObject({ name: "core-volume", mountPath: node["CORE_DIR"] });
+    expect(podOf(rendered).volumes.find(({ name }) => name === "core-volume")?.hostPath?.path).toBe(node["CORE_DIR"]);
+    const name = (node["PROFILE"] ?? "default") as keyof typeof PROFILES;
+    const profile: { hostDir: string; coreDir?: string; mode: string } = PROFILES[name];
+    expect(node["HOST_DIR"]).toBe(profile.hostDir);
+    expect(node["CORE_DIR"]).toBe(profile.coreDir ?? `${profile.hostDir}/cores`);
+    expect(node["MODE"] ?? "pipe").toBe(profile.mode);
+  });
+});
+
+const openApi = findOpenApi();
+describeUnless(missingTools("helm", "kubeconform") ?? openApi.reason, "Kubernetes' own schemas, strict", () => {
+  let folder: string;
+  let location: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "cdh-schemas-"));
+    location = writeSchemas(openApi.path ?? "", folder);
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  const validate = (text: string): { status: number | null; stdout: string } =>
+    spawnSync(
+      findTool("kubeconform").path ?? "",
+      ["-strict", "-summary", "-schema-location", location, "-skip", FOREIGN.join(","), "-"],
+      { encoding: "utf8", input: text },
+    );
+
+  it.each(platforms())("accept every object for %s", (platform) => {
+    const { stdout, status } = validate(render(BUCKET, { files: [platform] }).text);
+    expect(stdout).toContain("Invalid: 0, Errors: 0, Skipped: ");
+    expect(status).toBe(0);
+  });
+
+  it("accept every object when everything is switched on", () => {
+    const { stdout, status } = validate(render(every).text);
+    expect(stdout).toContain("Invalid: 0, Errors: 0, Skipped: 4");
+    expect(status).toBe(0);
+  });
+
+  it("refuse a field that does not exist", () => {
+    const wrong = render(STORE).text.replace("hostNetwork: false", "hostNetwerk: false");
+    const { stdout, status } = validate(wrong);
+    expect(stdout).toMatch(/hostNetwerk/);
+    expect(status).toBe(1);
+  });
+});
