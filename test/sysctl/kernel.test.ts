@@ -60,7 +60,7 @@ describeUnless(kernelUnavailable() ?? notBuilt("cdc", "cdh-sysctl"), "cdh-sysctl
 
   it("installs, proves capture, and restores exactly what was there", async () => {
     expect(outcomeOf(await sysctl("install"))).toBe("exit 0");
-    expect(readKernelSettings()).toMatchObject({ corePipeLimit: "16", suidDumpable: "2" });
+    expect(readKernelSettings()).toMatchObject({ corePipeLimit: "64", suidDumpable: "2" });
     const doctor = await sysctl("doctor", "-o", "json");
     expect(outcomeOf(doctor)).toBe("exit 0");
     const { checks } = JSON.parse(doctor.stdout) as { checks: { id: string; outcome: string; finding: string }[] };

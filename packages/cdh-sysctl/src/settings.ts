@@ -56,8 +56,8 @@ export const sysctlSettings = defineSettings({
     env: "CORE_PIPE_LIMIT",
     flag: "--core-pipe-limit",
     parse: parsers.integer(1, 65_535),
-    default: 16,
-    doc: "Value of kernel.core_pipe_limit: how many crashes are handled at a time; with 0 the kernel would not wait for the handler.",
+    default: 64,
+    doc: "Value of kernel.core_pipe_limit: how many crashes are handled at a time, and beyond it the kernel drops them; with 0 the kernel would not wait for the handler.",
   }),
   composer: setting<string | undefined>({
     env: "COMPOSER",
