@@ -101,9 +101,6 @@ describeUnless(kernelSuiteUnavailable(), "the composer's own memory", () => {
       await expect.poll(() => suite.composer.measurements().length, { timeout: 10_000 }).toBe(before + 1);
       const measured = suite.composer.measurements()[before];
       expect(measured?.exitCode).toBe(0);
-      process.stderr.write(
-        `memory: ${megabytes} MB ${kind}: composer ${((measured?.maxRssBytes ?? 0) / MIB).toFixed(0)} MiB\n`,
-      );
       const peak = ((measured?.maxRssBytes ?? 0) / MIB).toFixed(0);
       process.stderr.write(
         `memory: ${megabytes} MB ${kind}: peak ${peak} MiB, drained in ${manifest.composer.drainMs} ms\n`,
