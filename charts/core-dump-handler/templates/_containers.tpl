@@ -58,9 +58,9 @@
       (list "COMP_USE_CRIO_CONF" $d.deployCrioConfig)
       (list "COMP_CRIO_IMAGE_CMD" $c.crioImageCmd)
       (list "COMP_CORE_EVENTS" $c.coreEvents)
-    ) | nindent 4 }}
+    ) | trim | nindent 4 }}
     {{- with $d.extraEnvVars }}
-    {{- tpl . $ | nindent 4 }}
+    {{- tpl . $ | trim | nindent 4 }}
     {{- end }}
     {{- with $v.node.extraEnv }}
     {{- toYaml . | nindent 4 }}
@@ -108,7 +108,7 @@ else, and as the owner it may read, rename and delete there without any. Plain c
 {{- $u := $v.upload -}}
 {{- $d := $v.daemonset -}}
 {{- $add := $u.addCapabilities -}}
-{{- if eq $v.node.mode "file" }}{{ $add = append $add "DAC_READ_SEARCH" | uniq }}{{ end -}}
+{{- if include "cdh.fileMode" . }}{{ $add = append $add "DAC_READ_SEARCH" | uniq }}{{ end -}}
 - name: upload
   image: {{ include "cdh.image" . | quote }}
   imagePullPolicy: {{ $v.image.pullPolicy }}
@@ -139,11 +139,13 @@ else, and as the owner it may read, rename and delete there without any. Plain c
       (list "METRICS_ADDR" (printf ":%d" (int $u.metricsPort)))
       (list "LOG_LEVEL" (lower $u.logLevel))
       (list "LOG_FORMAT" $u.logFormat)
-    ) | nindent 4 }}
+    ) | trim | nindent 4 }}
     # Empty means none here, so it is always said.
     - name: WATCH_PATTERN
       value: {{ $u.watchPattern | quote }}
-    {{- include "cdh.storeEnv" . | nindent 4 }}
+    {{- with include "cdh.storeEnv" . | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- with $u.webhook }}
     {{- if .existingSecret }}
     - name: WEBHOOK_URL
@@ -154,7 +156,7 @@ else, and as the owner it may read, rename and delete there without any. Plain c
     {{- end }}
     {{- end }}
     {{- with $d.extraEnvVars }}
-    {{- tpl . $ | nindent 4 }}
+    {{- tpl . $ | trim | nindent 4 }}
     {{- end }}
     {{- with $u.extraEnv }}
     {{- toYaml . | nindent 4 }}
@@ -208,7 +210,9 @@ else, and as the owner it may read, rename and delete there without any. Plain c
       mountPath: /var/lib/systemd/coredump
       readOnly: true
     {{- end }}
-    {{- include "cdh.storeVolumeMount" . | trim | nindent 4 }}
+    {{- with include "cdh.storeVolumeMount" . | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- with $u.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

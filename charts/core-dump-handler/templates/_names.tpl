@@ -56,3 +56,19 @@ name: {{ .Values.daemonset.label | quote }}
 {{- define "cdh.eventRole" -}}
 {{- default (include "cdh.suffixed" (list . "-event-reporter")) .Values.clusterRole.name -}}
 {{- end -}}
+
+{{/* Whether the kernel writes plain cores: said so, or by the profile. */}}
+{{- define "cdh.fileMode" -}}
+{{- with .Values.node -}}
+{{- if or (eq .mode "file") (and (eq .mode "") (eq .profile "bottlerocket")) -}}
+true
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Pull secrets: texts, or objects with a name. */}}
+{{- define "cdh.pullSecrets" -}}
+{{- range . }}
+- name: {{ ternary . (get (ternary dict . (kindIs "string" .)) "name") (kindIs "string" .) }}
+{{- end }}
+{{- end -}}
