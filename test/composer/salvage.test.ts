@@ -44,6 +44,8 @@ describeUnless(
         expect(zips.length).toBe(1);
         const bundle = await openBundleFile(join(store, zips[0] ?? ""));
         expect(bundle.manifest.core).toMatchObject({ complete: false, truncatedBy: "shortRead" });
+        // What only the kernel and the living process told, from the note that the composer left.
+        expect(bundle.manifest.process).toMatchObject({ pid: 4194303, uid: 0, comm: "crashy", dumpMode: 1 });
         // At least what had long been written; every byte of it as the kernel gave it.
         expect(bundle.manifest.core.sizeBytes).toBeGreaterThan(8 * MIB);
         const unpacked = await bundle.unpackCore(scratch);

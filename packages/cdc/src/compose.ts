@@ -13,6 +13,7 @@ import { describeCrash, type CrashDescription } from "./describe.ts";
 import { drain, type DrainResult } from "./drain.ts";
 import { describeEvent, writeEventFile } from "./event-file.ts";
 import { finishBundle } from "./finish-bundle.ts";
+import { leaveNoteLater } from "./leave-note.ts";
 import { nodeFacts } from "./node-facts.ts";
 import { metadataEntries } from "./metadata-entries.ts";
 import { openBundleFile } from "./open-bundle.ts";
@@ -82,6 +83,15 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
       },
     },
   });
+  const endNote = leaveNoteLater(coreDir, clock, async () => {
+    const [node, identity, process] = [await knowingNode, await collection.identity, await collection.process];
+    const [{ name, core }, { skip, suppressed }] = [await opening, await verdict];
+    if (skip !== undefined) return undefined;
+    const { version } = request;
+    const { clusterName, compression } = settings;
+    const known = { crashId, name, version, crash, crashedAtMs, node, clusterName, process, identity, suppressed };
+    return { ...known, entry: core.name, compression };
+  });
   let leaveLine = async (): Promise<void> => {};
   const limit = sizeLimit(crash, settings);
   const stopSignal = AbortSignal.any([stop.signal, deadline]);
@@ -102,6 +112,7 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
 
   const { skip, suppressed } = await verdict;
   if (skip !== undefined) {
+    await endNote();
     await opening.then(
       ({ file }) => file.remove(),
       () => {},
@@ -164,6 +175,7 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
         },
       }),
   });
+  await endNote();
   await file.publish();
   await writeEvent(request, manifest, enrichment);
   return {

@@ -1,4 +1,4 @@
-import { closeSync, constants, mkdirSync, openSync, rmSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, unlinkSync } from "node:fs";
 import { lstat, mkdir, open, rename, unlink, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { CoreSink } from "@cdh/core/bundle/core-pipeline";
@@ -134,20 +134,28 @@ export class SpoolFile implements CoreSink {
  * @returns removes the mark
  */
 function openMark(coreDir: string, name: string, native: Native | undefined): () => Promise<void> {
-  if (native === undefined) return async () => {};
+  const remove = (): Promise<void> => removeWriterMark(coreDir, name);
   const path = writerMarkPath(coreDir, name);
   try {
     mkdirSync(writerMarksDirectory(coreDir), { recursive: true, mode: DIRECTORY_MODE });
-    if (!native.makeFifo(path)) return async () => {};
+    if (native?.makeFifo(path) !== true) return remove;
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     return async () => {
-      await removeWriterMark(coreDir, name);
+      await remove();
       closeSync(fd);
     };
   } catch {
     // A spool that takes no fifo takes the core all the same. One that nobody reads must not stay: it would say "dead".
-    rmSync(path, { force: true });
-    return async () => {};
+    tryUnlink(path);
+    return remove;
+  }
+}
+
+function tryUnlink(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It was never made.
   }
 }
 

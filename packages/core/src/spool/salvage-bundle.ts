@@ -9,7 +9,7 @@ import { encodeSeekTable, type FrameSize } from "../bundle/zstd-frames.ts";
 import { ElfCoreScanner } from "../elf/scanner.ts";
 import { CdhError } from "../errors.ts";
 import { HEAD_MAX_BYTES, tryReadHead, type SalvagedHead } from "./salvage-head.ts";
-import { describeSalvaged } from "./salvage-manifest.ts";
+import { describeSalvaged, withNote } from "./salvage-manifest.ts";
 import { salvagePieces } from "./salvage-pieces.ts";
 import { SalvageWindow } from "./salvage-window.ts";
 
@@ -20,6 +20,8 @@ export interface SalvageFacts {
   /** When the file was last written, epoch milliseconds: the crash's time where the dump info has none. */
   modifiedAt: number;
   version: string;
+  /** What the composer knew when it died. */
+  note?: Manifest | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -53,7 +55,7 @@ export async function salvageBundle(handle: FileHandle, facts: SalvageFacts): Pr
   const storedBytes = bodyBytes + trailer.length;
   const dumpInfo = parseDumpInfo(head.dumpInfo.bytes);
   const crashedAtMs = timeOf(dumpInfo.timestamp) ?? facts.modifiedAt;
-  const manifest = describeSalvaged({
+  const salvaged = describeSalvaged({
     name: facts.name,
     crashId: uuidIn(dumpInfo.uuid) ?? uuidIn(facts.name) ?? randomUUID(),
     crashedAtMs,
@@ -69,6 +71,7 @@ export async function salvageBundle(handle: FileHandle, facts: SalvageFacts): Pr
     version: facts.version,
     detail: DIED,
   });
+  const manifest = facts.note?.crashId === salvaged.crashId ? withNote(salvaged, facts.note) : salvaged;
   const layout: CoreLayout = {
     name: core.name,
     method: core.method,

@@ -61,6 +61,22 @@ export function describeSalvaged(given: SalvagedCrash): Manifest {
   };
 }
 
+/** Add what the composer knew of process, pod and node: that came from the living process, and is not in the core. */
+export function withNote(salvaged: Manifest, note: Manifest): Manifest {
+  return {
+    ...salvaged,
+    node: { ...salvaged.node, ...note.node },
+    process: { ...salvaged.process, ...note.process },
+    ...known({
+      container: note.container,
+      pod: note.pod,
+      identity: note.identity,
+      restricted: note.restricted,
+      suppressed: note.suppressed,
+    }),
+  };
+}
+
 function textOf(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }

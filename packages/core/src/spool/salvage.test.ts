@@ -19,15 +19,16 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openBundleFile } from "../bundle/reader.ts";
 import { readManifest } from "../bundle/reader-manifest.ts";
 import { openCore } from "../bundle/core-reader.ts";
-import type { Compression } from "../bundle/manifest.ts";
+import type { Compression, Manifest } from "../bundle/manifest.ts";
 import type { Clock } from "../clock.ts";
 import { run } from "../exec.ts";
 import { composeBundle } from "../testing/compose-bundle.ts";
 import { buildCore } from "../testing/core-builder.ts";
 import { SeededRandom } from "../testing/random.ts";
-import { SAMPLE_NAME } from "../testing/sample-bundle.ts";
+import { makeManifest, SAMPLE_NAME } from "../testing/sample-bundle.ts";
 import { partialPath, publishedPath } from "./layout.ts";
 import { salvageSpool, type Salvaged } from "./salvage.ts";
+import { writerNotePath, writeWriterNote } from "./writer-note.ts";
 import { writerMarkPath, writerMarksDirectory } from "./writer-mark.ts";
 
 const MIB = 1024 * 1024;
@@ -224,6 +225,39 @@ describe("who may still be writing", { timeout: 30_000 }, () => {
     expect(all.map(({ status }) => status)).toEqual(["published"]);
     await check(all[0]);
     expect(readdirSync(coreDir)).toEqual([`${SAMPLE_NAME}.zip`]);
+  });
+
+  it("knows the pod from the composer's note, if it is about this crash", async () => {
+    const note = makeManifest(Buffer.alloc(8), 8, { identity: { source: "oci-config", verified: true } });
+    mkdirSync(writerMarksDirectory(coreDir), { recursive: true });
+    leave(await torn());
+    await writeWriterNote(coreDir, SAMPLE_NAME, note);
+    const [result] = await salvage();
+    await check(result);
+    expect(result).toMatchObject({
+      manifest: {
+        pod: note.pod,
+        container: note.container,
+        identity: { source: "oci-config", verified: true },
+        process: { pid: 4211 },
+        problems: [{ code: "CDH_SALVAGED" }, ...(result as { manifest: Manifest }).manifest.problems.slice(1)],
+      },
+    });
+    expect(readdirSync(writerMarksDirectory(coreDir))).toEqual([]);
+  });
+
+  it.each([
+    ["another crash's", JSON.stringify({ schemaVersion: 1, crashId: "x", core: { entry: "e" }, pod: { name: "p" } })],
+    ["a torn one", '{"schemaVersion":1,"crashId":"'],
+    ["one of wrong types", `{"schemaVersion":1,"crashId":"${SAMPLE_NAME.slice(0, 36)}","core":{"entry":"e"},"pod":7}`],
+    ["nothing", ""],
+  ])("a note that can't be used is passed by: %s", async (_what, text) => {
+    mkdirSync(writerMarksDirectory(coreDir), { recursive: true });
+    leave(await torn());
+    writeFileSync(writerNotePath(coreDir, SAMPLE_NAME), text);
+    const [result] = await salvage();
+    await check(result);
+    expect((result as { manifest: Manifest }).manifest.pod).toBeUndefined();
   });
 
   it("marks that belong to nothing are removed once they are old", async () => {

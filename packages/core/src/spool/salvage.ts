@@ -7,6 +7,7 @@ import type { Clock } from "../clock.ts";
 import { CdhError, errnoOf, reasonOf } from "../errors.ts";
 import { partialNameOf, publishedPath } from "./layout.ts";
 import { salvageBundle } from "./salvage-bundle.ts";
+import { readWriterNote } from "./writer-note.ts";
 import { HEARTBEAT_MS, readWriterMark, removeWriterMark, writerMarksDirectory } from "./writer-mark.ts";
 
 /** What a salvage needs. */
@@ -90,7 +91,8 @@ async function salvageOne(path: string, torn: TornName, options: SalvageOptions)
       const heartbeat = setInterval(() => void touch(handle, clock).catch(() => {}), HEARTBEAT_MS);
       try {
         const { version, signal } = options;
-        const manifest = await salvageBundle(handle, { name, modifiedAt, version, signal });
+        const note = await readWriterNote(coreDir, name);
+        const manifest = await salvageBundle(handle, { name, modifiedAt, version, note, signal });
         // Nobody else makes a file of this name: it carries the crash's id, its composer is dead, the claim is ours.
         await rename(claim, published);
         await syncDirectory(coreDir);
@@ -152,15 +154,17 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** Marks of composers that died before or after their bundle had its file. */
+/** Marks and notes of composers that died before or after their bundle had its file. */
 async function removeOrphanedMarks({ coreDir, clock }: SalvageOptions, spoolNames: readonly string[]): Promise<void> {
   const directory = writerMarksDirectory(coreDir);
   for (const fileName of await readdir(directory).catch(() => [])) {
-    const name = fileName.replace(/\.fifo$/, "");
+    const name = fileName.replace(/\.(fifo|json)$/, "");
     const stats = await lstat(join(directory, fileName)).catch(() => undefined);
-    if (stats?.isFIFO() !== true || clock.now() - stats.mtimeMs < SILENT_MS) continue;
+    if (stats === undefined || clock.now() - stats.mtimeMs < SILENT_MS) continue;
     if (spoolNames.some((other) => tornNameOf(other)?.name === name)) continue;
-    if ((await readWriterMark(coreDir, name)) === "dead") await unlink(join(directory, fileName)).catch(() => {});
+    const mark = await readWriterMark(coreDir, name);
+    const isLeftOver = stats.isFIFO() ? mark === "dead" : stats.isFile() && mark !== "alive";
+    if (isLeftOver) await unlink(join(directory, fileName)).catch(() => {});
   }
 }
 

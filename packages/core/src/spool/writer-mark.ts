@@ -39,7 +39,8 @@ export async function readWriterMark(coreDir: string, name: string): Promise<Wri
   }
 }
 
-/** Remove a mark that nobody needs any more. */
+/** Remove a mark that nobody needs any more, and the note beside it. */
 export async function removeWriterMark(coreDir: string, name: string): Promise<void> {
-  await unlink(writerMarkPath(coreDir, name)).catch(() => {});
+  for (const ending of [".json", ".fifo"])
+    await unlink(join(writerMarksDirectory(coreDir), `${name}${ending}`)).catch(() => {});
 }
