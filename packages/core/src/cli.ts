@@ -182,7 +182,7 @@ export function showError(error: unknown, context: Pick<CliContext, "stderr" | "
     return EXIT[ERROR_CODES[error.code]];
   }
   if (isUsageError(error)) {
-    stderr.write(`${program}: ${error.message.trim()}\n`);
+    stderr.write(`${program}: ${usageMessage(error.message)}\n`);
     stderr.write(`hint: ${program} --help\n`);
     return EXIT.usage;
   }
@@ -190,6 +190,12 @@ export function showError(error: unknown, context: Pick<CliContext, "stderr" | "
     `${program}: this is a bug, please report it\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
   );
   return EXIT.bug;
+}
+
+/** A mistyped command is answered with its name, not with every command there is. */
+function usageMessage(message: string): string {
+  const typed = /^Command not found; did you mean one of:[^]*\nWhile running (.*)$/.exec(message.trim())?.[1];
+  return typed === undefined ? message.trim() : `no such command: ${printable(typed)}`;
 }
 
 function isUsageError(error: unknown): error is Error & { clipanion: { type: string } } {

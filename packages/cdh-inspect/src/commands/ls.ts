@@ -17,7 +17,7 @@ export class LsCommand extends InspectCommand {
     category: "Look",
     description: "list crashes, newest first",
     details: `
-      PLACE is a directory, a file, \`file:///…\` or \`s3://bucket/prefix\`; the current directory when left out. In a store
+      PLACE is a directory, a file, \`file:///…\` or \`s3://bucket/prefix\`; when left out, STORE_URL, else the current directory. In a store
       only the small manifests are read, many at a time.
 
       A bucket is opened with the same environment as cdh-upload: \`S3_ENDPOINT\`, \`S3_REGION\`, \`S3_ACCESS_KEY\`, \`S3_SECRET\`;
@@ -45,13 +45,13 @@ export class LsCommand extends InspectCommand {
   override async run(): Promise<number> {
     const format = parseOutputFormat(this.output);
     const filter = this.#filter();
-    const found = await this.findAll(this.place ?? ".");
+    const place = this.place ?? (this.context.env["STORE_URL"] || ".");
+    const found = await this.findAll(place);
     const all = await summariseAll(found);
     const wanted = all.filter((summary) => matches(summary, filter)).toSorted(newestFirst);
     const unreadable = all.filter((summary) => summary.error !== undefined);
     if (this.quiet) this.write(wanted.map((summary) => `${summary.bundle}\n`).join(""));
-    else if (format === "table" && wanted.length === 0)
-      this.context.stderr.write(emptyMessage(found.length, this.place ?? "."));
+    else if (format === "table" && wanted.length === 0) this.context.stderr.write(emptyMessage(found.length, place));
     else this.write(renderRows(format, "bundles", wanted, columns(wanted)));
     if (format === "table" || this.quiet)
       for (const { bundle, error } of unreadable) this.warn(`${bundle}: ${error?.message} (${error?.code})`);
