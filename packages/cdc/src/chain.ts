@@ -64,6 +64,7 @@ export async function chainCore(
   });
   const passedBytes = await feed(request, handler.stdin as Writable, deadline);
   const outcome = await Promise.race([ended, aborted(deadline)]);
+  handler.unref();
   await input.close();
   return { handler: file, passedBytes, ended: outcome };
 }
@@ -94,14 +95,16 @@ async function feed(request: ComposeRequest, stdin: Writable, deadline: AbortSig
   for (let turn = 0; !deadline.aborted; turn += 1) {
     const buffer = buffers[turn % 2] ?? Buffer.alloc(BUFFER_BYTES);
     const count = await Promise.race([input.read(buffer, 0, BUFFER_BYTES).catch(() => 0), over]);
-    if (!(await written) || count === undefined || count === 0) break;
+    if (count === undefined || count === 0 || (await Promise.race([written, over])) !== true) break;
     written = new Promise((resolve) =>
       stdin.write(buffer.subarray(0, count), (error) => resolve(error === undefined || error === null)),
     );
     passed += count;
   }
   await Promise.race([written, over]);
-  stdin.end();
+  // After the deadline the handler keeps what it has; it sees the end of the core now.
+  if (deadline.aborted) stdin.destroy();
+  else stdin.end();
   return passed;
 }
 
