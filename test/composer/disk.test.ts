@@ -17,11 +17,13 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { notBuilt, runBuilt } from "../helpers/built.ts";
+import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { makeRig, noise, smallCore } from "./drive.ts";
 
 const MIB = 1024 * 1024;
+const scratch = scratchDirectory("disk");
 
 describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's disk", () => {
   const core = smallCore(noise(3 * MIB));
@@ -34,7 +36,7 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's disk", (
   });
 
   it("a spool that is a file: status 13, the file untouched", async () => {
-    const file = join(mkdtempSync(join(tmpdir(), "cdh-disk-")), "spool");
+    const file = join(mkdtempSync(join(scratch, "core-")), "spool");
     writeFileSync(file, "mine");
     await using rig = makeRig({ coreDir: file });
     expect(await rig.run(core, { timeoutMs: 20_000 })).toMatchObject({ exitCode: 13, timedOut: false });
@@ -96,7 +98,7 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's disk", (
       sizeBytes: MIB,
       expectedBytes: core.length,
     });
-    const unpacked = await bundle.unpackCore(mkdtempSync(join(tmpdir(), "cdh-disk-")));
+    const unpacked = await bundle.unpackCore(mkdtempSync(join(scratch, "core-")));
     expect(unpacked.sha256).toBe(bundle.manifest.core.sha256);
   });
 
@@ -127,7 +129,7 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's disk", (
     expect(result.timedOut).toBe(false);
     const bundle = await rig.bundle();
     expect(bundle.manifest.core).toMatchObject({ complete: false, truncatedBy: "deadline", sizeBytes: MIB });
-    const unpacked = await bundle.unpackCore(mkdtempSync(join(tmpdir(), "cdh-disk-")));
+    const unpacked = await bundle.unpackCore(mkdtempSync(join(scratch, "core-")));
     expect(unpacked.sha256).toBe(bundle.manifest.core.sha256);
   });
 });
@@ -161,7 +163,7 @@ describeUnless(notBuilt("cdc") ?? canMount, "a full spool", () => {
       expect(bundle.manifest.core.complete).toBe(false);
       expect(["diskFull", "keepFree"]).toContain(bundle.manifest.core.truncatedBy);
       expect(bundle.manifest.core.sizeBytes).toBeGreaterThan(3 * MIB);
-      const unpacked = await bundle.unpackCore(mkdtempSync(join(tmpdir(), "cdh-disk-")));
+      const unpacked = await bundle.unpackCore(mkdtempSync(join(scratch, "core-")));
       // Bytes that were given up again may be in the running hash: then there is none, but never a wrong one.
       expect([undefined, unpacked.sha256]).toContain(bundle.manifest.core.sha256);
       expect(statSync(unpacked.path).size).toBe(bundle.manifest.core.sizeBytes);

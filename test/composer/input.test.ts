@@ -1,16 +1,16 @@
 import { createHash } from "node:crypto";
 import { closeSync, mkdtempSync, openSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { expect, it } from "vitest";
 import { notBuilt, runPath } from "../helpers/built.ts";
+import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { kernelWords, makeRig, noise, smallCore, type Rig } from "./drive.ts";
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
-const scratch = mkdtempSync(join(tmpdir(), "cdh-composer-"));
+const scratch = scratchDirectory("composer");
 
 /** What every bundle must hold to, however bad the input was. */
 async function expectBundleOf(rig: Rig, input: Uint8Array): Promise<Awaited<ReturnType<Rig["bundle"]>>> {

@@ -1,15 +1,16 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, utimesSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { expect, it } from "vitest";
 import { notBuilt, outcomeOf, runBuilt } from "../helpers/built.ts";
 import { openBundleFile } from "../helpers/bundle-files.ts";
+import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { makeRig, noise, smallCore } from "./drive.ts";
 
 const MIB = 1024 * 1024;
+const directory = scratchDirectory("salvage");
 
 describeUnless(
   notBuilt("cdc", "cdh-upload") ?? missingTools("zstd"),
@@ -18,7 +19,7 @@ describeUnless(
     it.each([{ compression: "zstd" }, { compression: "deflate" }, { compression: "none" }])(
       "with $compression: what it had written is salvaged, marked, and uploaded",
       async ({ compression }) => {
-        const scratch = mkdtempSync(join(tmpdir(), "cdh-salvage-"));
+        const scratch = mkdtempSync(join(directory, "run-"));
         await using rig = makeRig();
         rig.env({ COMPRESSION: compression });
         const core = smallCore(noise(24 * MIB));

@@ -105,7 +105,12 @@ export async function installComposer(hold: KernelHold, options: InstallOptions 
   mkdirSync(hostDir, { mode: 0o755 });
   // Suites crash one program over and over, which the rate limit is there to stop; its own tests set it. No container
   // runtime runs here, so nothing is to be asked.
-  await install(hostDir, { RATE_LIMIT: "0", IGNORE_CRIO: "true", ...options.settings });
+  try {
+    await install(hostDir, { RATE_LIMIT: "0", IGNORE_CRIO: "true", ...options.settings });
+  } catch (error) {
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
   const pattern = buildCorePattern(hostDir);
   if (readKernelSettings().corePattern !== pattern) hold.set({ corePattern: pattern });
   if (options.wrapper !== undefined) {
