@@ -43,7 +43,7 @@ describeUnless(
     /** Run a sweep as the kubelet starts the container: root, these capabilities and no way to more. */
     const sweep = (mode: string, ownAdd?: readonly string[]): string => {
       const { securityContext } = containerOf(render({ ...STORE, node: { mode } }), "upload");
-      const { drop, add = [] } = securityContext?.["capabilities"] as { drop: string[]; add?: string[] };
+      const { drop, add = [] } = (securityContext ?? {})["capabilities"] as { drop: string[]; add?: string[] };
       expect(drop).toEqual(["ALL"]);
       const bounding = ["-all", ...(ownAdd ?? add).map((name) => `+${name.toLowerCase()}`)].join(",");
       const { stdout, stderr } = spawnSync(
