@@ -11,6 +11,8 @@ import { watchSpool } from "./watch.ts";
 const DEFAULT_INTERVAL_MS = 60_000;
 /** Events come in bursts: a crash makes several. */
 const HURRY_MS = 50;
+/** A look at a large backlog may take longer; sending begins then, with what was seen so far. */
+const PATIENCE_MS = 200;
 /** A spool that cannot be watched is tried again after this. */
 const REWATCH_MS = 30_000;
 
@@ -64,6 +66,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     );
   };
 
+  const send = (): void => {
+    if (!stopSignal.aborted) uploader.pump(giveUp.signal, () => alarm.ring());
+  };
+
   try {
     while (!stopSignal.aborted) {
       ensureWatch();
@@ -71,14 +77,18 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       if (hurry || now >= lookAt) {
         const scheduled = now >= lookAt;
         hurry = false;
-        const look = await uploader.scan().catch((failure: unknown) => {
-          log.error("cannot look at the spool", { reason: reasonOf(failure) });
-          return { failure };
-        });
+        const look = await uploader
+          .scan(() => {
+            if (clock.monotonic() - now > PATIENCE_MS) send();
+          })
+          .catch((failure: unknown) => {
+            log.error("cannot look at the spool", { reason: reasonOf(failure) });
+            return { failure };
+          });
         await options.onLook?.(look);
         if (scheduled) lookAt = clock.monotonic() + timetable.nextDelayMs(clock.now());
       }
-      uploader.pump(giveUp.signal, () => alarm.ring());
+      send();
       await alarm.wait(clock, untilNext(), stopSignal);
       // Let a burst of events come to its end.
       if (hurry && !stopSignal.aborted) await clock.sleep(HURRY_MS, stopSignal).catch(() => {});

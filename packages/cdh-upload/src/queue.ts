@@ -1,10 +1,12 @@
+import type { BundleFacts } from "./bundle-facts.ts";
 import type { SpoolFile } from "./spool-scan.ts";
 
 /** A bundle that waits for its turn. */
 export interface QueueItem {
   file: SpoolFile;
-  /** Known once its manifest was looked at. */
   namespace: string;
+  /** Kept from the first look when it is small and not too many are kept, so that most bundles are opened once. */
+  facts?: BundleFacts | undefined;
   /** On the clock that never jumps: not before this. */
   notBefore: number;
   /** Failures in a row that were not the bundle's own. */
@@ -13,6 +15,10 @@ export interface QueueItem {
   /** Its crash was counted, or had been before this program started. */
   reported: boolean;
 }
+
+/** Facts of so many bundles are kept, none larger than this: two megabytes at most. */
+const FACTS_MAX = 128;
+const FACTS_MAX_BYTES = 16 * 1024;
 
 /**
  * Hold what waits, and say whose turn it is: namespaces take turns, so that one that crashes in a loop does not hold up
@@ -23,6 +29,7 @@ export class Queue {
   /** When each namespace had its last turn. */
   readonly #turns = new Map<string, number>();
   #turn = 0;
+  #factsKept = 0;
 
   get size(): number {
     return this.#items.size;
@@ -42,10 +49,16 @@ export class Queue {
   }
 
   add(item: QueueItem): void {
+    const kept = item.facts;
+    if (kept !== undefined && (this.#factsKept >= FACTS_MAX || kept.manifestBody.length > FACTS_MAX_BYTES))
+      delete item.facts;
+    this.remove(item.file.fileName);
+    if (item.facts !== undefined) this.#factsKept += 1;
     this.#items.set(item.file.fileName, item);
   }
 
   remove(fileName: string): void {
+    if (this.#items.get(fileName)?.facts !== undefined) this.#factsKept -= 1;
     this.#items.delete(fileName);
     if (this.#items.size === 0) this.#turns.clear();
   }

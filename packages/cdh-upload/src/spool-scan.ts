@@ -18,6 +18,7 @@ export interface SpoolFile {
 
 /** What lies in the spool. */
 export interface SpoolScan {
+  /** The newest first. */
   files: SpoolFile[];
   /** Names that are no published bundles and are left alone: directories, links, fifos, other files. */
   ignored: string[];
@@ -39,7 +40,7 @@ export async function scanSpool(coreDir: string): Promise<SpoolScan> {
     else
       files.push({ name, fileName, path, sizeBytes: stats.size, modifiedAt: stats.mtimeMs, changedAt: stats.ctimeMs });
   }
-  return { files, ignored };
+  return { files: files.toSorted((a, b) => b.modifiedAt - a.modifiedAt), ignored };
 }
 
 async function namesIn(coreDir: string): Promise<string[]> {

@@ -79,7 +79,10 @@ export async function sweep(options: SweepOptions): Promise<SweepRow[]> {
     },
   });
   try {
-    for (const file of files) await uploader.notice(file);
+    for (const file of files) {
+      await uploader.notice(file);
+      uploader.pump(signal);
+    }
     while (uploader.queue.size > 0 && !signal.aborted) {
       if (uploader.pump(signal) === 0 && uploader.running === 0) break;
       await uploader.oneEnds();

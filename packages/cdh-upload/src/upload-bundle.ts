@@ -32,10 +32,15 @@ export interface UploadedBundle {
 /**
  * Move one bundle to the store: send and verify it, then its manifest as the mark that it is complete, and only then let
  * go of the local file. Each step can be repeated after a crash at any point.
+ * @param known what was read of this very file before
  */
-export async function uploadBundle(file: SpoolFile, options: UploadOptions): Promise<UploadedBundle> {
+export async function uploadBundle(
+  file: SpoolFile,
+  known: BundleFacts | undefined,
+  options: UploadOptions,
+): Promise<UploadedBundle> {
   const { store } = options;
-  const facts = await readBundleFacts(file.path, file.name);
+  const facts = known ?? (await readBundleFacts(file.path, file.name));
   const { bundleKey, manifestKey } = options.keyTemplate.render(keyVariables(file, facts, options));
   const signal = options.signal === undefined ? {} : { signal: options.signal };
   const put = await store.putFile(

@@ -65,8 +65,11 @@ export class Uploader {
     return this.#running.size;
   }
 
-  /** Look at the spool and put what is new into the queue. */
-  async scan(): Promise<SpoolScan> {
+  /**
+   * Look at the spool and put what is new into the queue.
+   * @param onNoticed called after each new bundle: the first need not wait for the thousandth
+   */
+  async scan(onNoticed: () => void = () => {}): Promise<SpoolScan> {
     const { settings, log } = this.#options;
     const scan = await scanSpool(settings.coreDir);
     const { files, ignored } = scan;
@@ -74,7 +77,7 @@ export class Uploader {
     for (const item of this.queue.items()) {
       if (!item.running && !there.has(item.file.fileName)) this.queue.remove(item.file.fileName);
     }
-    for (const file of files) await this.notice(file);
+    for (const file of files) if (await this.notice(file)) onNoticed();
     const names = new Set(files.map((file) => file.name));
     await Promise.all([this.#attempts.keepOnly(names), this.#seen.save()]).catch((error: unknown) =>
       this.#stateTrouble(error),
@@ -84,13 +87,13 @@ export class Uploader {
     return scan;
   }
 
-  /** Put one file into the queue, wherever it lies. */
-  async notice(file: SpoolFile): Promise<void> {
+  /** Put one file into the queue, wherever it lies. @returns whether it is new there */
+  async notice(file: SpoolFile): Promise<boolean> {
     const known = this.queue.get(file.fileName);
-    if (known?.running === true) return;
+    if (known?.running === true) return false;
     const changed =
       known === undefined || known.file.sizeBytes !== file.sizeBytes || known.file.modifiedAt !== file.modifiedAt;
-    if (!changed) return;
+    if (!changed) return false;
     // What cannot be read now is judged when its turn comes.
     const facts = await readBundleFacts(file.path, file.name).catch(() => undefined);
     const namespace = facts?.namespace ?? HOST_NAMESPACE;
@@ -103,8 +106,10 @@ export class Uploader {
       failures: known?.failures ?? 0,
       running: false,
       reported,
+      facts,
     });
     if (isNew && facts !== undefined) this.#options.events?.crashed?.(file, facts);
+    return true;
   }
 
   /**
@@ -155,7 +160,7 @@ export class Uploader {
     events?.began?.(file);
     let outcome: Outcome;
     try {
-      const uploaded = await uploadBundle(file, {
+      const uploaded = await uploadBundle(file, item.facts, {
         store,
         signal,
         keyTemplate: settings.keyTemplate,
