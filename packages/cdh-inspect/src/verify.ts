@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { findCoreEntry } from "@cdh/core/bundle/core-reader";
 import { isCoreName } from "@cdh/core/bundle/reader-directory";
+import { readCoreFacts } from "@cdh/core/elf/random-access";
 import { CdhError } from "@cdh/core/errors";
 import { formatBytes } from "@cdh/core/units";
 import type { Subject } from "./subject.ts";
@@ -92,7 +93,11 @@ async function* verifyCore(subject: Subject, options: VerifyOptions): AsyncGener
     };
   }
   if (core.sha256 === undefined)
-    yield { level: "warning", subject: "core", message: "the manifest has no SHA-256 to compare with" };
+    yield {
+      level: subject.kind === "core" ? "note" : "warning",
+      subject: "core",
+      message: "no SHA-256 is known to compare with",
+    };
   else if (core.sha256.toLowerCase() === measured.sha256) yield ok("core", `SHA-256 ${measured.sha256}`);
   else
     yield {
@@ -101,12 +106,39 @@ async function* verifyCore(subject: Subject, options: VerifyOptions): AsyncGener
       code: "CDH_BUNDLE_HASH",
       message: `SHA-256 is ${measured.sha256}, the manifest says ${core.sha256}`,
     };
-  if (core.complete) yield ok("core", "whole: every byte that its headers promise is there");
-  else {
-    const by = core.truncatedBy === undefined ? "" : ` (${core.truncatedBy})`;
-    const missing = core.expectedBytes === undefined ? "" : `: ${measured.sizeBytes} of ${core.expectedBytes} bytes`;
-    yield { level: "warning", subject: "core", message: `not whole${by}${missing}` };
+  yield await checkWholeness(subject, measured.sizeBytes, options);
+}
+
+/** Compare the core with what its own headers promise, and with what the manifest says about that. */
+async function checkWholeness(
+  { manifest, core: openCore, kind }: Subject,
+  sizeBytes: number,
+  options: VerifyOptions,
+): Promise<Finding> {
+  const { core } = manifest;
+  const reader = await openCore();
+  const facts = await readCoreFacts((offset, length) => reader.read(offset, length, options.signal), {
+    sizeBytes,
+    limits: { modules: 0 },
+    ...signalOption(options),
+  });
+  if (!facts.isCore) return { level: "warning", subject: "core", message: "it does not start like an ELF core" };
+  const expectedBytes = facts.expectedBytes ?? core.expectedBytes;
+  if (expectedBytes !== undefined && sizeBytes >= expectedBytes) {
+    const isCut = kind === "bundle" && !core.complete && core.truncatedBy !== undefined;
+    if (!isCut) return ok("core", "whole: every byte that its headers promise is there");
   }
+  const counted = expectedBytes === undefined ? "" : `: ${sizeBytes} of ${expectedBytes} bytes`;
+  if (kind === "bundle" && core.complete) {
+    return {
+      level: "damaged",
+      subject: "core",
+      code: "CDH_BUNDLE_SIZE",
+      message: `the manifest says that it is whole, its headers that it is not${counted}`,
+    };
+  }
+  const by = core.truncatedBy === undefined ? "" : ` (${core.truncatedBy})`;
+  return { level: "warning", subject: "core", message: `not whole${by}${counted}` };
 }
 
 async function checked(subject: string, check: () => Promise<string>): Promise<Finding> {
