@@ -24,6 +24,7 @@ describeUnless(notBuilt("cdh-inspect") ?? findTool("script").reason, "cdh-inspec
   };
   /** Take away what our own colours and progress bars are made of. */
   const withoutOwn = (text: string): string =>
+    // eslint-disable-next-line no-control-regex -- our own colours are control characters too
     text.replaceAll(/\u001b\[(1|2|22|31|32|33|36|39)m|\r\u001b\[K|\r\n/g, (part) => (part === "\r\n" ? "\n" : ""));
 
   beforeAll(async () => {
