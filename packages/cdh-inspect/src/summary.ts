@@ -80,6 +80,7 @@ export function matches(summary: Summary, filter: SummaryFilter): boolean {
 
 /** Order newest first; those without a time come last, by name. */
 export function newestFirst(left: Summary, right: Summary): number {
-  const byTime = (right.crashedAt ?? "").localeCompare(left.crashedAt ?? "");
-  return byTime === 0 ? left.bundle.localeCompare(right.bundle) : byTime;
+  const [ours, theirs] = [left.crashedAt ?? "", right.crashedAt ?? ""];
+  if (ours !== theirs) return ours > theirs ? -1 : 1;
+  return left.bundle < right.bundle ? -1 : 1;
 }
