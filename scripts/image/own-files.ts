@@ -27,7 +27,7 @@ export function copyOwnFiles(out: string, arch: Architecture): void {
     fs.copyFileSync(path.join(dist, "bin", name), path.join(home, "bin", name));
     fs.copyFileSync(path.join(dist, "lib", `${name}.mjs`), path.join(home, "lib", `${name}.mjs`));
   }
-  for (const name of fs.readdirSync(path.join(composer, "lib")).filter((name) => /\.so\.\d+$/.test(name))) {
+  for (const name of fs.readdirSync(path.join(composer, "lib")).filter((file) => /\.so\.\d+$/.test(file))) {
     fs.copyFileSync(path.join(composer, "lib", name), path.join(home, "bin/lib", name));
   }
   fs.copyFileSync(node, path.join(home, "node/bin/node"));
