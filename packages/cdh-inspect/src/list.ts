@@ -25,7 +25,10 @@ export async function summariseAll(found: readonly Found[]): Promise<Summary[]> 
 
 async function readListedManifest(found: Found): Promise<Manifest> {
   if (found.readSidecar !== undefined) return parseManifest(await found.readSidecar(), found.label);
-  const subject = await readSubject(await found.open(), { skipCore: true, modifiedAt: found.modifiedAt });
+  const subject = await readSubject(await found.open({ glance: true }), {
+    skipCore: true,
+    modifiedAt: found.modifiedAt,
+  });
   try {
     return subject.manifest;
   } finally {

@@ -14,7 +14,8 @@ export interface Found {
   sizeBytes: number;
   /** Epoch milliseconds. */
   modifiedAt: number;
-  open(): Promise<RandomAccessSource>;
+  /** Open it; `glance` when only what a listing shows is wanted. */
+  open(options?: { glance?: boolean }): Promise<RandomAccessSource>;
   /** Read the small manifest that lies beside the bundle in a store, when there is one. */
   readSidecar?(): Promise<Uint8Array>;
 }
@@ -165,7 +166,7 @@ function foundObject(
     label: `${base}/${info.key}`,
     sizeBytes: info.sizeBytes,
     modifiedAt: info.modifiedAt,
-    open: () => storeSource(store, info.key),
+    open: (options) => storeSource(store, info.key, { ...options, sizeBytes: info.sizeBytes }),
     ...(sidecar === undefined ? {} : { readSidecar: () => readObject(store, sidecar) }),
   };
 }

@@ -77,6 +77,14 @@ describe("storeSource", () => {
     expect(source.traffic.requests).toBe(3);
   });
 
+  it("takes little when only a glance is wanted, and asks for no size that is known", async () => {
+    const { store } = makeStore();
+    const source = await storeSource(store, "k", { glance: true, sizeBytes: bytes.length });
+    await source.read(bytes.length - 22, 22);
+    await source.read(0, 8);
+    expect(source.traffic).toEqual({ requests: 2, bytes: 2 * 32 * 1024 });
+  });
+
   it("does not keep a failure", async () => {
     const { store } = makeStore(1);
     const source = await storeSource(store, "k");

@@ -9,6 +9,8 @@ export type { RandomAccessSource } from "./random-access.ts";
 /** A bundle's small entries lie behind its core, so one read of the end serves the directory and all of them. */
 const STORE_TAIL_BYTES = 1024 * 1024;
 const STORE_BLOCK_BYTES = 256 * 1024;
+/** Holds the directory of a usual bundle and its manifest, or IBM's dump info at the start. */
+const GLANCE_BYTES = 32 * 1024;
 const FILE_BLOCK_BYTES = 64 * 1024;
 
 /**
@@ -56,19 +58,36 @@ export async function fileSource(path: string): Promise<RandomAccessSource> {
   );
 }
 
+/** Say what is known of an object, and how it will be read. */
+export interface StoreSourceOptions {
+  /** From a listing; spares a request. */
+  sizeBytes?: number;
+  /** Only the directory and one small entry are wanted: for listings of many bundles. */
+  glance?: boolean;
+  signal?: AbortSignal;
+}
+
 /**
  * Open an object for random access by ranges. The whole object is never fetched.
  * @throws {CdhError} CDH_NOT_FOUND when there is no such object; the CDH_STORE family
  */
-export async function storeSource(store: ObjectStore, key: string, signal?: AbortSignal): Promise<RandomAccessSource> {
+export async function storeSource(
+  store: ObjectStore,
+  key: string,
+  options: StoreSourceOptions = {},
+): Promise<RandomAccessSource> {
   const label = `${store.url.replace(/\/$/, "")}/${key}`;
-  const traffic = { requests: 1, bytes: 0 };
-  const info = await store.head(key, signal);
-  if (info === undefined) throw new CdhError("CDH_NOT_FOUND", `cannot open ${label}: no such object`);
+  const traffic = { requests: 0, bytes: 0 };
+  let { sizeBytes } = options;
+  if (sizeBytes === undefined) {
+    traffic.requests += 1;
+    sizeBytes = (await store.head(key, options.signal))?.sizeBytes;
+  }
+  if (sizeBytes === undefined) throw new CdhError("CDH_NOT_FOUND", `cannot open ${label}: no such object`);
   return cacheReads(
     {
       label,
-      sizeBytes: info.sizeBytes,
+      sizeBytes,
       traffic,
       read: async (offset, length, readSignal) => {
         if (length === 0) return Buffer.alloc(0);
@@ -90,7 +109,9 @@ export async function storeSource(store: ObjectStore, key: string, signal?: Abor
       },
       close: async () => {},
     },
-    { tailBytes: STORE_TAIL_BYTES, blockBytes: STORE_BLOCK_BYTES },
+    options.glance === true
+      ? { tailBytes: GLANCE_BYTES, blockBytes: GLANCE_BYTES }
+      : { tailBytes: STORE_TAIL_BYTES, blockBytes: STORE_BLOCK_BYTES },
   );
 }
 
