@@ -34,8 +34,8 @@ export interface InstalledComposer extends AsyncDisposable {
   log(): Record<string, unknown>[];
   /** With `measured`: what each run of the composer cost, in order of their ends. */
   measurements(): Measurement[];
-  /** With `tee`: the bytes that the kernel wrote for the last crash. */
-  readonly teePath: string;
+  /** With `tee`: the file with the bytes that the kernel wrote for the crash of this process. */
+  teeOf(pid: number): string;
 }
 
 /** What `test/programs/measure.c` reports about one run of a handler. */
@@ -86,7 +86,7 @@ function wrap(directory: string, hostDir: string, kind: "measured" | "tee"): str
   const body =
     kind === "measured"
       ? `exec ${directory}/measure ${directory}/report ${cdc} "$@"`
-      : `PATH=/usr/bin:/bin; tee ${directory}/tee | ${cdc} "$@"`;
+      : `PATH=/usr/bin:/bin; tee ${directory}/tee.\${1#-P=} | ${cdc} "$@"`;
   writeFileSync(script, `#!/bin/sh\n${body}\n`);
   chmodSync(script, 0o755);
   return script;
@@ -140,7 +140,7 @@ export async function installComposer(hold: KernelHold, options: InstallOptions 
   return {
     hostDir,
     coreDir,
-    teePath: join(directory, "tee"),
+    teeOf: (pid) => join(directory, `tee.${pid}`),
     published,
     spoolNames: list,
     bundleOf,

@@ -22,9 +22,11 @@ function patternPage(index: number): Buffer {
 
 describeUnless(kernelSuiteUnavailable("tee"), "a core of 300 MB", () => {
   const suite = setUpKernel({ wrapper: "tee" });
+  let pid = 0;
 
   it("arrives byte for byte, and its memory is found at its address", async () => {
     const crash = await runCrash(compileCrashPrograms().pattern300);
+    pid = crash.pid;
     const bundle = await suite.composer.bundleOf(crash.pid, 60_000);
     const { manifest } = bundle;
     expect(manifest.core).toMatchObject({ complete: true, compression: "zstd" });
@@ -32,7 +34,7 @@ describeUnless(kernelSuiteUnavailable("tee"), "a core of 300 MB", () => {
     const core = await bundle.unpackCore(suite.scratch);
 
     // What the kernel wrote, kept aside by tee before the composer read it.
-    expect(core.sha256).toBe(await sha256OfFile(suite.composer.teePath));
+    expect(core.sha256).toBe(await sha256OfFile(suite.composer.teeOf(pid)));
     expect(core.sha256).toBe(manifest.core.sha256);
 
     const [, address = "0", bytes = "0"] = /^pattern (0x[0-9a-f]+) (\d+)$/m.exec(crash.stdout) ?? [];
@@ -62,7 +64,7 @@ describeUnless(kernelSuiteUnavailable("tee"), "a core of 300 MB", () => {
     "replays to the same core with $compression",
     async ({ compression }) => {
       const spool = `${suite.scratch}/replay-${compression}`;
-      const result = await runBuilt("cdc", ["replay", suite.composer.teePath], {
+      const result = await runBuilt("cdc", ["replay", suite.composer.teeOf(pid)], {
         env: { PATH: process.env["PATH"] ?? "", CORE_DIR: spool, COMPRESSION: compression },
       });
       expect(outcomeOf(result)).toBe("exit 0");
@@ -72,7 +74,7 @@ describeUnless(kernelSuiteUnavailable("tee"), "a core of 300 MB", () => {
       expect(bundle.manifest.core).toMatchObject({ compression, complete: true });
       expect(bundle.manifest.core.entry).toMatch(/\.core$/);
       const core = await bundle.unpackCore(suite.scratch);
-      expect(core.sha256).toBe(await sha256OfFile(suite.composer.teePath));
+      expect(core.sha256).toBe(await sha256OfFile(suite.composer.teeOf(pid)));
     },
   );
 });
