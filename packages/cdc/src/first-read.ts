@@ -1,5 +1,5 @@
-import { isKernelMode } from "@cdh/core/kernel/arguments";
 import { descriptorInput } from "./input.ts";
+import { isCrash } from "./invocation.ts";
 
 /** As much as a pipe holds before it is enlarged. */
 const FIRST_READ_BYTES = 64 * 1024;
@@ -8,9 +8,7 @@ const FIRST_READ_BYTES = 64 * 1024;
  * Start to read the core before anything else is loaded, parsed or opened. A separate module, because modules are
  * evaluated in the order of their imports.
  */
-export const firstRead: Promise<Buffer> = isKernelMode(process.argv.slice(2))
-  ? readOnce()
-  : Promise.resolve(Buffer.alloc(0));
+export const firstRead: Promise<Buffer> = isCrash ? readOnce() : Promise.resolve(Buffer.alloc(0));
 
 async function readOnce(): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(FIRST_READ_BYTES);

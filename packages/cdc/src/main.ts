@@ -1,12 +1,11 @@
 import { firstRead } from "./first-read.ts";
-import { isKernelMode } from "@cdh/core/kernel/arguments";
+import { isCrash, words } from "./invocation.ts";
 
-const argv = process.argv.slice(2);
-if (isKernelMode(argv)) {
+if (isCrash) {
   const { runForKernel } = await import("./kernel-mode.ts");
   // The process must not wait for a read that nobody answers any more.
-  process.exit(await runForKernel(argv, process.env, firstRead));
+  process.exit(await runForKernel(words, process.env, firstRead));
 } else {
   const { runForPerson } = await import("./person-mode.ts");
-  await runForPerson(argv);
+  await runForPerson(words);
 }
