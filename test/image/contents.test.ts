@@ -1,0 +1,99 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { notBuilt } from "../helpers/built.ts";
+import { REPOSITORY } from "../helpers/repository.ts";
+import { describeUnless } from "../helpers/skip.ts";
+import { missingTools } from "../helpers/tools.ts";
+import { containerOf, render, STORE } from "../chart/helm.ts";
+
+const PROGRAMS = ["cdc", "cdh-inspect", "cdh-sysctl", "cdh-upload"] as const;
+const HOME = "opt/core-dump-handler";
+const MAX_BYTES = 320 * 1024 * 1024;
+const ownLoader = existsSync(join(REPOSITORY, "dist/bin/lib"));
+const reason =
+  notBuilt(...PROGRAMS) ??
+  (process.geteuid?.() === 0 ? undefined : "not root") ??
+  (existsSync("/etc/debian_version") && ownLoader ? undefined : "this machine's files are not Debian's") ??
+  missingTools("unshare", "helm");
+
+describeUnless(reason, "the image's file system, assembled from this machine's Debian", () => {
+  let image: string;
+  beforeAll(() => {
+    image = mkdtempSync(join(tmpdir(), "cdh-image-"));
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [join(REPOSITORY, "scripts/image/assemble.ts"), "--debian=/", `--out=${image}`, "--packages=libc6=2.36"],
+      { encoding: "utf8" },
+    );
+    if (status !== 0 || stderr !== "") throw new Error(`assemble.ts ended with ${String(status)}: ${stderr}`);
+    mkdirSync(join(image, "proc"));
+  });
+  afterAll(() => rmSync(image, { recursive: true, force: true }));
+
+  /** Run a command on that root, with /proc, as a container has it. */
+  const runIn = (...command: string[]): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync(
+      "unshare",
+      ["--mount", "sh", "-c", 'mount --bind /proc "$0/proc" && exec chroot "$0" "$@"', image, ...command],
+      { encoding: "utf8", env: { PATH: process.env["PATH"] ?? "" } },
+    );
+  const files = (): string[] =>
+    readdirSync(image, { recursive: true, encoding: "utf8" }).filter(
+      (name) => !name.startsWith("proc") && statSync(join(image, name)).isFile(),
+    );
+
+  it.each(PROGRAMS)("%s runs there", (program) => {
+    expect(runIn(`/${HOME}/entrypoint`, program, "--version")).toMatchObject({
+      status: 0,
+      stdout: "0.1.0\n",
+      stderr: "",
+    });
+  });
+
+  it("the composer passes its self-test there", () => {
+    expect(runIn(`/${HOME}/bin/cdc`, "--self-test").status).toBe(0);
+  });
+
+  it("gives help for anything else", () => {
+    expect(runIn(`/${HOME}/entrypoint`, "nonsense")).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("cdh-upload    run, sweep, check") as string,
+    });
+  });
+
+  it("has chroot(1), for the self-test on a node", () => {
+    expect(runIn("/usr/sbin/chroot", "/", `/${HOME}/bin/cdh-upload`, "--version").stdout).toBe("0.1.0\n");
+  });
+
+  it("has what the chart starts", () => {
+    for (const name of ["node", "upload"]) {
+      const [program = ""] = containerOf(render(STORE), name).command ?? [];
+      expect(existsSync(join(image, program)), program).toBe(true);
+    }
+    expect(existsSync(join(image, HOME, "node/bin/node"))).toBe(true);
+  });
+
+  it("has no package manager, no setuid program, and a license for what it has", () => {
+    const names = files();
+    expect(names.filter((name) => /(apt|dpkg|perl|npm|pnpm|bun|curl)$/.test(name))).toEqual([]);
+    expect(names.filter((name) => (statSync(join(image, name)).mode & 0o6000) !== 0)).toEqual([]);
+    expect(names.filter((name) => /^(usr\/)?s?bin\//.test(name)).sort()).toEqual(["bin/sh", "usr/sbin/chroot"]);
+    expect(names).toContain("usr/share/doc/libc6/copyright");
+    expect(names).toContain(`${HOME}/LICENSE`);
+  });
+
+  it("is small, and says what it is made of", () => {
+    const bytes = files().reduce((sum, name) => sum + statSync(join(image, name)).size, 0);
+    expect(bytes).toBeLessThan(MAX_BYTES);
+    const sbom = JSON.parse(readFileSync(join(image, HOME, "sbom.cdx.json"), "utf8")) as {
+      components: { purl: string }[];
+    };
+    const purls = sbom.components.map(({ purl }) => purl);
+    expect(purls).toContain("pkg:deb/debian/libc6@2.36");
+    expect(purls.filter((purl) => purl.startsWith("pkg:npm/")).length).toBeGreaterThan(10);
+    expect(purls.filter((purl) => purl.startsWith("pkg:generic/"))).toHaveLength(2);
+  });
+});
