@@ -32,6 +32,9 @@ const BUFFERS = 28;
 /** Cores of fewer frames are compressed after the crashed process was let go. */
 const HOLD_BACK = 12;
 
+/** How long a crashed process is held for the runtime's record of its container to be read; that takes milliseconds. */
+const RECORD_WAIT_MS = 1_000;
+
 /** More parallel frames than this cost the node more than they save the crashed pod. */
 const THREADS_MAX = 4;
 
@@ -105,8 +108,10 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
     },
     observe: (chunk) => scanner.push(chunk),
   });
-  // The kernel keeps /proc/<pid> only until the last reader of the pipe closes: first learn, then let go.
+  // The kernel keeps /proc/<pid> only until the last reader of the pipe closes, and the runtime removes its record of the
+  // container as soon as that has ended: first learn, then let go.
   const process = await collection.process;
+  await Promise.race([collection.place, clock.sleep(RECORD_WAIT_MS)]);
   await request.input.close();
   const drainMs = Math.round(clock.monotonic() - startedAt);
 
