@@ -37,6 +37,7 @@ fi
 (cd "$root" && git archive HEAD) | tar -x -C "$work"
 cd "$work"
 buildah build --pull-never --platform "linux/$arch" --build-arg "NODE=$base" \
+  --build-arg "BUILDPLATFORM=linux/$(dpkg --print-architecture)" \
   --ignorefile docker/Dockerfile.dockerignore --tag "$image" -f docker/Dockerfile . >"$work/build.log" 2>&1 ||
   { tail -n 40 "$work/build.log" >&2; exit 1; }
 
