@@ -1,20 +1,29 @@
 import { createHash, randomBytes } from "node:crypto";
-import { link, lstat, mkdir, open, readFile, readdir, rename, rm, type FileHandle } from "node:fs/promises";
+import { lstat, mkdir, readdir, rename, rm, type FileHandle } from "node:fs/promises";
 import { dirname, basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Clock } from "../clock.ts";
 import { CdhError, errnoOf, reasonOf } from "../errors.ts";
 import { digestBytes, digestFile, openRegularFile } from "./digest.ts";
+import {
+  CHUNK_BYTES,
+  hashFile,
+  metadataPath,
+  missingIsUndefined,
+  publish,
+  readChunks,
+  readMetadata,
+  syncDirectory,
+  writeDurably,
+  writeMetadata,
+} from "./directory-files.ts";
 import { listDirectory } from "./directory-listing.ts";
 import { checkKey } from "./keys.ts";
 import { createThrottle, type Throttle } from "./throttle.ts";
 import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, PutResult, PutSource } from "./store.ts";
 
-const CHUNK_BYTES = 1024 * 1024;
 /** An unfinished file that nobody wrote to for so long has no writer any more. */
 const STALE_MS = 3600e3;
-/** File systems that cannot link say so in one of these ways. */
-const CANNOT_LINK = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "EINVAL"]);
 
 /** Say how a directory store behaves. */
 export interface DirectoryStoreOptions {
@@ -233,112 +242,5 @@ export class DirectoryStore implements ObjectStore {
         ...(errno === "ENOSPC" || errno === "EDQUOT" ? { hint: "make room in the store" } : {}),
       },
     );
-  }
-}
-
-async function writeDurably(path: string, write: (target: FileHandle) => Promise<void>): Promise<void> {
-  const target = await open(path, "wx", 0o600);
-  try {
-    await write(target);
-    await target.sync();
-  } finally {
-    await target.close();
-  }
-}
-
-/** Give the file its name without replacing anything; false when the name is taken. */
-async function publish(hidden: string, path: string): Promise<boolean> {
-  try {
-    await link(hidden, path);
-    return true;
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === "EEXIST") return false;
-    if (errno === undefined || !CANNOT_LINK.has(errno)) throw error;
-  }
-  if ((await missingIsUndefined(lstat(path))) !== undefined) return false;
-  await rename(hidden, path);
-  return true;
-}
-
-async function* readChunks(
-  handle: FileHandle,
-  start: number,
-  end: number,
-  signal?: AbortSignal,
-): AsyncIterable<Uint8Array> {
-  try {
-    for (let offset = start; offset < end;) {
-      signal?.throwIfAborted();
-      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - offset));
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
-      if (bytesRead === 0) return;
-      offset += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-  } finally {
-    await handle.close();
-  }
-}
-
-async function hashFile(path: string, signal?: AbortSignal): Promise<string> {
-  const handle = await openRegularFile(path);
-  try {
-    const hash = createHash("sha256");
-    const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-    for (let offset = 0; ;) {
-      signal?.throwIfAborted();
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
-      if (bytesRead === 0) return hash.digest("hex");
-      hash.update(buffer.subarray(0, bytesRead));
-      offset += bytesRead;
-    }
-  } finally {
-    await handle.close();
-  }
-}
-
-function metadataPath(path: string): string {
-  return join(dirname(path), `.${basename(path)}.meta.json`);
-}
-
-async function writeMetadata(path: string, metadata: Record<string, string>): Promise<void> {
-  const hidden = `${metadataPath(path)}.${randomBytes(6).toString("hex")}.partial`;
-  await writeDurably(hidden, (target) => target.writeFile(`${JSON.stringify(metadata)}\n`));
-  await rename(hidden, metadataPath(path));
-}
-
-async function readMetadata(path: string): Promise<Record<string, string> | undefined> {
-  const text = await missingIsUndefined(readFile(metadataPath(path), "utf8"));
-  if (text === undefined) return undefined;
-  try {
-    const parsed: unknown = JSON.parse(text);
-    if (typeof parsed !== "object" || parsed === null) return undefined;
-    return Object.fromEntries(
-      Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
-    );
-  } catch {
-    return undefined;
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, "r");
-  try {
-    await handle.sync();
-  } catch (error) {
-    // Some network file systems cannot flush a directory; the file itself is flushed.
-    if (errnoOf(error) !== "EINVAL" && errnoOf(error) !== "ENOTSUP") throw error;
-  } finally {
-    await handle.close();
-  }
-}
-
-async function missingIsUndefined<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
-    throw error;
   }
 }

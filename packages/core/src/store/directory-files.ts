@@ -1,0 +1,125 @@
+import { createHash, randomBytes } from "node:crypto";
+import { link, lstat, open, readFile, rename, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { errnoOf } from "../errors.ts";
+import { openRegularFile } from "./digest.ts";
+
+/** Bytes read and written at once. */
+export const CHUNK_BYTES = 1024 * 1024;
+/** File systems that cannot link say so in one of these ways. */
+const CANNOT_LINK = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK", "EINVAL"]);
+
+/** Write a new file and flush it to the disk. */
+export async function writeDurably(path: string, write: (target: FileHandle) => Promise<void>): Promise<void> {
+  const target = await open(path, "wx", 0o600);
+  try {
+    await write(target);
+    await target.sync();
+  } finally {
+    await target.close();
+  }
+}
+
+/** Give the file its name without replacing anything; false when the name is taken. */
+export async function publish(hidden: string, path: string): Promise<boolean> {
+  try {
+    await link(hidden, path);
+    return true;
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "EEXIST") return false;
+    if (errno === undefined || !CANNOT_LINK.has(errno)) throw error;
+  }
+  if ((await missingIsUndefined(lstat(path))) !== undefined) return false;
+  await rename(hidden, path);
+  return true;
+}
+
+/** Read a range of an open file chunk by chunk, and close it. */
+export async function* readChunks(
+  handle: FileHandle,
+  start: number,
+  end: number,
+  signal?: AbortSignal,
+): AsyncIterable<Uint8Array> {
+  try {
+    for (let offset = start; offset < end;) {
+      signal?.throwIfAborted();
+      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - offset));
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
+      if (bytesRead === 0) return;
+      offset += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Hash a regular file: SHA-256, hexadecimal. */
+export async function hashFile(path: string, signal?: AbortSignal): Promise<string> {
+  const handle = await openRegularFile(path);
+  try {
+    const hash = createHash("sha256");
+    const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    for (let offset = 0; ;) {
+      signal?.throwIfAborted();
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
+      if (bytesRead === 0) return hash.digest("hex");
+      hash.update(buffer.subarray(0, bytesRead));
+      offset += bytesRead;
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Where the metadata of the object at this path lies. */
+export function metadataPath(path: string): string {
+  return join(dirname(path), `.${basename(path)}.meta.json`);
+}
+
+/** Write the metadata of the object at this path, beside it. */
+export async function writeMetadata(path: string, metadata: Record<string, string>): Promise<void> {
+  const hidden = `${metadataPath(path)}.${randomBytes(6).toString("hex")}.partial`;
+  await writeDurably(hidden, (target) => target.writeFile(`${JSON.stringify(metadata)}\n`));
+  await rename(hidden, metadataPath(path));
+}
+
+/** Read the metadata of the object at this path; undefined when it has none that can be read. */
+export async function readMetadata(path: string): Promise<Record<string, string> | undefined> {
+  const text = await missingIsUndefined(readFile(metadataPath(path), "utf8"));
+  if (text === undefined) return undefined;
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed !== "object" || parsed === null) return undefined;
+    return Object.fromEntries(
+      Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+/** Flush a directory, so that a name in it outlives a power cut. */
+export async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } catch (error) {
+    // Some network file systems cannot flush a directory; the file itself is flushed.
+    if (errnoOf(error) !== "EINVAL" && errnoOf(error) !== "ENOTSUP") throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Give undefined for what does not exist. */
+export async function missingIsUndefined<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
