@@ -7,7 +7,7 @@ import { notBuilt } from "../helpers/built.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
-import { containerOf, render, STORE } from "../chart/helm.ts";
+import { containerOf, envOf, render, STORE } from "../chart/helm.ts";
 
 const PROGRAMS = ["cdc", "cdh-inspect", "cdh-sysctl", "cdh-upload"] as const;
 const HOME = "opt/core-dump-handler";
@@ -40,9 +40,22 @@ describeUnless(reason, "the image's file system, assembled from this machine's D
       ["--mount", "sh", "-c", 'mount --bind /proc "$0/proc" && exec chroot "$0" "$@"', image, ...command],
       { encoding: "utf8", env: { PATH: process.env["PATH"] ?? "" } },
     );
+  /** Run what a container of the chart runs, with its environment, and the node's root where the chart mounts it. */
+  const runContainer = (name: string, ...more: string[]): { status: number | null; stdout: string; stderr: string } => {
+    const container = containerOf(render(STORE), name);
+    return spawnSync(
+      "unshare",
+      [
+        ...["--mount", "sh", "-c"],
+        'mkdir -p "$0/host" && mount --rbind / "$0/host" && mount --bind /proc "$0/proc" && exec chroot "$0" "$@"',
+        ...[image, ...(container.command?.slice(0, -1) ?? []), ...more],
+      ],
+      { encoding: "utf8", env: { PATH: process.env["PATH"] ?? "", ...envOf(container) } },
+    );
+  };
   const files = (): string[] =>
     readdirSync(image, { recursive: true, encoding: "utf8" }).filter(
-      (name) => !name.startsWith("proc") && statSync(join(image, name)).isFile(),
+      (name) => !/^(proc|host)(\/|$)/.test(name) && statSync(join(image, name)).isFile(),
     );
 
   it.each(PROGRAMS)("%s runs there", (program) => {
@@ -74,6 +87,25 @@ describeUnless(reason, "the image's file system, assembled from this machine's D
       expect(existsSync(join(image, program)), program).toBe(true);
     }
     expect(existsSync(join(image, HOME, "node/bin/node"))).toBe(true);
+  });
+
+  it("plans the install of a node with what the chart gives to its privileged container", () => {
+    const { stdout, stderr, status } = runContainer("node", "install", "--dry-run", "-o", "json");
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+    const { plan, hostDir, coreDir } = JSON.parse(stdout) as {
+      plan: { id: string }[];
+      hostDir: string;
+      coreDir: string;
+    };
+    expect([hostDir, coreDir]).toEqual(["/var/mnt/core-dump-handler", "/var/mnt/core-dump-handler/cores"]);
+    expect(plan.map(({ id }) => id)).toEqual(expect.arrayContaining(["set-core_pattern"]));
+  });
+
+  it("takes the settings that the chart gives to the uploader", () => {
+    const { stdout, status } = runContainer("upload", "run", "--print-config");
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/STORE_URL +s3:\/\/cores\/prod +environment/);
   });
 
   it("has no package manager, no setuid program, and a license for what it has", () => {
