@@ -143,6 +143,16 @@ describeUnless(missingTools("helm"), "privileges", () => {
     });
   });
 
+  it("no mount is propagated to the node, and the node's unmounts reach the container", () => {
+    const propagations = (values: object): (string | undefined)[] =>
+      podOf(render({ ...STORE, ...values })).containers.flatMap(({ volumeMounts }) =>
+        volumeMounts.map(({ mountPropagation }) => mountPropagation),
+      );
+    expect(propagations({})).toEqual(["HostToContainer", undefined]);
+    expect(propagations({ node: { hostRootPropagation: "None" } })).toEqual(["None", undefined]);
+    expect(render({ ...STORE, node: { hostRootPropagation: "Bidirectional" } }).refused).toMatch(/must be one of/);
+  });
+
   it("the pod shares no namespace with the node", () => {
     expect(podOf(rendered)).toMatchObject({ hostNetwork: false, hostPID: false, hostIPC: false });
   });

@@ -92,8 +92,10 @@
     readOnlyRootFilesystem: true
   terminationMessagePolicy: FallbackToLogsOnError
   volumeMounts:
+    # Never Bidirectional: nothing that is mounted here may reach the node.
     - name: host-root
       mountPath: /host
+      mountPropagation: {{ $v.node.hostRootPropagation }}
     {{- with $v.node.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
