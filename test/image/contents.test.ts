@@ -19,6 +19,10 @@ const reason =
   (existsSync("/etc/debian_version") && ownLoader ? undefined : "this machine's files are not Debian's") ??
   missingTools("unshare", "helm");
 
+/** In a mount namespace of its own, from which nothing is propagated. */
+const MOUNT_NODE =
+  'mkdir -p "$0/host" && mount --rbind / "$0/host" && mount --bind /proc "$0/proc" && exec chroot "$0" "$@"';
+
 describeUnless(reason, "the image's file system, assembled from this machine's Debian", () => {
   let image: string;
   beforeAll(() => {
@@ -45,11 +49,7 @@ describeUnless(reason, "the image's file system, assembled from this machine's D
     const container = containerOf(render(STORE), name);
     return spawnSync(
       "unshare",
-      [
-        ...["--mount", "sh", "-c"],
-        'mkdir -p "$0/host" && mount --rbind / "$0/host" && mount --bind /proc "$0/proc" && exec chroot "$0" "$@"',
-        ...[image, ...(container.command?.slice(0, -1) ?? []), ...more],
-      ],
+      ["--mount", "sh", "-c", MOUNT_NODE, image, ...(container.command?.slice(0, -1) ?? []), ...more],
       { encoding: "utf8", env: { PATH: process.env["PATH"] ?? "", ...envOf(container) } },
     );
   };
