@@ -81,7 +81,9 @@ async function deflatePieceAt(bytes: Buffer): Promise<CorePiece | undefined> {
   // No whole mebibyte any more: the last piece of the core is short.
   for (const end of ends.slice(-LAST_MARKS).reverse()) {
     const last = await inflateUpTo(bytes, end);
-    if (last !== undefined && last.core.length > 0) return last;
+    // The end mark must have added nothing: in the middle of a block it could have been read as data.
+    if (last !== undefined && last.core.length > 0 && (await outputBytes(last.stored)) === last.core.length)
+      return last;
   }
   return undefined;
 }
