@@ -1,4 +1,6 @@
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +10,7 @@ import { SeededRandom } from "@cdh/core/testing/random";
 import { makeRawZip } from "@cdh/core/testing/raw-zip";
 import { makeSampleEntries, makeTinyCore, SAMPLE_NAME } from "@cdh/core/testing/sample-bundle";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { notBuilt, runBuilt, type BuiltResult } from "../helpers/built.ts";
+import { builtPath, notBuilt, runBuilt, type BuiltResult } from "../helpers/built.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { describeUnless } from "../helpers/skip.ts";
 
@@ -266,6 +268,30 @@ describeUnless(notBuilt("cdh-inspect"), "cdh-inspect", () => {
       expect(dump.stdout.split("\n")[0]).toMatch(new RegExp(`^${sp.slice(2)}  `));
       expect(await inspect("cat", file, "core", "--address", "0x10+16")).toMatchObject({ exitCode: 12 });
     });
+  });
+
+  it("ends on Ctrl-C without calling it a bug, and goes on later", async () => {
+    const large = Buffer.alloc(512 * 1024 * 1024, 1);
+    const entries = makeSampleEntries(large);
+    const path = join(place, "large.zip");
+    await writeFile(path, makeRawZip([entries.core, entries.manifest]));
+    const target = join(place, "interrupted");
+    const partial = join(target, `${SAMPLE_NAME}.core.partial`);
+    const child = spawn(builtPath("cdh-inspect"), ["unpack", path, target, "--entry", "core"], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let stderr = "";
+    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+    const ended = once(child, "exit") as Promise<[number | null]>;
+    // Some of it is written; hashing the rest takes a second.
+    while ((await stat(partial).catch(() => undefined))?.size === undefined) await new Promise(setImmediate);
+    while (((await stat(partial).catch(() => undefined))?.size ?? 1) === 0) await new Promise(setImmediate);
+    child.kill("SIGINT");
+    expect([(await ended)[0], stderr]).toEqual([130, "cdh-inspect: interrupted\n"]);
+    const { files } = parse(await inspect("unpack", "-o", "json", path, target, "--entry", "core")) as {
+      files: Record<string, unknown>[];
+    };
+    expect(files[0]).toMatchObject({ sizeBytes: large.length, resumedAtBytes: expect.any(Number) as number });
   });
 
   describe("verify", () => {

@@ -6,9 +6,6 @@ import { choosePaint, type Paint } from "./paint.ts";
 import { findAll, findOne, type Found } from "./places.ts";
 import { readSubject, type Subject } from "./subject.ts";
 
-/** What a shell expects of a program that Ctrl-C ended: 128 and the signal's number. */
-const INTERRUPTED = 130;
-
 /** Base of every command that reads bundles. */
 export abstract class InspectCommand extends CdhCommand {
   readonly #stores = new Map<string, Promise<ObjectStore>>();
@@ -50,10 +47,6 @@ export abstract class InspectCommand extends CdhCommand {
   override async execute(): Promise<number> {
     try {
       return await super.execute();
-    } catch (error) {
-      if (!this.context.stopSignal.aborted) throw error;
-      this.warn("interrupted");
-      return INTERRUPTED;
     } finally {
       for (const store of this.#stores.values()) await store.then((opened) => opened.close()).catch(() => {});
     }

@@ -9,14 +9,24 @@ import { printable } from "@cdh/core/output";
 export async function writeSafely(
   stdout: NodeJS.WritableStream,
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  signal: AbortSignal,
 ): Promise<void> {
   const isPlain = !isTerminal(stdout);
   const decoder = new TextDecoder("utf-8");
   const write = async (data: string | Uint8Array): Promise<void> => {
-    if (data.length > 0 && !stdout.write(data)) await once(stdout, "drain");
+    if (data.length > 0 && !stdout.write(data)) await drained(stdout, signal);
   };
   for await (const chunk of chunks) await write(isPlain ? chunk : visible(decoder.decode(chunk, { stream: true })));
   if (!isPlain) await write(visible(decoder.decode()));
+}
+
+/** Wait until a reader has taken what was written; throws the signal's own reason when that will not happen. */
+async function drained(stdout: NodeJS.WritableStream, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  await once(stdout, "drain", { signal }).catch((error: unknown) => {
+    signal.throwIfAborted();
+    throw error;
+  });
 }
 
 function visible(text: string): string {

@@ -12,8 +12,10 @@ import { writeSparse } from "./sparse-file.ts";
 export interface UnpackedFile {
   path: string;
   sizeBytes: number;
-  /** What is on the disk; less than the size where the core is full of zeros. */
+  /** What this run wrote; less than the size where the core is full of zeros. */
   writtenBytes: number;
+  /** Where this run went on, when an earlier one was interrupted. */
+  resumedAtBytes?: number;
   sha256: string;
 }
 
@@ -121,7 +123,7 @@ async function writeWhole(
     }
     await rename(partial, path);
     await forgetProgress(partial);
-    return { path, sha256, ...written };
+    return { path, sha256, ...written, ...(earlier === undefined ? {} : { resumedAtBytes: earlier.doneBytes }) };
   } catch (error) {
     if (resumable === undefined || !isWorthResuming(error)) {
       await rm(partial, { force: true }).catch(() => {});

@@ -22,6 +22,9 @@ export interface CliContext extends BaseContext {
 /** Text of the EXIT STATUS section at the end of every help page. */
 export const EXIT_STATUS_HELP = `0 done; 1 a bug of ours; 2 wrong command line; 3 finished, but incomplete; 10 configuration; 11 the environment refuses; 12 not found; 13 local disk; 14 container runtime; 15 store; 16 damaged data; 17 somebody else owns it; 32 deadline`;
 
+/** What a shell expects of a program that Ctrl-C ended: 128 and the signal's number. */
+const INTERRUPTED = 130;
+
 /** Base of every command: logging flags, output helpers, and errors shown once in one form. */
 export abstract class CdhCommand extends Command<CliContext> {
   logLevel = Option.String("--log-level", { description: "trace, debug, info, warn, error or off (LOG_LEVEL)" });
@@ -35,6 +38,10 @@ export abstract class CdhCommand extends Command<CliContext> {
       return (await this.run()) ?? EXIT.ok;
     } catch (error) {
       // clipanion itself would print the error on stdout and exit with 1.
+      if (isInterruption(error, this.context.stopSignal)) {
+        this.context.stderr.write(`${this.context.program}: interrupted\n`);
+        return INTERRUPTED;
+      }
       return showError(error, this.context);
     }
   }
@@ -190,6 +197,12 @@ export function showError(error: unknown, context: Pick<CliContext, "stderr" | "
     `${program}: this is a bug, please report it\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
   );
   return EXIT.bug;
+}
+
+/** Tell whether an error only says that the work was given up because of the signal. */
+function isInterruption(error: unknown, { aborted, reason }: AbortSignal): boolean {
+  if (!aborted) return false;
+  return error === reason || (error instanceof Error && (error.name === "AbortError" || error.cause === reason));
 }
 
 /** A mistyped command is answered with its name, not with every command there is. */

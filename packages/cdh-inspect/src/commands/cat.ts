@@ -62,7 +62,11 @@ export class CatCommand extends InspectCommand {
       }
       if (address !== undefined) throw new CdhError("CDH_CONFIG_INVALID", "--address is for the core");
       if (range === undefined && this.hex !== true) {
-        return writeSafely(this.context.stdout, subject.bundle.stream(entry, { signal: this.context.stopSignal }));
+        return writeSafely(
+          this.context.stdout,
+          subject.bundle.stream(entry, { signal: this.context.stopSignal }),
+          this.context.stopSignal,
+        );
       }
       const bytes = await subject.bundle.read(entry, { maxBytes: ENTRY_MAX_BYTES });
       const start = range === undefined ? 0n : range.start;
@@ -91,7 +95,7 @@ export class CatCommand extends InspectCommand {
   }
 
   async #print(pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, start: bigint): Promise<void> {
-    const { stdout } = this.context;
+    const { stdout, stopSignal } = this.context;
     if (this.hex === true || (this.hex === undefined && isTerminal(stdout))) {
       let at = start;
       for await (const piece of pieces) {
@@ -100,7 +104,7 @@ export class CatCommand extends InspectCommand {
       }
       return;
     }
-    await writeSafely(stdout, pieces);
+    await writeSafely(stdout, pieces, stopSignal);
   }
 }
 

@@ -63,7 +63,7 @@ export class LogsCommand extends InspectCommand {
               .join(""),
             "latin1",
           );
-        await writeSafely(this.context.stdout, [text]);
+        await writeSafely(this.context.stdout, [text], this.context.stopSignal);
       }
     });
   }

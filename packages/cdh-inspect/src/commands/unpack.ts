@@ -105,9 +105,11 @@ export class UnpackCommand extends InspectCommand {
   }
 
   #tell(files: readonly UnpackedFile[], tookMs: number): void {
-    for (const { path, sizeBytes, writtenBytes } of files) {
-      const holes = sizeBytes - writtenBytes > sizeBytes / 20 ? `, ${formatBytes(writtenBytes)} on disk` : "";
-      this.say(`${printable(path)}  ${formatBytes(sizeBytes)}${holes}`);
+    for (const { path, sizeBytes, writtenBytes, resumedAtBytes } of files) {
+      const hasHoles = resumedAtBytes === undefined && sizeBytes - writtenBytes > sizeBytes / 20;
+      const holes = hasHoles ? `, ${formatBytes(writtenBytes)} on disk` : "";
+      const resumed = resumedAtBytes === undefined ? "" : `, gone on with at ${formatBytes(resumedAtBytes)}`;
+      this.say(`${printable(path)}  ${formatBytes(sizeBytes)}${holes}${resumed}`);
     }
     const total = files.reduce((sum, file) => sum + file.sizeBytes, 0);
     this.say(`${files.length} files, ${formatBytes(total)} in ${formatDuration(tookMs)}`);
