@@ -189,6 +189,11 @@ describe("core names", () => {
     ["core-my-app-1764000000-12-6.gz", { comm: "my-app", crashedAt: 1_764_000_000_000, pid: 12, signal: 6 }],
     ["core.sleep.12.1764000000", { comm: "sleep", pid: 12, crashedAt: 1_764_000_000_000 }],
     ["core-anything-else", {}],
+    [
+      "core.web-7d9f.my.app.4242.11.1764000000.cdh",
+      { hostname: "web-7d9f", comm: "my.app", pid: 4242, signal: 11, crashedAt: 1_764_000_000_000 },
+    ],
+    ["core..app.1.11.1764000000.cdh", {}],
   ])("reads the plain name %s", (name, wanted) => expect(parsePlainCoreName(name)).toEqual(wanted));
 });
 

@@ -1,6 +1,8 @@
 /** What the name of a core file says. */
 export interface CoreNameFacts {
   comm?: string;
+  /** Of the crashed process's UTS namespace: a pod's name, mostly. */
+  hostname?: string;
   uid?: number;
   bootId?: string;
   pid?: number;
@@ -29,9 +31,16 @@ export function parseSystemdCoreName(fileName: string): CoreNameFacts | undefine
 
 /**
  * Read what a plain core's name says, in the patterns that guides recommend: `core-%e-%t-%p-%s`, `core.%e.%p.%t`,
- * `core.%p`. What does not fit is not guessed: the core's own notes know most of it.
+ * `core.%p`; and the one that `cdh-sysctl` sets in file mode, `core.%h.%e.%P.%s.%t.cdh`. What does not fit is not guessed:
+ * the core's own notes know most of it.
  */
 export function parsePlainCoreName(fileName: string): CoreNameFacts {
+  // A pod's host name has no dots; an executable's name may.
+  const own = /^core\.([^.]+)\.(.+)\.(\d{1,10})\.(\d{1,2})\.(\d{9,11})\.cdh$/s.exec(fileName);
+  if (own !== null) {
+    const [, hostname = "", comm = "", pid, signal, seconds] = own;
+    return { comm, hostname, pid: Number(pid), signal: Number(signal), crashedAt: Number(seconds) * 1000 };
+  }
   const bare = fileName.replace(/\.(gz|zst|lz4|xz)$/, "");
   const full = /^core[-.](.+)[-.](\d{9,11})[-.](\d{1,10})[-.](\d{1,2})$/s.exec(bare);
   if (full !== null) {

@@ -86,7 +86,6 @@ export async function importCore(core: ForeignCore, context: ImportContext): Pro
 
 interface KnownFacts extends CoreNameFacts {
   crashedAt: number;
-  hostname?: string | undefined;
   exe?: string | undefined;
   gid?: number | undefined;
   rlimitCoreBytes?: number | undefined;
@@ -103,7 +102,7 @@ function factsOf({ named, attributes, modifiedAt }: ForeignCore): KnownFacts {
     pid: pick(numberOf(attributes.pid), named.pid),
     signal: pick(numberOf(attributes.signal), named.signal),
     bootId: named.bootId,
-    hostname: attributes.hostname,
+    hostname: pick(attributes.hostname, named.hostname),
     exe: attributes.exe,
     rlimitCoreBytes: numberOf(attributes.rlimit),
     // systemd writes microseconds.
