@@ -91,7 +91,7 @@ describeUnless(sysctlSuiteUnavailable() ?? missingTools("openssl"), "cdh-sysctl 
       host.set({ core_pipe_limit: String(fight) });
       const counted = `cdh_sysctl_drift_total{what="kernel.core_pipe_limit"} ${fight}\n`;
       await expect.poll(() => get("/metrics"), { timeout: 20_000 }).toContain(counted);
-      await expect.poll(() => host.values().core_pipe_limit, { timeout: 20_000 }).toBe("16");
+      await expect.poll(() => host.values().core_pipe_limit, { timeout: 20_000 }).toBe("64");
     }
     expect(await get("/metrics")).toMatch(/^cdh_sysctl_composer_info\{sha256="[0-9a-f]{64}",version="1"\} 1$/m);
     const log = watch.output();
