@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { closeSync, mkdtempSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { expect, it } from "vitest";
@@ -62,6 +62,16 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's input", 
     await rig.run(whole);
     const { manifest } = await expectBundleOf(rig, whole);
     expect(manifest.core.compression).toBe({ true: "deflate", false: "none" }[compression] ?? compression);
+  });
+
+  it("zeros that are stored plain take holes on the disk and no memory of their own", async () => {
+    await using rig = makeRig();
+    rig.env({ COMPRESSION: "none" });
+    const result = await rig.run(smallCore(Buffer.alloc(8 * 1024 * 1024)));
+    expect(result.peakRssBytes).toBeLessThan(100 * 1024 * 1024);
+    const bundle = await rig.bundle();
+    expect(bundle.manifest.core.complete).toBe(true);
+    expect(statSync(bundle.path).blocks * 512).toBeLessThan(2 * 1024 * 1024);
   });
 
   it("empty stdin: an empty core, marked", async () => {
