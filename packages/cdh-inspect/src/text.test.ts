@@ -5,7 +5,7 @@ import { parseLocation } from "./location.ts";
 import { formatMoment, parseMoment } from "./moment.ts";
 import { parseRange } from "./numbers.ts";
 import { looksLikeCore, parseCoreFileName } from "./plain/names.ts";
-import { drawBar } from "./progress.ts";
+import { drawBar } from "@cdh/core/progress";
 import { salvageJsonTexts } from "./salvage.ts";
 import { shellQuote } from "./stack/image.ts";
 

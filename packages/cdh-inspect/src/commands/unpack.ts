@@ -7,7 +7,7 @@ import { CdhError } from "@cdh/core/errors";
 import { printable, stringifyJson } from "@cdh/core/output";
 import { formatBytes, formatDuration } from "@cdh/core/units";
 import { InspectCommand } from "../inspect-command.ts";
-import { startProgress } from "../progress.ts";
+import { startProgress } from "@cdh/core/progress";
 import type { Subject } from "../subject.ts";
 import { targetPath, unpackCore, unpackEntry, type UnpackedFile } from "../unpack.ts";
 import { BUNDLE_HELP } from "./show.ts";

@@ -4,7 +4,7 @@ import { EXIT } from "@cdh/core/errors";
 import { printable, stringifyJson } from "@cdh/core/output";
 import { InspectCommand } from "../inspect-command.ts";
 import type { Paint } from "../paint.ts";
-import { startProgress } from "../progress.ts";
+import { startProgress } from "@cdh/core/progress";
 import { verify, type Finding } from "../verify.ts";
 import { BUNDLE_HELP } from "./show.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describeModules } from "@cdh/core/bundle/manifest-from-core";
 import type { CliContext } from "@cdh/core/cli";
 import { CdhError, reasonOf } from "@cdh/core/errors";
-import { startProgress } from "../progress.ts";
+import { startProgress } from "@cdh/core/progress";
 import type { Subject } from "../subject.ts";
 import { unpackCore } from "../unpack.ts";
 import { findModuleFile, type FileWishes } from "./find-files.ts";
