@@ -3,6 +3,12 @@ import { defineConfig } from "vitest/config";
 const server = { deps: { inline: ["clipanion"] } };
 
 /**
+ * A suite of processes, sockets and deadlines can lose a race on a busy CI machine: there it gets a second try, and the
+ * end of the run names each test that needed it. Elsewhere the first failure counts.
+ */
+const retry = process.env["CI"] === undefined ? 0 : 1;
+
+/**
  * Three projects: `unit` needs no build, `blackbox` runs the built executables, and `kernel` changes
  * this machine's core pattern, so its files run one after the other.
  */
@@ -25,6 +31,7 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
           include: ["test/**/*.test.ts"],
           exclude: ["test/kernel/**", "test/**/fixtures/**", "**/node_modules/**"],
+          retry,
           testTimeout: 60_000,
           hookTimeout: 120_000,
           server,
@@ -36,6 +43,7 @@ export default defineConfig({
           sequence: { groupOrder: 2 },
           include: ["test/kernel/**/*.test.ts"],
           fileParallelism: false,
+          retry,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           server,

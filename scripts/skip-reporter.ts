@@ -23,7 +23,11 @@ function labelOf(test: TestCase): string {
   return `${project}${test.module.relativeModuleId} > ${test.fullName.replaceAll(/ \[skipped: .+?\](?= > |$)/g, "")}`;
 }
 
-/** Count and list what did not run, each with its reason; a skip without a reason fails the run. */
+function firstErrorOf(test: TestCase): string {
+  return test.result().errors?.[0]?.message.split("\n", 1)[0] ?? "it gave no error";
+}
+
+/** Count and list what did not run, each with its reason, and what passed only when tried again; a skip without a reason fails the run. */
 export default class SkipReporter implements Reporter {
   onTestRunEnd(
     modules: readonly TestModule[],
@@ -33,14 +37,17 @@ export default class SkipReporter implements Reporter {
     const totals: RunTotals = { passed: 0, failed: unhandledErrors.length, skipped: 0 };
     const skips = new Map<string, string[]>();
     const silent: string[] = [];
+    const unsteady: string[] = [];
     for (const module of modules) {
       // A file or a hook that failed outside of any test counts as one failure.
       const setUpFailed = module.state() === "failed" && [...module.children.allTests("failed")].length === 0;
       if (setUpFailed) totals.failed += 1;
       for (const test of module.children.allTests()) {
         const result = test.result();
-        if (result.state === "passed") totals.passed += 1;
-        else if (result.state === "failed") totals.failed += 1;
+        if (result.state === "passed") {
+          totals.passed += 1;
+          if ((test.diagnostic()?.retryCount ?? 0) > 0) unsteady.push(`${labelOf(test)}: ${firstErrorOf(test)}`);
+        } else if (result.state === "failed") totals.failed += 1;
         else if (result.state === "skipped") {
           totals.skipped += 1;
           const why =
@@ -58,6 +65,8 @@ export default class SkipReporter implements Reporter {
       console.log(`skipped: ${why} (${tests.length})`);
       for (const test of tests) console.log(`  ${test}`);
     }
+    if (unsteady.length > 0) console.log(`unsteady, passed only at the second try (${unsteady.length})`);
+    for (const test of unsteady) console.log(`  ${test}`);
     for (const test of silent) console.log(`skipped without a reason, which is a failure: ${test}`);
     totals.failed += silent.length;
     totals.skipped -= silent.length;

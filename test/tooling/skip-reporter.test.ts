@@ -58,6 +58,18 @@ it("lists a skip with its reason and lets the run pass", async () => {
   expect(status).toBe(0);
 });
 
+it("names a test that passed only at the second try", async () => {
+  const { status, output, totals } = await runTests(
+    "unsteady",
+    `let tries = 0;
+     test("steady", { retry: 1 }, () => {});
+     test("shaky", { retry: 1 }, () => { tries += 1; expect(tries, "the try").toBe(2); });`,
+  );
+  expect(totals).toEqual({ passed: 2, failed: 0, skipped: 0 });
+  expect(output).toMatch(/second try \(1\)\n {2}some.test.ts > shaky: the try: expected 1 to be 2/);
+  expect(status).toBe(0);
+});
+
 it.each([
   [
     "a skip without a reason",
