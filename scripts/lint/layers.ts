@@ -13,7 +13,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "bundle/manifest.ts",
     "bundle/dump-info.ts",
   ],
-  ["exec.ts", "clock.ts", "roots.ts"],
+  ["exec.ts", "clock.ts", "roots.ts", "sync-directory.ts"],
   [
     "log.ts",
     "config.ts",

@@ -6,6 +6,7 @@ import type { Clock } from "@cdh/core/clock";
 import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
 import { DIRECTORY_MODE, FILE_MODE, partialPath, publishedPath } from "@cdh/core/spool/layout";
 import { HEARTBEAT_MS, removeWriterMark, writerMarkPath, writerMarksDirectory } from "@cdh/core/spool/writer-mark";
+import { syncDirectory } from "@cdh/core/sync-directory";
 import type { Native } from "./native.ts";
 
 /**
@@ -170,13 +171,4 @@ export function diskError(what: string, error: unknown): CdhError {
   return new CdhError(isDiskFull(error) ? "CDH_SPOOL_FULL" : "CDH_DISK", `${what}: ${reasonOf(error)}`, {
     cause: error,
   });
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }

@@ -5,6 +5,7 @@ import { layOutBundle, type SmallEntry } from "@cdh/core/bundle/writer";
 import { FRAME_BYTES } from "@cdh/core/bundle/zstd-frames";
 import { errnoOf } from "@cdh/core/errors";
 import { DIRECTORY_MODE, FILE_MODE, publishedPath } from "@cdh/core/spool/layout";
+import { syncDirectory } from "@cdh/core/sync-directory";
 import { link, mkdir, open, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -110,14 +111,5 @@ async function feed(pipeline: CorePipeline, source: BundleSource): Promise<void>
 async function writeAll(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
   for (let at = 0; at < bytes.length;) {
     at += (await file.write(bytes, at, bytes.length - at, offset + at)).bytesWritten;
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }

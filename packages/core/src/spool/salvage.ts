@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Manifest } from "../bundle/manifest.ts";
 import type { Clock } from "../clock.ts";
 import { CdhError, errnoOf, reasonOf } from "../errors.ts";
+import { syncDirectory } from "../sync-directory.ts";
 import { partialNameOf, publishedPath } from "./layout.ts";
 import { salvageBundle } from "./salvage-bundle.ts";
 import { readWriterNote } from "./writer-note.ts";
@@ -165,14 +166,5 @@ async function removeOrphanedMarks({ coreDir, clock }: SalvageOptions, spoolName
     const mark = await readWriterMark(coreDir, name);
     const isLeftOver = stats.isFIFO() ? mark === "dead" : stats.isFile() && mark !== "alive";
     if (isLeftOver) await unlink(join(directory, fileName)).catch(() => {});
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }

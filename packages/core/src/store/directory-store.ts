@@ -13,10 +13,10 @@ import {
   publish,
   readChunks,
   readMetadata,
-  syncDirectory,
   writeDurably,
   writeMetadata,
 } from "./directory-files.ts";
+import { syncDirectory } from "../sync-directory.ts";
 import { listDirectory } from "./directory-listing.ts";
 import { checkKey } from "./keys.ts";
 import { createThrottle, type Throttle } from "./throttle.ts";
