@@ -1,4 +1,5 @@
 import type { Manifest } from "@cdh/core/bundle/manifest";
+import { isCompletenessKnown, isSizeKnown } from "@cdh/core/report/completeness";
 
 /** One line of `ls`: what a person needs to pick the right crash. Absent means unknown. */
 export interface Summary {
@@ -40,16 +41,6 @@ export function summarise(manifest: Manifest, bundle: string, bundleBytes?: numb
     ...(isCompletenessKnown(manifest) ? { complete: manifest.core.complete } : {}),
     ...(manifest.core.truncatedBy === undefined ? {} : { truncatedBy: manifest.core.truncatedBy }),
   };
-}
-
-/** Tell whether anybody compared the core with what its headers promise. */
-export function isCompletenessKnown({ core }: Manifest): boolean {
-  return core.complete || core.expectedBytes !== undefined || core.truncatedBy !== undefined;
-}
-
-/** Tell whether the core's size is known: a compressed stream says it only at its end. */
-export function isSizeKnown({ core }: Manifest): boolean {
-  return core.sizeBytes > 0 || core.storedBytes === 0;
 }
 
 /** Choose summaries: each given wish must hold. */

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { makeAddressMap, formatPlace } from "./address-map.ts";
+import { makeAddressMap, formatPlace } from "@cdh/core/report/address-map";
 import { hexdump } from "./hexdump.ts";
 import { parseLocation } from "./location.ts";
-import { formatMoment, parseMoment } from "./moment.ts";
+import { formatMoment } from "@cdh/core/report/moment";
+import { parseMoment } from "./moment.ts";
 import { parseRange } from "./numbers.ts";
 import { looksLikeCore, parseCoreFileName } from "./plain/names.ts";
 import { drawBar } from "@cdh/core/progress";

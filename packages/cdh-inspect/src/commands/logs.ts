@@ -5,7 +5,8 @@ import { EXIT_STATUS_HELP } from "@cdh/core/cli";
 import { CdhError } from "@cdh/core/errors";
 import { containerNames } from "../containers.ts";
 import { InspectCommand } from "../inspect-command.ts";
-import { lastLines, logEntries } from "../report.ts";
+import { lastLines } from "@cdh/core/report/report";
+import { logEntries } from "../report.ts";
 import { writeSafely } from "../safe-output.ts";
 import { BUNDLE_HELP } from "./show.ts";
 

@@ -6,7 +6,8 @@ import { tryParseSignal, signalName } from "@cdh/core/signals";
 import { formatBytes } from "@cdh/core/units";
 import { InspectCommand } from "../inspect-command.ts";
 import { summariseAll } from "../list.ts";
-import { formatMoment, parseMoment } from "../moment.ts";
+import { formatMoment } from "@cdh/core/report/moment";
+import { parseMoment } from "../moment.ts";
 import { matches, newestFirst, type Summary, type SummaryFilter } from "../summary.ts";
 
 /** List crashes, newest first. */

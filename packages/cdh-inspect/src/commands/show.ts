@@ -3,7 +3,7 @@ import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { CdhError } from "@cdh/core/errors";
 import { stringifyJson } from "@cdh/core/output";
 import { InspectCommand } from "../inspect-command.ts";
-import { formatReport } from "../report-text.ts";
+import { renderText } from "@cdh/core/report/text";
 import { makeReport } from "../report.ts";
 
 /** How `BUNDLE` may be written, for every help page. */
@@ -46,7 +46,7 @@ export class ShowCommand extends InspectCommand {
       const report = await makeReport(subject, lines);
       if (format === "json") this.write(`${stringifyJson(report, 2)}\n`);
       else if (format === "jsonl") this.write(`${stringifyJson(report)}\n`);
-      else this.write(formatReport(report, this.paint(), this.context.clock.now()));
+      else this.write(renderText(report, this.paint(), this.context.clock.now()));
     });
   }
 }

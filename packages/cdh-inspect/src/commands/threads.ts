@@ -2,11 +2,11 @@ import { Command, Option } from "clipanion";
 import type { ThreadFacts } from "@cdh/core/bundle/manifest";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { renderRows } from "@cdh/core/output";
-import { formatPlace, makeAddressMap } from "../address-map.ts";
+import { formatPlace, makeAddressMap } from "@cdh/core/report/address-map";
 import { threadsAndModules } from "../details.ts";
 import { InspectCommand } from "../inspect-command.ts";
-import { programCounter } from "../report.ts";
-import { tryParseAddress } from "../signal-words.ts";
+import { programCounter } from "@cdh/core/report/report";
+import { tryParseAddress } from "@cdh/core/report/signal-words";
 import { BUNDLE_HELP } from "./show.ts";
 
 /** List threads. */

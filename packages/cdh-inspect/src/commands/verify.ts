@@ -3,7 +3,7 @@ import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { EXIT } from "@cdh/core/errors";
 import { printable, stringifyJson } from "@cdh/core/output";
 import { InspectCommand } from "../inspect-command.ts";
-import type { Paint } from "../paint.ts";
+import type { Paint } from "@cdh/core/report/paint";
 import { startProgress } from "@cdh/core/progress";
 import { verify, type Finding } from "../verify.ts";
 import { BUNDLE_HELP } from "./show.ts";

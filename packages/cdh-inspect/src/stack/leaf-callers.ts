@@ -1,4 +1,4 @@
-import type { Place } from "../address-map.ts";
+import type { Place } from "@cdh/core/report/address-map";
 import type { Frame, ReadMemory } from "./unwind.ts";
 
 /** `call rel32` on x86-64. @see Intel SDM, CALL */

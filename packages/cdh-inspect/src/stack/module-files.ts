@@ -1,7 +1,7 @@
 import type { ModuleFacts } from "@cdh/core/bundle/manifest";
 import { describeModules } from "@cdh/core/bundle/manifest-from-core";
 import type { CoreFacts } from "@cdh/core/elf/facts";
-import { makeAddressMap, type AddressMap, type Place } from "../address-map.ts";
+import { makeAddressMap, type AddressMap, type Place } from "@cdh/core/report/address-map";
 import type { ElfFile, Symbol } from "./elf-file.ts";
 import { findModuleFile, type FileWishes } from "./find-files.ts";
 

@@ -1,6 +1,6 @@
 import { formatAddress, type CoreFacts, type CoreThread } from "@cdh/core/elf/facts";
 import { CoreMemory } from "@cdh/core/elf/random-access";
-import type { AddressMap, Place } from "../address-map.ts";
+import type { AddressMap, Place } from "@cdh/core/report/address-map";
 import type { Subject } from "../subject.ts";
 import type { Symbol } from "./elf-file.ts";
 import type { FileWishes } from "./find-files.ts";

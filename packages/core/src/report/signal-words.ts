@@ -1,4 +1,4 @@
-import type { SignalFacts } from "@cdh/core/bundle/manifest";
+import type { SignalFacts } from "../bundle/manifest.ts";
 
 /** What each `si_code` means, with `@` for the address. @see sigaction(2) */
 const CODE_WORDS: Record<string, string> = {

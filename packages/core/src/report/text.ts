@@ -1,11 +1,11 @@
-import type { Manifest } from "@cdh/core/bundle/manifest";
-import { printable } from "@cdh/core/output";
-import { formatBytes, formatDuration } from "@cdh/core/units";
+import type { Manifest } from "../bundle/manifest.ts";
+import { printable } from "../output.ts";
+import { formatBytes, formatDuration } from "../units.ts";
+import { isCompletenessKnown, isSizeKnown } from "./completeness.ts";
 import { formatMoment } from "./moment.ts";
 import type { Paint } from "./paint.ts";
 import type { LogReport, Report } from "./report.ts";
-import { registerLines } from "./report-registers.ts";
-import { isCompletenessKnown, isSizeKnown } from "./summary.ts";
+import { registerLines } from "./registers-text.ts";
 
 /** Cuts that a person reads as a reason. */
 const TRUNCATION_WORDS: Record<string, string> = {
@@ -23,7 +23,7 @@ const CMDLINE_MAX = 160;
 const PROBLEMS_SHOWN = 8;
 
 /** Write a report for a person: one screen, what matters first. */
-export function formatReport(report: Report, paint: Paint, now: number): string {
+export function renderText(report: Report, paint: Paint, now: number): string {
   const { manifest } = report;
   const lines: string[] = [headline(report, paint), ""];
   const row = (label: string, value: string | undefined): void => {

@@ -1,4 +1,4 @@
-import type { ModuleFacts } from "@cdh/core/bundle/manifest";
+import type { ModuleFacts } from "../bundle/manifest.ts";
 import { tryParseAddress } from "./signal-words.ts";
 
 /** Where an address falls: a module and the offset from the start of its mapping. */

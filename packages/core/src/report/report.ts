@@ -1,0 +1,87 @@
+import type { Manifest, ThreadFacts } from "../bundle/manifest.ts";
+import { formatPlace, makeAddressMap } from "./address-map.ts";
+import { describeSignal, tryParseAddress } from "./signal-words.ts";
+
+/** A register of the crashed thread, and where its value points. */
+export interface RegisterReport {
+  name: string;
+  value: string;
+  /** `libc.so.6+0x9e12c`, when the value is an address in a module. */
+  place?: string;
+}
+
+/** The end of one container's log. */
+export interface LogReport {
+  entry: string;
+  /** Name of the container, where it is known. */
+  container?: string;
+  sizeBytes: number;
+  lines: string[];
+}
+
+/** One entry of the bundle. */
+export interface EntryReport {
+  name: string;
+  role: string;
+  sizeBytes: number;
+  storedBytes: number;
+}
+
+/** Everything that is said about one crash; as JSON it is what `cdh-inspect show -o json` prints. @see docs/json-output.md */
+export interface Report {
+  /** Path, URL or name of the bundle. */
+  bundle: string;
+  kind: "bundle" | "older" | "core";
+  bundleBytes: number;
+  signalMeaning?: string;
+  crashedThread?: { tid: number; registers: RegisterReport[] };
+  logs: LogReport[];
+  entries: EntryReport[];
+  manifest: Manifest;
+  /** What reading took from the file or the store. */
+  traffic?: { requests: number; bytes: number };
+}
+
+/** What a report needs beside the manifest. */
+export type ReportExtras = Pick<Report, "bundle" | "bundleBytes"> &
+  Partial<Pick<Report, "kind" | "logs" | "entries" | "traffic">>;
+
+/** Tell everything about a crash from its manifest. */
+export function reportOf(manifest: Manifest, extras: ReportExtras): Report {
+  const crashed = manifest.threads?.find((thread) => thread.crashed === true) ?? manifest.threads?.[0];
+  const meaning = describeSignal(manifest.signal, crashed === undefined ? undefined : programCounter(crashed));
+  return {
+    bundle: extras.bundle,
+    kind: extras.kind ?? "bundle",
+    bundleBytes: extras.bundleBytes,
+    ...(meaning === undefined ? {} : { signalMeaning: meaning }),
+    ...(crashed === undefined
+      ? {}
+      : { crashedThread: { tid: crashed.tid, registers: placeRegisters(manifest, crashed) } }),
+    logs: extras.logs ?? [],
+    entries: extras.entries ?? [],
+    manifest,
+    ...(extras.traffic === undefined ? {} : { traffic: extras.traffic }),
+  };
+}
+
+function placeRegisters(manifest: Manifest, thread: ThreadFacts): RegisterReport[] {
+  const map = makeAddressMap(manifest.modules ?? []);
+  return Object.entries(thread.registers).map(([name, value]) => {
+    const address = tryParseAddress(value);
+    const place = address === undefined ? undefined : map.find(address);
+    return { name, value, ...(place === undefined ? {} : { place: formatPlace(place) }) };
+  });
+}
+
+/** The program counter under the name that its machine has for it. */
+export function programCounter(thread: ThreadFacts): string | undefined {
+  return thread.registers["pc"] ?? thread.registers["rip"] ?? thread.registers["eip"];
+}
+
+/** Take the last lines of a text. */
+export function lastLines(text: string, count: number): string[] {
+  const lines = text.split("\n");
+  if (lines.at(-1) === "") lines.pop();
+  return count === 0 ? [] : lines.slice(-count);
+}
