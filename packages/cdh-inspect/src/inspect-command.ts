@@ -3,21 +3,22 @@ import { printable } from "@cdh/core/output";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { openBucket } from "./bucket.ts";
 import { choosePaint, type Paint } from "./paint.ts";
-import { findAll, findOne, type Found } from "./places.ts";
+import { findAll, findOne, type Found, type PlaceOpeners } from "./places.ts";
 import { readSubject, type Subject } from "./subject.ts";
 
 /** Base of every command that reads bundles. */
 export abstract class InspectCommand extends CdhCommand {
   readonly #stores = new Map<string, Promise<ObjectStore>>();
+  readonly #openers: PlaceOpeners = { bucket: (url) => this.#openBucket(url) };
 
   /** Find every bundle in a place. */
   findAll(place: string): Promise<Found[]> {
-    return findAll(place, (url) => this.#openBucket(url), this.context.stopSignal);
+    return findAll(place, this.#openers, this.context.stopSignal);
   }
 
   /** Do something with the bundle that a person means, and close it whatever happens. */
   async withSubject<Result>(text: string, work: (subject: Subject) => Promise<Result>): Promise<Result> {
-    const found = await findOne(text, (url) => this.#openBucket(url), this.context.stopSignal);
+    const found = await findOne(text, this.#openers, this.context.stopSignal);
     const subject = await readSubject(await found.open(), {
       modifiedAt: found.modifiedAt,
       signal: this.context.stopSignal,

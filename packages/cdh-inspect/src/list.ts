@@ -1,8 +1,7 @@
 import type { Manifest } from "@cdh/core/bundle/manifest";
-import { parseManifest } from "@cdh/core/bundle/reader-manifest";
 import { CdhError, reasonOf } from "@cdh/core/errors";
 import { mapConcurrently } from "./concurrently.ts";
-import type { Found } from "./places.ts";
+import type { Found } from "./places/found.ts";
 import { readSubject } from "./subject.ts";
 import { summarise, type Summary } from "./summary.ts";
 
@@ -23,8 +22,9 @@ export async function summariseAll(found: readonly Found[]): Promise<Summary[]> 
   });
 }
 
-async function readListedManifest(found: Found): Promise<Manifest> {
-  if (found.readSidecar !== undefined) return parseManifest(await found.readSidecar(), found.label);
+/** Get what a listing knows of a bundle, as cheaply as its place allows. @throws {CdhError} the CDH_BUNDLE and CDH_STORE families */
+export async function readListedManifest(found: Found): Promise<Manifest> {
+  if (found.readManifest !== undefined) return found.readManifest();
   const subject = await readSubject(await found.open({ glance: true }), {
     skipCore: true,
     modifiedAt: found.modifiedAt,
