@@ -2,6 +2,7 @@ import { Builtins, Cli, Command, Option, UsageError, type BaseContext, type Comm
 import { systemClock, type Clock } from "./clock.ts";
 import { formatCompletion } from "./completion.ts";
 import { CdhError, ERROR_CODES, EXIT } from "./errors.ts";
+import { commonLast, describeMisuse, formatOverview, nameValues } from "./help.ts";
 import { createLogger, tryParseLogLevel, type Logger } from "./log.ts";
 import { OUTPUT_FORMATS, printable, type OutputFormat } from "./output.ts";
 
@@ -87,7 +88,7 @@ class CompletionCommand extends CdhCommand {
       options: options.map((option) => ({
         names: (option.definition.split(" ")[0] ?? "").split(","),
         description: option.description ?? "",
-        takesValue: option.definition.includes("#"),
+        takesValue: option.definition.includes(" "),
       })),
     }));
     const isVerb = ({ verb }: { verb: string }): boolean => /^[a-z][a-z-]*$/.test(verb);
@@ -140,7 +141,7 @@ export async function runMain(program: Program, argv: readonly string[] = proces
   process.stdout.on("error", (error: NodeJS.ErrnoException) =>
     process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.bug),
   );
-  const cli = new Cli<CliContext>({
+  const cli = new HelpfulCli({
     binaryName: program.name,
     binaryLabel: program.label,
     binaryVersion: program.version,
@@ -167,6 +168,32 @@ export async function runMain(program: Program, argv: readonly string[] = proces
   process.off("SIGTERM", onSignal);
 }
 
+type CommandUsage = ReturnType<Cli<CliContext>["getUsageByIndex"]>;
+
+/** Write help that names the values of options, and its first page with one line for each command. */
+class HelpfulCli extends Cli<CliContext> {
+  override usage(...args: Parameters<Cli<CliContext>["usage"]>): string {
+    if ((args[0] ?? null) !== null) return super.usage(...args);
+    const label = `${this.binaryLabel ?? this.binaryName}, ${this.binaryVersion ?? ""}`;
+    return formatOverview({ name: this.binaryName, label }, this.definitions());
+  }
+
+  protected override getUsageByRegistration(
+    ...args: Parameters<Cli<CliContext>["getUsageByRegistration"]>
+  ): CommandUsage {
+    return this.#named(super.getUsageByRegistration(...args));
+  }
+
+  protected override getUsageByIndex(...args: Parameters<Cli<CliContext>["getUsageByIndex"]>): CommandUsage {
+    return this.#named(super.getUsageByIndex(...args));
+  }
+
+  #named({ usage, options }: CommandUsage): CommandUsage {
+    const named = options.map((option) => ({ ...option, definition: nameValues(option.definition) }));
+    return { usage: nameValues(usage), options: commonLast(named) };
+  }
+}
+
 async function runCommandLine(cli: Cli<CliContext>, argv: readonly string[], context: CliContext): Promise<number> {
   if (argv.length === 0) {
     context.stdout.write(cli.usage());
@@ -189,8 +216,8 @@ export function showError(error: unknown, context: Pick<CliContext, "stderr" | "
     return EXIT[ERROR_CODES[error.code]];
   }
   if (isUsageError(error)) {
-    stderr.write(`${program}: ${usageMessage(error.message)}\n`);
-    stderr.write(`hint: ${program} --help\n`);
+    const { message, hint } = describeMisuse(program, error.message);
+    stderr.write(`${program}: ${printable(message)}\nhint: ${printable(hint)}\n`);
     return EXIT.usage;
   }
   stderr.write(
@@ -203,12 +230,6 @@ export function showError(error: unknown, context: Pick<CliContext, "stderr" | "
 function isInterruption(error: unknown, { aborted, reason }: AbortSignal): boolean {
   if (!aborted) return false;
   return error === reason || (error instanceof Error && (error.name === "AbortError" || error.cause === reason));
-}
-
-/** A mistyped command is answered with its name, not with every command there is. */
-function usageMessage(message: string): string {
-  const typed = /^Command not found; did you mean one of:[^]*\nWhile running (.*)$/.exec(message.trim())?.[1];
-  return typed === undefined ? message.trim() : `no such command: ${printable(typed)}`;
 }
 
 function isUsageError(error: unknown): error is Error & { clipanion: { type: string } } {
