@@ -6,6 +6,7 @@ import { LogsCommand } from "./commands/logs.ts";
 import { ModulesCommand } from "./commands/modules.ts";
 import { ThreadsCommand } from "./commands/threads.ts";
 import { LsCommand } from "./commands/ls.ts";
+import { ReportCommand } from "./commands/report.ts";
 import { ShowCommand } from "./commands/show.ts";
 import { UnpackCommand } from "./commands/unpack.ts";
 import { VerifyCommand } from "./commands/verify.ts";
@@ -18,6 +19,7 @@ await runMain({
   commands: [
     LsCommand,
     ShowCommand,
+    ReportCommand,
     BtCommand,
     DebugCommand,
     ThreadsCommand,

@@ -37,6 +37,14 @@ export function registerLines(report: Report, paint: Paint): string[] {
   return lines;
 }
 
+/** Order a thread's registers for people: those that say where it was come first, what nobody needs is left out. */
+export function orderRegisters(registers: readonly RegisterReport[]): RegisterReport[] {
+  const shown = dropAliases(registers).filter(({ name }) => !HIDDEN.test(name));
+  const first = shown.filter(({ name }) => PLACES.test(name));
+  const rest = shown.filter(({ name }) => !PLACES.test(name));
+  return [...first.toSorted((left, right) => rank(left.name) - rank(right.name)), ...rest.toSorted(byName)];
+}
+
 /** `pc` and `sp` repeat the machine's own names. */
 function dropAliases(registers: readonly RegisterReport[]): RegisterReport[] {
   const names = new Set(registers.map(({ name }) => name));

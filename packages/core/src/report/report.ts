@@ -74,6 +74,33 @@ function placeRegisters(manifest: Manifest, thread: ThreadFacts): RegisterReport
   });
 }
 
+/** Where a thread was when the process crashed. */
+export interface ThreadPlace {
+  tid: number;
+  crashed: boolean;
+  pc?: string;
+  /** `libc.so.6+0x9e12c`. */
+  place?: string;
+}
+
+/** Tell for each thread where it was, the crashed one first. */
+export function placeThreads(manifest: Pick<Manifest, "threads" | "modules">): ThreadPlace[] {
+  const map = makeAddressMap(manifest.modules ?? []);
+  return (manifest.threads ?? [])
+    .map((thread) => {
+      const pc = programCounter(thread);
+      const address = pc === undefined ? undefined : tryParseAddress(pc);
+      const place = address === undefined ? undefined : map.find(address);
+      return {
+        tid: thread.tid,
+        crashed: thread.crashed === true,
+        ...(pc === undefined ? {} : { pc }),
+        ...(place === undefined ? {} : { place: formatPlace(place) }),
+      };
+    })
+    .toSorted((left, right) => Number(right.crashed) - Number(left.crashed));
+}
+
 /** The program counter under the name that its machine has for it. */
 export function programCounter(thread: ThreadFacts): string | undefined {
   return thread.registers["pc"] ?? thread.registers["rip"] ?? thread.registers["eip"];

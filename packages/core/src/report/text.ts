@@ -22,34 +22,48 @@ const TRUNCATION_WORDS: Record<string, string> = {
 const CMDLINE_MAX = 160;
 const PROBLEMS_SHOWN = 8;
 
+/** One line of what is known: a word, and a text that is safe to print. */
+export interface FactRow {
+  label: string;
+  value: string;
+}
+
+/**
+ * Tell what is known of a crash, line by line, unknown things left out.
+ * @param now epoch milliseconds, to say how long ago it was; left out for a text that is kept
+ */
+export function factRows(report: Report, paint: Paint, now?: number): FactRow[] {
+  const { manifest } = report;
+  const { cmdline } = manifest.process;
+  const rows: [string, string | undefined][] = [
+    ["Process", processText(manifest, paint)],
+    ["Command", cmdline === undefined ? undefined : printable(shorten(cmdline.join(" "), CMDLINE_MAX))],
+    ["Signal", signalText(report, paint)],
+    ["When", whenText(manifest, now)],
+    ["Pod", podText(manifest)],
+    ["Container", containerText(manifest)],
+    ["Image", imageText(manifest)],
+    ["Node", nodeText(manifest)],
+    ["Core", coreText(report, paint)],
+    ["Bundle", `${printable(report.bundle)}, ${formatBytes(report.bundleBytes)}`],
+    ["Others", suppressedText(manifest)],
+  ];
+  return rows.flatMap(([label, value]) => (value === undefined || value === "" ? [] : [{ label, value }]));
+}
+
+function suppressedText({ suppressed }: Manifest): string | undefined {
+  if (suppressed === undefined || suppressed.count <= 0) return undefined;
+  return `${suppressed.count} more crashes of this workload since ${formatMoment(suppressed.since)} were counted and not kept`;
+}
+
 /** Write a report for a person: one screen, what matters first. */
 export function renderText(report: Report, paint: Paint, now: number): string {
   const { manifest } = report;
-  const lines: string[] = [headline(report, paint), ""];
-  const row = (label: string, value: string | undefined): void => {
-    if (value !== undefined && value !== "") lines.push(`${paint.dim(label.padEnd(9))} ${value}`);
-  };
-  row("Process", processText(manifest, paint));
-  row(
-    "Command",
-    manifest.process.cmdline === undefined
-      ? undefined
-      : printable(shorten(manifest.process.cmdline.join(" "), CMDLINE_MAX)),
-  );
-  row("Signal", signalText(report, paint));
-  row("When", whenText(manifest, now));
-  row("Pod", podText(manifest));
-  row("Container", containerText(manifest));
-  row("Image", imageText(manifest));
-  row("Node", nodeText(manifest));
-  row("Core", coreText(report, paint));
-  row("Bundle", `${printable(report.bundle)}, ${formatBytes(report.bundleBytes)}`);
-  if (manifest.suppressed !== undefined && manifest.suppressed.count > 0) {
-    row(
-      "Others",
-      `${manifest.suppressed.count} more crashes of this workload since ${formatMoment(manifest.suppressed.since)} were counted and not kept`,
-    );
-  }
+  const lines: string[] = [
+    headline(report, paint),
+    "",
+    ...factRows(report, paint, now).map(({ label, value }) => `${paint.dim(label.padEnd(9))} ${value}`),
+  ];
   lines.push(...section(paint, threadTitle(report), registerLines(report, paint)));
   for (const log of report.logs) {
     const body = log.lines.map((line) => `  ${printable(line)}`);
@@ -66,7 +80,8 @@ export function renderText(report: Report, paint: Paint, now: number): string {
   return `${lines.join("\n")}\n`;
 }
 
-function headline({ manifest }: Report, paint: Paint): string {
+/** Say in one line what crashed, of what, and where. */
+export function headline({ manifest }: Pick<Report, "manifest">, paint: Paint): string {
   const { process, signal, pod, node } = manifest;
   const name = process.comm ?? process.exe?.split("/").at(-1) ?? "a process";
   const where =
@@ -98,11 +113,11 @@ function signalText({ manifest: { signal }, signalMeaning }: Report, paint: Pain
   return `${paint.bold(printable(signal.name))} (${signal.number})${code === undefined ? "" : `, ${printable(code)}`}${meaning}`;
 }
 
-function whenText({ crashedAt, process }: Manifest, now: number): string | undefined {
+function whenText({ crashedAt, process }: Manifest, now: number | undefined): string | undefined {
   const time = Date.parse(crashedAt);
   if (Number.isNaN(time)) return undefined;
   const started = Date.parse(process.startedAt ?? "");
-  const age = now >= time ? `, ${formatDuration(now - time)} ago` : "";
+  const age = now !== undefined && now >= time ? `, ${formatDuration(now - time)} ago` : "";
   const life = Number.isNaN(started) || started > time ? "" : `, after ${formatDuration(time - started)} of running`;
   return `${printable(formatMoment(crashedAt))} UTC${age}${life}`;
 }
@@ -162,13 +177,15 @@ function coreText({ manifest, kind }: Report, paint: Paint): string {
   return `${size}${stored}, ${paint.yellow(`cut${by}${limit}${missing}`)}${rest}`;
 }
 
-function threadTitle({ crashedThread, manifest }: Report): string {
+/** Say which thread crashed; empty when it is not known. */
+export function threadTitle({ crashedThread, manifest }: Pick<Report, "crashedThread" | "manifest">): string {
   if (crashedThread === undefined) return "";
   const total = manifest.threads?.length ?? 1;
   return `Thread ${crashedThread.tid} crashed${total > 1 ? `, ${total - 1} more ${total === 2 ? "thread" : "threads"}` : ", the only one"}`;
 }
 
-function logTitle(log: LogReport, count: number): string {
+/** Say whose log it is and how much of it there is. */
+export function logTitle(log: LogReport, count: number): string {
   const name =
     log.container ?? (count > 1 ? log.entry.slice(log.entry.lastIndexOf("-") + 1).replace(".log", "") : undefined);
   const lines = log.lines.length === 1 ? "last line" : `last ${log.lines.length} lines`;
