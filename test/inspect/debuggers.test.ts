@@ -58,6 +58,8 @@ describeUnless(notBuilt("cdh-inspect"), "cdh-inspect and other programs", () => 
 
   it("gives gdb the image's root file system, once, and runs nothing of it", async () => {
     await fake("gdb", `[ "$1" = --version ] && exit 0\nprintf '%s\\n' "$@"`);
+    // The machine's own podman must not be asked.
+    await fake("podman", "exit 125");
     await fake(
       "docker",
       `echo "$@" >> ${place}/docker-calls

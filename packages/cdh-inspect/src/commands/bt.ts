@@ -3,6 +3,7 @@ import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { CdhError, EXIT } from "@cdh/core/errors";
 import { printable, stringifyJson } from "@cdh/core/output";
 import { InspectCommand } from "../inspect-command.ts";
+import { imageRootOf } from "../stack/image-root.ts";
 import { findDebugger, printStacks, whyNoDebugger, type DebuggerName } from "../stack/debugger.ts";
 import type { FileWishes } from "../stack/find-files.ts";
 import { prepareDebugging } from "../stack/prepare.ts";
@@ -37,6 +38,7 @@ export class BtCommand extends InspectCommand {
   bundle = Option.String({ name: "BUNDLE" });
   exe = Option.String("--exe", { description: "the crashed program's file" });
   sysroot = Option.String("--sysroot", { description: "directory with the root file system that it ran in" });
+  image = Option.Boolean("--image", false, { description: "take the root file system from the crashed image" });
   raw = Option.Boolean("--raw", false, { description: "no debugger" });
   with = Option.String("--with", { description: "gdb or lldb; the first one found when left out" });
   output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
@@ -45,9 +47,10 @@ export class BtCommand extends InspectCommand {
     const format = parseOutputFormat(this.output);
     if (this.with !== undefined && this.with !== "gdb" && this.with !== "lldb")
       throw new CdhError("CDH_CONFIG_INVALID", `--with ${this.with}: gdb or lldb`);
-    const wishes = { exe: this.exe, sysroot: this.sysroot };
     const name = this.raw ? undefined : await findDebugger(this.with);
     return this.withSubject(this.bundle, async (subject) => {
+      const sysroot = this.image ? await imageRootOf(subject, this.context, (text) => this.warn(text)) : this.sysroot;
+      const wishes = { exe: this.exe, sysroot };
       if (format !== "table") return this.#printJson(subject, wishes, name, format === "json" ? 2 : undefined);
       if (name !== undefined) return this.#printByDebugger(subject, wishes, name);
       if (!this.raw) this.warn(`${whyNoDebugger(this.with)}: only frames with frame pointers can be found`);

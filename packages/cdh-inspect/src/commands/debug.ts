@@ -6,7 +6,8 @@ import { printable } from "@cdh/core/output";
 import { InspectCommand } from "../inspect-command.ts";
 import { debuggerArguments, findDebugger, whyNoDebugger, type DebuggerName } from "../stack/debugger.ts";
 import type { FileWishes } from "../stack/find-files.ts";
-import { commandsElsewhere, findImageTool, imageCache, imageOf, shellQuote, unpackImage } from "../stack/image.ts";
+import { commandsElsewhere, imageOf, shellQuote } from "../stack/image.ts";
+import { imageRootOf } from "../stack/image-root.ts";
 import { prepareDebugging } from "../stack/prepare.ts";
 import type { Subject } from "../subject.ts";
 import { BUNDLE_HELP } from "./show.ts";
@@ -54,7 +55,7 @@ export class DebugCommand extends InspectCommand {
           hint: "install one, or read the stacks with `cdh-inspect bt --raw`",
         });
       }
-      const sysroot = this.image ? await this.#unpackImage(subject) : this.sysroot;
+      const sysroot = this.image ? await imageRootOf(subject, this.context, (text) => this.warn(text)) : this.sysroot;
       return this.#open(subject, name, { exe: this.exe, sysroot });
     });
   }
@@ -74,20 +75,6 @@ export class DebugCommand extends InspectCommand {
     } finally {
       await prepared.dispose();
     }
-  }
-
-  async #unpackImage(subject: Subject): Promise<string> {
-    const image = imageOf(subject.manifest);
-    const commands = commandsElsewhere(subject.manifest, image);
-    const tool = await findImageTool();
-    if (tool === undefined) {
-      throw new CdhError("CDH_RUNTIME", "neither podman nor docker answers here", {
-        hint: `where one does: ${commands.join("  or  ")}`,
-      });
-    }
-    this.warn(`unpacking ${image} with ${tool} …`);
-    for (const command of commands) this.warn(`elsewhere: ${command}`);
-    return unpackImage(tool, image, imageCache(this.context.env), this.context.stopSignal);
   }
 
   #printCommands(subject: Subject): number {

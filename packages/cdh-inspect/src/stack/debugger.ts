@@ -64,9 +64,9 @@ export function debuggerArguments(
   ];
 }
 
-/** The command that prints all stacks. */
+/** The command that prints all stacks, the crashed thread's first. */
 export function backtraceCommands(name: DebuggerName): string[] {
-  return name === "gdb" ? ["set width 0", "thread apply all backtrace"] : ["thread backtrace all"];
+  return name === "gdb" ? ["set width 0", "thread apply all -ascending backtrace"] : ["thread backtrace all"];
 }
 
 /**
