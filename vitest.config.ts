@@ -9,8 +9,8 @@ const server = { deps: { inline: ["clipanion"] } };
 const retry = process.env["CI"] === undefined ? 0 : 1;
 
 /**
- * Three projects: `unit` needs no build, `blackbox` runs the built executables, and `kernel` changes
- * this machine's core pattern, so its files run one after the other.
+ * Four projects: `unit` needs no build, `blackbox` runs the built executables, `kernel` changes this machine's core
+ * pattern, so its files run one after the other, and `pods` does so too, with a container runtime beside it.
  */
 export default defineConfig({
   test: {
@@ -30,7 +30,7 @@ export default defineConfig({
           name: "blackbox",
           sequence: { groupOrder: 1 },
           include: ["test/**/*.test.ts"],
-          exclude: ["test/kernel/**", "test/**/fixtures/**", "**/node_modules/**"],
+          exclude: ["test/kernel/**", "test/pods/**", "test/**/fixtures/**", "**/node_modules/**"],
           retry,
           testTimeout: 60_000,
           hookTimeout: 120_000,
@@ -42,6 +42,18 @@ export default defineConfig({
           name: "kernel",
           sequence: { groupOrder: 2 },
           include: ["test/kernel/**/*.test.ts"],
+          fileParallelism: false,
+          retry,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          server,
+        },
+      },
+      {
+        test: {
+          name: "pods",
+          sequence: { groupOrder: 3 },
+          include: ["test/pods/**/*.test.ts"],
           fileParallelism: false,
           retry,
           testTimeout: 120_000,
