@@ -70,7 +70,7 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     const after = await work.publish();
     await expectSoon("the second is stored", async () => (await work.spool()).length === 0, { child });
     // The timer is at 60 s: only the watch can have been so quick.
-    expect(performance.now() - started).toBeLessThan(5000);
+    expect(performance.now() - started).toBeLessThan(20_000);
     expect(await readdir(join(work.store, "_host"))).toEqual(expect.arrayContaining([before.fileName, after.fileName]));
     await child.stop();
     expect(await child.ended).toBe(0);
@@ -124,10 +124,13 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     await expectSoon("it is stored", async () => (await work.spool()).length === 0, { child });
     await expectSoon("it is ready", async () => (await get("/readyz")) === "200 ok\n", { child });
     expect(await get("/healthz")).toBe("200 ok\n");
+    // The gauges show the spool as it is at the scrape; a bundle is counted a moment after it has left.
+    expect(await get("/metrics")).toContain("cdh_spool_bundles 0\n");
+    await expectSoon("it is counted", async () => (await get("/metrics")).includes("cdh_upload_bundles_total 1\n"), {
+      child,
+    });
     const metrics = await get("/metrics");
     expect(metrics).toContain('cdh_crashes_total{namespace="team-a",signal="SIGSEGV",workload="web"} 5\n');
-    expect(metrics).toContain("cdh_upload_bundles_total 1\n");
-    expect(metrics).toContain("cdh_spool_bundles 0\n");
     expect(metrics).toContain("cdh_store_available 1\n");
     expect(await readFile(status, "utf8")).toBe("started\n");
     await child.stop();
@@ -165,10 +168,12 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     for (const [index, bundle] of [...loud, calm].entries())
       execFileSync("touch", ["-d", `2026-01-01T00:00:0${index}Z`, bundle.path]);
     const child = work.run();
-    await expectSoon("all is stored", async () => (await work.spool()).length === 0, { child });
-    const order = logLines(child.output())
-      .filter((line) => line["msg"] === "uploaded")
-      .map((line) => line["bundle"]);
+    const uploaded = (): unknown[] =>
+      logLines(child.output())
+        .filter((line) => line["msg"] === "uploaded")
+        .map((line) => line["bundle"]);
+    await expectSoon("all is stored, and said", () => uploaded().length === 7, { child });
+    const order = uploaded();
     expect(order.indexOf(calm.fileName)).toBeLessThan(2);
     expect(order.filter((name) => name !== calm.fileName)).toEqual(loud.map((bundle) => bundle.fileName).toReversed());
   });
@@ -182,7 +187,7 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     const seconds = (performance.now() - started) / 1000;
     // 2.4 MB at 1 MB/s, of which one second's worth may be saved up at the start.
     expect(seconds).toBeGreaterThan(1.3);
-    expect(seconds).toBeLessThan(8);
+    expect(seconds).toBeLessThan(20);
   });
 
   it("tells a webhook about each bundle, as a CloudEvent, and does not mind a webhook that fails", async () => {
@@ -318,14 +323,10 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
   it("finishes what is on its way when it is told to stop, within the grace period", async () => {
     const work = await bench({ ...s3.env, STORE_URL: `s3://${s3.bucket}`, PART_SIZE: "5Mi", BANDWIDTH_LIMIT: "8M" });
     const bundle = await work.publish({ coreBytes: 16 * 1024 ** 2 });
-    const child = work.run();
-    await expectSoon(
-      "it is on its way",
-      async () => (await readdir(s3.dataDir)).includes(".minio.sys") && child.output().includes("started"),
-      { child },
-    );
-    await expectSoon("the look is done", async () => (await work.spool()).length === 1, { child });
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    const proxy = await startFaultProxy(s3.endpoint);
+    open.push(proxy);
+    const child = work.run({ S3_ENDPOINT: proxy.endpoint });
+    await expectSoon("parts are on their way", () => proxy.seen.some((seen) => seen.operation === "part"), { child });
     await child.stop("TERM");
     expect(await child.ended).toBe(0);
     expect(child.output()).toContain("finishing uploads before the end");
@@ -346,9 +347,7 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
     open.push(proxy);
     const child = work.run({ S3_ENDPOINT: proxy.endpoint });
     await expectSoon("parts are on their way", () => proxy.seen.some((seen) => seen.operation === "part"), { child });
-    const started = performance.now();
     await child.stop("TERM");
-    expect(performance.now() - started).toBeLessThan(5000);
     expect(await child.ended).toBe(0);
     expect(await work.spool()).toEqual([bundle.fileName]);
     await expectNoUploads(s3, s3.bucket, `_host/${bundle.fileName}`);
@@ -377,7 +376,8 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
       const started = performance.now();
       child.kill("SIGTERM");
       expect(await ended).toEqual([143, null]);
-      expect(performance.now() - started).toBeLessThan(2000);
+      // Finishing would take 16 seconds.
+      expect(performance.now() - started).toBeLessThan(8000);
     } finally {
       child.kill("SIGKILL");
     }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { notBuilt } from "../helpers/built.ts";
 import { s3Request } from "../helpers/s3-request.ts";
 import { chooseS3, startS3Server, type S3Server } from "../helpers/s3-server.ts";
@@ -22,8 +22,11 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
     s3 = await startS3Server({ kind: "minio" });
     proxy = await startFaultProxy(s3.endpoint);
   });
+  // After each: a daemon that still runs would take the next test's fault.
+  afterEach(async () => {
+    for (const each of benches.splice(0)) await each[Symbol.asyncDispose]();
+  });
   afterAll(async () => {
-    for (const each of benches) await each[Symbol.asyncDispose]();
     await proxy[Symbol.asyncDispose]();
     await s3[Symbol.asyncDispose]();
   });
@@ -34,7 +37,7 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
       ...s3.env,
       S3_ENDPOINT: proxy.endpoint,
       PART_SIZE: "5Mi",
-      STORE_TIMEOUT: "2s",
+      STORE_TIMEOUT: "5s",
       ...env,
     });
     benches.push(made);
@@ -121,12 +124,13 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
     ["part", { kind: "silence" }, LARGE],
     ["put", { kind: "silence" }, {}],
   ] as [Operation, Fault, object][])("does not wait for ever at %s for %o", async (operation, fault, spec) => {
-    const work = await bench({ STORE_TIMEOUT: "300ms" });
+    const work = await bench({ STORE_TIMEOUT: "500ms" });
     const bundle = await work.publish(spec);
     const happened = failFirst(operation, 1, fault);
-    const result = await work.sweep();
+    // The daemon, because on a busy machine even a healthy answer may take longer now and then.
+    const child = work.run();
+    await expectSoon("the spool is empty", async () => (await work.spool()).length === 0, { child, timeoutMs: 50_000 });
     expect(happened()).toBe(1);
-    expect(result.exitCode, result.stderr + result.stdout).toBe(0);
     await expectStored(s3, s3.bucket, bundle);
   });
 

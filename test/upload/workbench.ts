@@ -96,7 +96,7 @@ export async function expectSoon(
   holds: () => Promise<boolean> | boolean,
   options: { child?: TiedChild; timeoutMs?: number } = {},
 ): Promise<void> {
-  const deadline = performance.now() + (options.timeoutMs ?? 30_000);
+  const deadline = performance.now() + (options.timeoutMs ?? 50_000);
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`waited in vain until ${what}\n${options.child?.output() ?? ""}`);
     await delay(25);

@@ -2,7 +2,7 @@ import { reasonOf } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
 import type { UploadEvents } from "./events.ts";
 import type { UploadSettings } from "./settings.ts";
-import type { SpoolFile } from "./spool-scan.ts";
+import { scanSpool, type SpoolFile } from "./spool-scan.ts";
 import { bytesOf, surveySpool } from "./survey.ts";
 import type { SpoolFacts } from "./upload-metrics.ts";
 import type { Uploader } from "./uploader.ts";
@@ -24,9 +24,31 @@ export class Housekeeper {
     this.#log = options.log;
   }
 
-  /** What lay in the spool at the last look. */
+  /** What lay in the spool at the last {@link refresh}. */
   get facts(): SpoolFacts {
     return this.#facts;
+  }
+
+  /** Look what lies in the spool at this moment; what cannot be looked at keeps its last figures. Never throws. */
+  async refresh(): Promise<void> {
+    const { coreDir } = this.#settings;
+    try {
+      const { waiting, quarantined, uploaded, freeBytes } = await surveySpool(
+        coreDir,
+        (await scanSpool(coreDir)).files,
+      );
+      this.#facts = {
+        bundles: waiting.length,
+        bytes: bytesOf(waiting),
+        // The newest come first.
+        oldestAt: waiting.at(-1)?.modifiedAt,
+        quarantined: { bundles: quarantined.length, bytes: bytesOf(quarantined) },
+        uploaded: { bundles: uploaded.length, bytes: bytesOf(uploaded) },
+        freeBytes,
+      };
+    } catch (error) {
+      this.#log.debug("cannot look at the spool for the metrics", { reason: reasonOf(error) });
+    }
   }
 
   /**
@@ -54,16 +76,6 @@ export class Housekeeper {
         this.#log.warn("the spool is over its limits and nothing more may be removed", { missingBytes, vacuumUnsent });
       }
       this.#toldMissing = missingBytes > 0;
-      const gone = new Set(removed.map((file) => file.fileName));
-      const left = survey.waiting.filter((file) => !gone.has(file.fileName));
-      this.#facts = {
-        bundles: left.length,
-        bytes: bytesOf(left),
-        oldestAt: left.length === 0 ? undefined : Math.min(...left.map((file) => file.modifiedAt)),
-        quarantined: { bundles: survey.quarantined.length, bytes: bytesOf(survey.quarantined) },
-        uploaded: { bundles: survey.uploaded.length, bytes: bytesOf(survey.uploaded) },
-        freeBytes: survey.freeBytes,
-      };
     } catch (error) {
       this.#log.error("cannot keep the spool in order", { reason: reasonOf(error) });
     }

@@ -83,7 +83,10 @@ export async function runService(options: ServiceOptions): Promise<void> {
     if (troubled !== undefined) reasons.push(troubled);
     return { ok: reasons.length === 0, reasons };
   };
-  const server = await serve(settings, { ...daemonRoutes(health, metrics), "/readyz": () => answerOf(readiness()) });
+  const server = await serve(settings, {
+    ...daemonRoutes(health, metrics, () => housekeeper.refresh()),
+    "/readyz": () => answerOf(readiness()),
+  });
   if (server !== undefined) log.info("serving metrics and probes", { host: server.host, port: server.port });
   try {
     await runDaemon({

@@ -9,7 +9,7 @@ const BYTES = [1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11];
 /** Names of workloads come from users: past so many series they are counted under one name. */
 const SERIES_MAX = 500;
 
-/** What the metrics show of the spool at the last look. */
+/** What the metrics show of the spool. */
 export interface SpoolFacts {
   bundles: number;
   bytes: number;

@@ -42,14 +42,20 @@ export function parseListenAddress(text: string): { host: string | undefined; po
   return { host: host === "" ? undefined : host, port };
 }
 
-/** Make the two routes that every daemon of ours has. `/healthz` says 200 or 503, with the reasons. */
-export function daemonRoutes(health: () => Health, metrics: Metrics): HttpRoutes {
+/**
+ * Make the two routes that every daemon of ours has. `/healthz` says 200 or 503, with the reasons.
+ * @param refresh looks up what the metrics show and only a look can tell; awaited before each rendering
+ */
+export function daemonRoutes(health: () => Health, metrics: Metrics, refresh?: () => Promise<void>): HttpRoutes {
   return {
     "/healthz": () => {
       const { ok, reasons } = health();
       return { status: ok ? 200 : 503, body: ok ? "ok\n" : `${reasons.join("\n")}\n` };
     },
-    "/metrics": () => ({ status: 200, contentType: METRICS_CONTENT_TYPE, body: metrics.render() }),
+    "/metrics": async () => {
+      await refresh?.();
+      return { status: 200, contentType: METRICS_CONTENT_TYPE, body: metrics.render() };
+    },
   };
 }
 
