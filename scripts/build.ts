@@ -15,7 +15,8 @@ import { withLock } from "./lock.mjs";
 
 /** Every package but core is a program, and all but `cdc` run on Node. */
 function nodePrograms(): string[] {
-  return fs.readdirSync(path.join(root, "packages")).filter((name) => name !== "core" && name !== "cdc");
+  const packages = fs.readdirSync(path.join(root, "packages")).filter((name) => name !== "core" && name !== "cdc");
+  return packages.filter((name) => fs.existsSync(path.join(root, "packages", name, "src", "main.ts")));
 }
 
 /** Get the other architecture's Bun from the toolchain's lock file; npm checks its integrity. */

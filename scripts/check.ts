@@ -32,6 +32,8 @@ const checks: Check[] = [
   { name: "format", hint: "npm run format", run: tool("oxfmt", "--list-different") },
   { name: "lint", run: tool("oxlint", "--deny-warnings") },
   { name: "types", run: tool("tsc", "--noEmit", "-p", "tsconfig.json") },
+  // In a browser there are other globals than in Node.
+  { name: "types of the page", run: tool("tsc", "--noEmit", "-p", "packages/cdh-api/src/page/client/tsconfig.json") },
   {
     name: "tree",
     run: async () => {

@@ -4,6 +4,7 @@ import path from "node:path";
 import { BuildError, type BuildResult } from "./composer.ts";
 import { hashInputs, isFresh, writeStamp } from "./inputs.ts";
 import { writeLicenses } from "./licenses.ts";
+import { bundlePage } from "./page.ts";
 import { dist, root, toolBin } from "./paths.ts";
 
 /**
@@ -96,6 +97,8 @@ export async function buildNodeProgram(program: string): Promise<BuildResult> {
     // The licences stand in their own file, with those of libraries that have no comment.
     legalComments: "none",
     banner: { js: REQUIRE_BANNER },
+    // The page travels inside the program.
+    ...(program === "cdh-api" ? { define: { __CDH_PAGE__: JSON.stringify(await bundlePage()) } } : {}),
     logLevel: "warning",
   }).catch(() => {
     throw new BuildError("esbuild refuses it");

@@ -78,4 +78,5 @@ export const OWNERSHIPS: readonly Ownership[] = [
 ];
 
 /** Files that may read the environment, the clock and the console, and may end the process. */
-export const AMBIENT: RegExp = /^packages\/(core\/src\/(cli|clock|exec)\.ts|[^/]+\/src\/main\.ts)$/;
+export const AMBIENT: RegExp =
+  /^packages\/(core\/src\/(cli|clock|exec)\.ts|[^/]+\/src\/main\.ts|cdh-api\/src\/page\/client\/main\.ts)$/;

@@ -181,7 +181,7 @@ export class Page {
   }
 
   /** Wait until an expression is true, looking at every frame. @throws {Error} when it does not become so in time */
-  async until(expression: string, timeoutMs = 15_000): Promise<void> {
+  async until(expression: string, timeoutMs = 30_000): Promise<void> {
     const isSo = await this.evaluate<boolean>(
       `new Promise((resolve) => {
         const end = performance.now() + ${timeoutMs};

@@ -1,0 +1,181 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { reportOf, type Report } from "@cdh/core/report/report";
+import { makeManifest, makeTinyCore } from "@cdh/core/testing/sample-bundle";
+import { pageRoutes } from "../../packages/cdh-api/src/page/routes.ts";
+import { bundlePage } from "../../scripts/build/page.ts";
+
+/** Noon of the day on which the examples crashed. */
+export const NOW = Date.UTC(2026, 10, 21, 12);
+
+const PREFIX = "/apis/core-dump-handler.dev/v1alpha1/";
+const WORKLOADS = ["checkout", "cart", "search", "mailer", "billing"];
+const NAMESPACES = ["shop", "payments", "core-dump-handler-host"];
+const SIGNALS = ["SIGSEGV", "SIGABRT", "SIGSEGV", "SIGBUS", "SIGFPE"];
+
+/** An object as the API lists it. */
+export function makeCrash(index: number, overrides: Record<string, unknown> = {}): Record<string, unknown> {
+  const workload = WORKLOADS[index % WORKLOADS.length] ?? "";
+  const namespace = NAMESPACES[index % 7 === 6 ? 2 : index % 2] ?? "";
+  // More by day than by night, and one bad hour.
+  const ago = (index * index * 7919) % (6 * 86_400_000);
+  const crashedAt = new Date(NOW - (index % 9 === 0 ? 5 * 3_600_000 + ((index * 613) % 3_000_000) : ago)).toISOString();
+  const pod =
+    namespace === "core-dump-handler-host" ? undefined : `${workload}-7d9f${(index % 97).toString(16)}-x${index % 13}`;
+  return {
+    apiVersion: "core-dump-handler.dev/v1alpha1",
+    kind: "CoreDump",
+    metadata: { name: `c${String(index).padStart(6, "0")}`, namespace, creationTimestamp: crashedAt, labels: {} },
+    spec: {
+      crashedAt,
+      process: { pid: 4000 + index, comm: workload, exe: `/usr/bin/${workload}` },
+      signal: { number: 11, name: SIGNALS[index % SIGNALS.length] },
+      ...(pod === undefined ? {} : { pod: { name: pod, namespace, owner: { kind: "ReplicaSet", name: workload } } }),
+      ...(pod === undefined ? {} : { container: { name: "app" } }),
+      node: { nodeName: `worker-${index % 5}` },
+      core: { compression: "zstd", ...(index % 11 === 3 ? { truncatedBy: "rlimit" } : {}) },
+    },
+    status: {
+      bundle: { name: `c${index}.zip`, sizeBytes: 200_000 + index * 1000 },
+      core: { sizeBytes: 3_000_000 + index * 12_345 },
+      complete: index % 11 !== 3,
+      problemCount: index % 4 === 0 ? 1 : 0,
+    },
+    ...overrides,
+  };
+}
+
+/** A report with everything in it. */
+export function makeReport(): Report {
+  const modules = ["checkout", "libc.so.6", "libstdc++.so.6", "libssl.so.3", "ld-linux-x86-64.so.2"].map(
+    (name, index) => ({
+      path: index === 0 ? `/usr/bin/${name}` : `/usr/lib/x86_64-linux-gnu/${name}`,
+      start: `0x7f00${index}0000000`,
+      end: `0x7f00${index}0200000`,
+      buildId: `${index}e3a7c94252784df6156fb49d8d477eac4e7067`,
+    }),
+  );
+  const manifest = makeManifest(makeTinyCore(), 900_000, {
+    crashedAt: new Date(NOW - 3_700_000).toISOString(),
+    process: {
+      pid: 48_213,
+      pidInNamespace: 1,
+      uid: 1000,
+      comm: "checkout",
+      exe: "/usr/bin/checkout",
+      cmdline: ["/usr/bin/checkout", "--listen", ":8080", "--config", "/etc/checkout.yaml"],
+      startedAt: new Date(NOW - 90_000_000).toISOString(),
+    },
+    signal: { number: 11, name: "SIGSEGV", code: 1, codeName: "SEGV_MAPERR", faultAddress: "0x18" },
+    pod: { name: "checkout-7d9f4-x2", namespace: "shop", owner: { kind: "ReplicaSet", name: "checkout" } },
+    identity: { source: "oci-config", verified: true },
+    modules,
+    threads: Array.from({ length: 140 }, (_, index) => ({
+      tid: 48_213 + index,
+      ...(index === 3 ? { crashed: true } : {}),
+      registers: {
+        rip: `0x7f00${index === 3 ? 0 : 1}0${(0x1f000 + index * 16).toString(16).padStart(6, "0")}`,
+        rsp: "0x7ffc12345678",
+        rax: "0x0",
+        rdi: "0x18",
+        rsi: "0x7f0010000040",
+      },
+    })),
+    problems: [{ step: "crictl", code: "CDH_CRICTL_TIMEOUT", detail: "no answer within 5 s" }],
+  });
+  manifest.core.sizeBytes = 412_000_000;
+  return reportOf(manifest, {
+    bundle: manifest.bundle,
+    bundleBytes: 18_400_000,
+    logs: [
+      {
+        entry: "x-0.log",
+        container: "app",
+        sizeBytes: 300,
+        lines: [
+          "2026-11-21T10:57:58Z INFO  order 88123 accepted",
+          "2026-11-21T10:58:19Z WARN  cart service answers slowly (1.9 s)",
+          "2026-11-21T10:58:20Z ERROR <script>alert(document.domain)</script> \u001b[31mred\u001b[0m",
+          "\tat Checkout::total (cart.cc:118)",
+        ],
+      },
+    ],
+    entries: [],
+  });
+}
+
+/** How the stand-in behaves; a test may change it at any time. */
+export interface Behaviour {
+  crashes: Record<string, unknown>[];
+  report: Report;
+  /** Accepted bearer tokens; undefined lets everybody in. */
+  tokens?: string[];
+  /** Refuse to list all namespaces. */
+  onlyNamespaces?: boolean;
+  /** Answer every request to the API with this. */
+  fail?: { status: number; message: string };
+  warning?: string;
+  /** Refuse links. */
+  noLinks?: boolean;
+}
+
+/** What the page needs of cdh-api, with the page itself: for tests of the page alone. */
+export async function startStandIn(behaviour: Behaviour): Promise<{ url: string; asked: string[]; close(): void }> {
+  const files = pageRoutes(await bundlePage());
+  const asked: string[] = [];
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    const url = new URL(request.url ?? "/", "http://stand-in");
+    asked.push(`${request.method} ${url.pathname}${url.search}`);
+    const file = files.find(({ path }) => path === url.pathname);
+    if (file !== undefined) {
+      response.writeHead(200, { "content-type": file.contentType, ...file.headers }).end(file.body);
+      return;
+    }
+    const json = (status: number, body: unknown, headers: Record<string, string> = {}): void => {
+      response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
+    };
+    const refuse = (status: number, message: string): void => json(status, { kind: "Status", code: status, message });
+    if (!url.pathname.startsWith(PREFIX)) return refuse(404, "no such path");
+    const ticket = url.searchParams.has("ticket");
+    const token = /^Bearer (.*)$/.exec(request.headers.authorization ?? "")?.[1];
+    if (behaviour.tokens !== undefined && !ticket && !behaviour.tokens.includes(token ?? ""))
+      return refuse(401, "Unauthorized");
+    if (behaviour.fail !== undefined) return refuse(behaviour.fail.status, behaviour.fail.message);
+    const [, namespace, name, part] =
+      /^(?:namespaces\/([^/]+)\/)?coredumps(?:\/([^/]+))?(?:\/([^/]+))?$/.exec(url.pathname.slice(PREFIX.length)) ?? [];
+    const visible = behaviour.crashes.filter(
+      (crash) => namespace === undefined || (crash["metadata"] as { namespace: string }).namespace === namespace,
+    );
+    if (name === undefined) {
+      if (behaviour.onlyNamespaces === true && namespace === undefined)
+        return refuse(403, "coredumps is forbidden: you cannot list it at the cluster scope");
+      const start = Number(url.searchParams.get("continue") ?? 0);
+      const limit = Number(url.searchParams.get("limit") ?? visible.length);
+      const end = start + limit;
+      const metadata = end < visible.length ? { continue: String(end), remainingItemCount: visible.length - end } : {};
+      const warning = behaviour.warning === undefined ? {} : { warning: `299 - "${behaviour.warning}"` };
+      return json(200, { kind: "CoreDumpList", metadata, items: visible.slice(start, end) }, warning);
+    }
+    if (!visible.some((crash) => (crash["metadata"] as { name: string }).name === name))
+      return refuse(404, `coredumps "${name}" not found`);
+    if (part === "report") return json(200, behaviour.report);
+    if (part === "link") {
+      if (behaviour.noLinks === true) return refuse(403, "links are forbidden");
+      return json(201, { url: `${url.pathname.replace("/link", "/bundle")}?ticket=t`, expiresAt: "" });
+    }
+    response
+      .writeHead(200, { "content-type": "application/zip", "content-disposition": 'attachment; filename="bundle.zip"' })
+      .end("PK-the-bundle");
+  };
+  const server = createServer(answer).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    asked,
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
