@@ -30,7 +30,13 @@ export default defineConfig({
           name: "blackbox",
           sequence: { groupOrder: 1 },
           include: ["test/**/*.test.ts"],
-          exclude: ["test/kernel/**", "test/pods/**", "test/**/fixtures/**", "**/node_modules/**"],
+          exclude: [
+            "test/kernel/**",
+            "test/pods/**",
+            "test/cluster/node.test.ts",
+            "test/**/fixtures/**",
+            "**/node_modules/**",
+          ],
           retry,
           testTimeout: 60_000,
           hookTimeout: 120_000,
@@ -53,7 +59,7 @@ export default defineConfig({
         test: {
           name: "pods",
           sequence: { groupOrder: 3 },
-          include: ["test/pods/**/*.test.ts"],
+          include: ["test/pods/**/*.test.ts", "test/cluster/node.test.ts"],
           fileParallelism: false,
           retry,
           testTimeout: 120_000,

@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parse } from "yaml";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { findOnPath } from "../helpers/tools.ts";
 
@@ -46,6 +47,40 @@ export function writeSchemas(openApi: string, folder: string): string {
     }
   }
   return join(folder, "{{ .ResourceKind }}{{ .KindSuffix }}.json");
+}
+
+/** Write JSON schemas for the kinds that a folder of custom resource definitions describes, as strict. */
+export function writeCustomSchemas(definitions: string, folder: string): void {
+  for (const file of readdirSync(definitions)) {
+    const { spec } = parse(readFileSync(join(definitions, file), "utf8")) as CustomDefinition;
+    for (const { name, schema } of spec.versions) {
+      const target = `${spec.names.kind.toLowerCase()}-${spec.group.split(".")[0] ?? ""}-${name}.json`;
+      writeFileSync(join(folder, target), JSON.stringify(closeAll(schema.openAPIV3Schema)));
+    }
+  }
+}
+
+interface CustomDefinition {
+  spec: {
+    group: string;
+    names: { kind: string };
+    versions: { name: string; schema: { openAPIV3Schema: Schema } }[];
+  };
+}
+
+/** A definition holds everything in one piece, so every object in it is closed that does not say otherwise. */
+function closeAll(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(closeAll);
+  if (typeof value !== "object" || value === null) return value;
+  const copy = Object.fromEntries(
+    Object.entries(value)
+      .filter(([key, item]) => !(key === "format" && typeof item === "string"))
+      .map(([key, item]) => [key, closeAll(item)]),
+  );
+  const open = "x-kubernetes-preserve-unknown-fields" in copy || "additionalProperties" in copy;
+  if (copy["type"] === "object" && "properties" in copy && !open) copy["additionalProperties"] = false;
+  if (copy["nullable"] === true && typeof copy["type"] === "string") copy["type"] = [copy["type"], "null"];
+  return copy;
 }
 
 function close(name: string, schema: Schema): Schema {

@@ -1,10 +1,10 @@
-import { accessSync, constants, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { delimiter, join } from "node:path";
 import { REPOSITORY } from "./repository.ts";
 
-/** Tools that `test/tools/install.sh` builds from the Go module proxy, pinned. */
-export const PINNED_TOOLS = ["minio", "versitygw", "crictl", "helm", "kubeconform"] as const;
+/** What `test/tools/install.sh` builds from the Go module proxy, pinned; `crds` is a folder of YAML files. */
+export const PINNED_TOOLS = ["minio", "versitygw", "crictl", "helm", "kubeconform", "kubernetes", "crds"] as const;
 
 /** Name a tool of `test/tools`. */
 export type PinnedTool = (typeof PINNED_TOOLS)[number];
@@ -44,7 +44,9 @@ function isPinned(name: string): name is PinnedTool {
 function keyOf(name: PinnedTool): string {
   const directory = join(REPOSITORY, "test/tools", name);
   const hash = createHash("sha256");
-  for (const file of ["go.mod", "go.sum"]) hash.update(readFileSync(join(directory, file)));
+  for (const file of ["go.mod", "go.sum", "main.go"]) {
+    if (existsSync(join(directory, file))) hash.update(readFileSync(join(directory, file)));
+  }
   return hash.digest("hex");
 }
 

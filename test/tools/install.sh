@@ -4,13 +4,13 @@
 #   test/tools/install.sh [name…]      default: all
 #
 # One line per tool. Exit status: 0 all there, 2 unknown name, 3 at least one could not be built (its reason is in its line).
-# A tool whose go.mod and go.sum did not change since it was built is left alone.
+# A tool whose go.mod, go.sum and main.go did not change since it was built is left alone.
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 bin="$root/.cache/tools/bin"
-all="minio versitygw crictl helm kubeconform"
+all="minio versitygw crictl helm kubeconform kubernetes crds"
 
 # Prints the package to build, then what the linker stamps (a plain `go build` leaves the tool's own version empty).
 describe() {
@@ -25,8 +25,34 @@ tool() {
     crictl) describe crictl sigs.k8s.io/cri-tools sigs.k8s.io/cri-tools/cmd/crictl sigs.k8s.io/cri-tools/pkg/version.Version ;;
     helm) describe helm helm.sh/helm/v3 helm.sh/helm/v3/cmd/helm helm.sh/helm/v3/internal/version.version ;;
     kubeconform) describe kubeconform github.com/yannh/kubeconform github.com/yannh/kubeconform/cmd/kubeconform main.version ;;
+    # Our own main.go over the parts of Kubernetes; helm and the API's clients read major and minor too.
+    kubernetes)
+      at=k8s.io/component-base/version
+      describe kubernetes k8s.io/kubernetes . $at.gitVersion |
+        sed "3s|=v\([0-9]*\)\.\([0-9]*\)\..*|& -X $at.gitMajor=\1 -X $at.gitMinor=\2|"
+      ;;
+    # Not a program: a folder with definitions that others publish in Go modules.
+    crds) describe crds github.com/prometheus-operator/prometheus-operator crds ;;
     *) return 1 ;;
   esac
+}
+
+# -p 2 and nice: MinIO alone would otherwise keep a small machine busy for minutes while tests with deadlines run.
+compile() {
+  nice -n 10 go build -p 2 -trimpath -buildvcs=false -ldflags "-s -w $stamps" -o "$bin/.$name.new" "$package"
+}
+
+fetch_crds() {
+  mkdir "$bin/.$name.new"
+  go mod download -json github.com/openshift/api github.com/prometheus-operator/prometheus-operator |
+    sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p' |
+    while read -r module; do
+      for kind in securitycontextconstraints podmonitors servicemonitors prometheusrules; do
+        find "$module/payload-manifests" "$module/example/prometheus-operator-crd" -name "*_$kind.yaml" -o -name "*_$kind.crd.yaml" 2>/dev/null |
+          while read -r file; do cp "$file" "$bin/.$name.new/$kind.yaml" && chmod 644 "$bin/.$name.new/$kind.yaml"; done
+      done
+    done
+  [ "$(ls "$bin/.$name.new" | wc -l)" -eq 4 ]
 }
 
 build() {
@@ -34,7 +60,7 @@ build() {
   package=$(tool "$name" | sed -n 1p)
   version=$(tool "$name" | sed -n 2p)
   stamps=$(tool "$name" | sed -n 3p)
-  key=$(cat "$here/$name/go.mod" "$here/$name/go.sum" | sha256sum | cut -d' ' -f1)
+  key=$(cd "$here/$name" && cat go.mod go.sum $(ls main.go 2>/dev/null) | sha256sum | cut -d' ' -f1)
   if [ -x "$bin/$name" ] && [ "$(cat "$bin/.$name.key" 2>/dev/null)" = "$key" ]; then
     echo "$name $version: there already"
     return 0
@@ -44,15 +70,17 @@ build() {
     return 3
   fi
   log="$bin/.$name.log"
-  # -p 2 and nice: MinIO alone would otherwise keep a small machine busy for minutes while tests with deadlines run.
-  if (cd "$here/$name" && GOFLAGS=-mod=readonly nice -n 10 go build -p 2 -trimpath -buildvcs=false \
-    -ldflags "-s -w $stamps" -o "$bin/.$name.new" "$package") >"$log" 2>&1; then
+  make=compile
+  [ "$name" = crds ] && make=fetch_crds
+  rm -rf "$bin/.$name.new"
+  if (cd "$here/$name" && export GOFLAGS=-mod=readonly && $make) >"$log" 2>&1; then
+    [ ! -d "$bin/$name" ] || rm -rf "$bin/$name"
     mv -f "$bin/.$name.new" "$bin/$name"
     echo "$key" >"$bin/.$name.key"
     echo "$name $version: built, $(du -m "$bin/$name" | cut -f1) MB"
     return 0
   fi
-  rm -f "$bin/.$name.new"
+  rm -rf "$bin/.$name.new"
   echo "$name $version: not built: $(grep -v '^go: downloading' "$log" | grep -v '^#' | head -n 1)"
   return 3
 }

@@ -16,10 +16,19 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A name made of the full name and a suffix: (list $ "-metrics"). The suffix is never cut. */}}
+{{/*
+A name made of the full name and a suffix: (list $ "-metrics"). The suffix is never cut. A full name that has to be cut for it
+gets six digits of its hash, so that two releases whose long names begin alike do not meet.
+*/}}
 {{- define "cdh.suffixed" -}}
 {{- $suffix := index . 1 -}}
-{{- printf "%s%s" (include "cdh.fullname" (index . 0) | trunc (int (sub 63 (len $suffix))) | trimSuffix "-") $suffix -}}
+{{- $full := include "cdh.fullname" (index . 0) -}}
+{{- $room := int (sub 63 (len $suffix)) -}}
+{{- if gt (len $full) $room -}}
+{{- printf "%s-%s%s" ($full | trunc (int (sub $room 7)) | trimSuffix "-") ($full | sha256sum | trunc 6) $suffix -}}
+{{- else -}}
+{{- printf "%s%s" $full $suffix -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "cdh.daemonSet" -}}
