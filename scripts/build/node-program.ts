@@ -15,7 +15,7 @@ import { dist, root, toolBin } from "./paths.ts";
 const STREAMER_FLAGS = "--max-semi-space-size=1 ";
 /** The uploader lives in little memory: 200 bundles of 5 MB peak at 112 MB instead of 127, for 4 % of the time. */
 const SMALL_FLAGS = "--optimize-for-size ";
-const STREAMERS = new Set(["cdh-sysctl", "cdh-upload", "cdh-inspect"]);
+const STREAMERS = new Set(["cdh-sysctl", "cdh-upload", "cdh-inspect", "cdh-api"]);
 
 /** CommonJS dependencies inside an ES module bundle still call `require` for Node's own modules. */
 const REQUIRE_BANNER =

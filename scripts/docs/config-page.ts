@@ -1,5 +1,6 @@
 import type { Setting, SettingsTable } from "@cdh/core/config";
 import { storeSettings } from "@cdh/core/store/settings";
+import { apiSettings } from "../../packages/cdh-api/src/settings.ts";
 import { composerSettings } from "../../packages/cdc/src/settings.ts";
 import { sysctlSettings } from "../../packages/cdh-sysctl/src/settings.ts";
 import { uploadSettings } from "../../packages/cdh-upload/src/settings.ts";
@@ -12,7 +13,7 @@ export function renderConfigPage(): string {
 <!-- Made by \`npm run docs\` from packages/*/src/settings.ts. Do not edit. -->
 
 Every setting has an environment name; some have a flag. **Flag > environment > \`.env\` > default.** Only \`cdc\` has an \`.env\`
-file: the kernel starts it with an empty environment. \`--print-config\` of \`cdh-sysctl\` and \`cdh-upload\` shows each value and
+file: the kernel starts it with an empty environment. \`--print-config\` of \`cdh-sysctl\`, \`cdh-upload\` and \`cdh-api\` shows each value and
 where it comes from.
 
 - Sizes: \`4096\`, \`64k\`, \`500M\`, \`10Gi\`. Units are powers of 1024, with or without the \`i\`.
@@ -42,9 +43,13 @@ ${settingsTable(sysctlSettings)}
 
 ${settingsTable(withoutStore(uploadSettings))}
 
+## cdh-api
+
+${settingsTable(withoutStore(apiSettings))}
+
 ## The store
 
-For \`cdh-upload\`, and for \`cdh-inspect\` when a place or bundle is \`s3://…\`.
+For \`cdh-upload\` and \`cdh-api\`, and for \`cdh-inspect\` when a place or bundle is \`s3://…\`.
 
 ${settingsTable(storeSettings)}
 `;
@@ -67,6 +72,7 @@ function settingsTable(settings: SettingsTable): string {
 /** Write a default as a person would write it in a setting; nothing where there is none, or where the text explains it. */
 function showDefault(name: string, { default: value }: Setting<unknown>): string {
   if (value === undefined || value === "" || (Array.isArray(value) && value.length === 0)) return "";
+  if (Array.isArray(value)) return value.join(",");
   if (typeof value === "number" && name.endsWith("Ms")) return showDuration(value);
   if (typeof value === "number" && name.endsWith("Bytes")) return `${value / 1024 ** 2}Mi`;
   if (typeof value !== "object" || value === null) return String(value);

@@ -11,7 +11,7 @@ import { describeUnless, skipAloud } from "../helpers/skip.ts";
 const run = promisify(execFile);
 const root = path.resolve(import.meta.dirname, "..", "..");
 const bin = path.join(root, "dist", "bin");
-const NODE_PROGRAMS = ["cdh-sysctl", "cdh-upload", "cdh-inspect"] as const;
+const NODE_PROGRAMS = ["cdh-sysctl", "cdh-upload", "cdh-inspect", "cdh-api"] as const;
 const PROGRAMS = ["cdc", ...NODE_PROGRAMS] as const;
 
 let folder: string;

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { request } from "node:https";
+import { request, type Agent } from "node:https";
 import { join } from "node:path";
 import { reasonOf } from "./errors.ts";
 
@@ -15,6 +15,8 @@ export interface KubernetesAccess {
   port: number;
   /** Directory with `token`, `ca.crt` and `namespace`. The files are read anew for each request: tokens are replaced. */
   directory: string;
+  /** Keeps connections for the next request; without it each has one of its own. */
+  agent?: Agent;
 }
 
 /** What the API server said; `status` 0 when it could not be asked. */
@@ -88,7 +90,7 @@ function send(access: KubernetesAccess, { method, path, token, ca, text }: Messa
         method,
         path,
         ca,
-        agent: false,
+        agent: access.agent ?? false,
         signal: AbortSignal.timeout(TIMEOUT_MS),
         headers: {
           authorization: `Bearer ${token}`,

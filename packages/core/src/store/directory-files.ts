@@ -41,11 +41,12 @@ export async function* readChunks(
   start: number,
   end: number,
   signal?: AbortSignal,
+  chunkBytes = CHUNK_BYTES,
 ): AsyncIterable<Uint8Array> {
   try {
     for (let offset = start; offset < end;) {
       signal?.throwIfAborted();
-      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - offset));
+      const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, end - offset));
       const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
       if (bytesRead === 0) return;
       offset += bytesRead;

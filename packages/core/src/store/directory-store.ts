@@ -92,7 +92,7 @@ export class DirectoryStore implements ObjectStore {
     const { size } = await handle.stat();
     const start = range.offset < 0 ? Math.max(0, size + range.offset) : range.offset;
     const end = range.length === undefined ? size : Math.min(size, start + range.length);
-    return readChunks(handle, start, end, signal);
+    return readChunks(handle, start, end, signal, range.chunkBytes);
   }
 
   async *list(prefix: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {

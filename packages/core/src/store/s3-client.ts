@@ -13,10 +13,10 @@ const PLACEHOLDER = "XXX";
  * file. Checksums of the newer kind are sent only where asked for, because many compatible servers refuse them.
  * @throws {CdhError} CDH_CONFIG_INVALID
  */
-export function createS3Client(target: S3Target, settings: StoreSettings): S3Client {
+export function createS3Client(target: S3Target, settings: StoreSettings, connections = 16): S3Client {
   const credentials = staticCredentials(settings);
   const ca = settings.s3CaBundle === undefined ? undefined : [...rootCertificates, readCaBundle(settings.s3CaBundle)];
-  const sockets = { keepAlive: true, maxSockets: Math.max(16, settings.partConcurrency + 8) };
+  const sockets = { keepAlive: true, maxSockets: Math.max(connections, settings.partConcurrency + 8) };
   return new S3Client({
     region: target.region,
     forcePathStyle: target.forcePathStyle,

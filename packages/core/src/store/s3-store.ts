@@ -24,6 +24,7 @@ import { bareEtag, causeOf, S3Bucket, type ShownObject } from "./s3-bucket.ts";
 import { readServiceError } from "./s3-errors.ts";
 import { decodeMetadata, encodeMetadata } from "./s3-metadata.ts";
 import { abortStaleUploads, uploadMultipart } from "./s3-multipart.ts";
+import { presignGet } from "./s3-presign.ts";
 import { S3Requests } from "./s3-request.ts";
 import type { S3Target } from "./s3-target.ts";
 import { Semaphore } from "./semaphore.ts";
@@ -33,6 +34,7 @@ import type {
   ListOptions,
   ObjectInfo,
   ObjectStore,
+  PresignOptions,
   PutOptions,
   PutResult,
   PutSource,
@@ -128,6 +130,10 @@ export class S3Store implements ObjectStore {
 
   delete(key: string, signal?: AbortSignal): Promise<void> {
     return this.#bucket.delete(key, signal);
+  }
+
+  presign(key: string, options: PresignOptions): Promise<string> {
+    return presignGet(this.#bucket, key, options);
   }
 
   async close(): Promise<void> {

@@ -43,6 +43,15 @@ export interface PutOptions {
 export interface ByteRange {
   offset: number;
   length?: number;
+  /** Largest piece that a directory store hands out at once, in bytes; default 1 MiB. */
+  chunkBytes?: number;
+}
+
+/** Say what a presigned link gives. */
+export interface PresignOptions {
+  lifetimeSeconds: number;
+  /** File name that a browser saves it under. */
+  fileName: string;
 }
 
 /** Say which part of a listing is wanted. */
@@ -73,5 +82,7 @@ export interface ObjectStore {
   list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>;
   /** Delete an object; deleting what is not there succeeds. */
   delete(key: string, signal?: AbortSignal): Promise<void>;
+  /** Make a URL that reads an object without credentials for a while. A store that cannot has no such method. */
+  presign?(key: string, options: PresignOptions): Promise<string>;
   close(): Promise<void>;
 }

@@ -1,0 +1,161 @@
+import { toRfc3339 } from "@cdh/core/clock";
+import { CdhCommand, EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
+import { resolveSettingsStrictly } from "@cdh/core/config";
+import { CdhError, EXIT } from "@cdh/core/errors";
+import { findKubernetes } from "@cdh/core/kubernetes";
+import { renderRows, stringifyJson, type Column, type OutputFormat } from "@cdh/core/output";
+import { openStore } from "@cdh/core/store/open";
+import { formatBytes } from "@cdh/core/units";
+import { Command, Option } from "clipanion";
+import { hostname } from "node:os";
+import type { KeepReason } from "../retention/decide.ts";
+import { limitsAnything, needsKubernetes } from "../retention/policy.ts";
+import { runRound, type RoundReport } from "../retention/round.ts";
+import { makeRound } from "../retention/service.ts";
+import { policyOf } from "../retention/settings.ts";
+import { keysOfStem } from "../retention/stored-bundle.ts";
+import { apiSettings, type ApiSettings } from "../settings.ts";
+
+interface Row {
+  namespace: string;
+  bundle: string;
+  storedAt: string;
+  sizeBytes: number;
+  reason: string;
+  why: string;
+}
+
+const COLUMNS: readonly Column<Row>[] = [
+  { header: "NAMESPACE", value: ({ namespace }) => namespace || "-" },
+  { header: "STORED", value: ({ storedAt }) => storedAt.replace(/\.\d+Z$/, "Z") || "-" },
+  { header: "SIZE", value: ({ sizeBytes }) => formatBytes(sizeBytes), align: "right" },
+  { header: "REASON", value: ({ reason }) => reason },
+  { header: "WHY", value: ({ why }) => why },
+  { header: "BUNDLE", value: ({ bundle }) => bundle },
+];
+
+const WORDS: Record<KeepReason, string> = {
+  withinLimits: "within the limits",
+  keepLabel: "protected by a keep label",
+  garbageManifest: "with a manifest that cannot be read",
+  noManifest: "without a manifest",
+  otherCluster: "of another cluster",
+};
+
+/** `cdh-api prune`: remove once what the retention settings do not keep. */
+export class PruneCommand extends CdhCommand {
+  static override paths = [["prune"]];
+
+  static override usage = Command.Usage({
+    description: "remove from the store what the retention settings do not keep, once",
+    details: `Settings are those of the service (RETENTION_MAX_AGE, RETENTION_MAX_COUNT, …). Nothing is removed when the store or the API server cannot say what there is. Exit status: ${EXIT_STATUS_HELP}.`,
+    examples: [
+      ["See what the service would remove", "kubectl exec deploy/cdh-api -- cdh-api prune --dry-run"],
+      ["Keep 30 days of a directory", "cdh-api prune --store file:///cores --max-age 30d"],
+    ],
+  });
+
+  store = Option.String("--store", { description: "s3://bucket/prefix or file:///directory (STORE_URL)" });
+  dryRun = Option.Boolean("--dry-run", false, { description: "only show what would be removed, and why" });
+  maxAge = Option.String("--max-age", { description: "remove bundles stored longer ago (RETENTION_MAX_AGE)" });
+  maxCount = Option.String("--max-count", { description: "bundles kept of each namespace (RETENTION_MAX_COUNT)" });
+  maxBytes = Option.String("--max-bytes", { description: "bytes kept of each namespace (RETENTION_MAX_BYTES)" });
+  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
+
+  async run(): Promise<number | void> {
+    const { env, clock, stopSignal } = this.context;
+    const format = parseOutputFormat(this.output);
+    const flags = {
+      storeUrl: this.store,
+      retentionMaxAgeMs: this.maxAge,
+      retentionMaxCount: this.maxCount,
+      retentionMaxBytes: this.maxBytes,
+    };
+    const { values } = resolveSettingsStrictly(apiSettings, { flags, env });
+    const access = findKubernetes(env, env["KUBERNETES_SERVICE_ACCOUNT_DIR"]);
+    refuse(values, access !== undefined);
+    const log = this.logger();
+    const store = await openStore(values, { clock, log, env });
+    try {
+      const round = makeRound(
+        {
+          settings: values,
+          placement: values,
+          store,
+          clock,
+          log,
+          access,
+          identity: `prune-${env["POD_NAME"] ?? hostname()}-${clock.now()}`,
+        },
+        { dryRun: this.dryRun, removed: () => {} },
+      );
+      let report = await runRound(round, stopSignal);
+      this.#show(format, report);
+      while (report.hasMore) {
+        report = await runRound(round, stopSignal);
+        this.#show(format, report);
+      }
+      const left = report.decision.removals.length - report.removed;
+      return this.dryRun || left === 0 ? EXIT.ok : EXIT.incomplete;
+    } finally {
+      await store.close();
+    }
+  }
+
+  #show(format: OutputFormat, report: RoundReport): void {
+    const rows = rowsOf(report);
+    const { stdout } = this.context;
+    const { kept, keptBytes } = report.decision;
+    if (format === "json") {
+      const removed = this.dryRun ? 0 : report.removed + report.unfinished.length;
+      stdout.write(`${stringifyJson({ removals: rows, dryRun: this.dryRun, removed, kept, keptBytes }, 2)}\n`);
+      return;
+    }
+    if (format === "jsonl" || rows.length > 0) stdout.write(renderRows(format, "removals", rows, COLUMNS));
+    if (format === "jsonl") return;
+    const bytes = rows.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const verb = this.dryRun ? "would remove" : "removed";
+    this.say(`${verb} ${rows.length} (${formatBytes(bytes)}); ${keptText(kept)} (${formatBytes(keptBytes)}) stay`);
+  }
+}
+
+function keptText(kept: RoundReport["decision"]["kept"]): string {
+  const named = Object.entries(kept).filter(([, count]) => count > 0);
+  if (named.length === 0) return "0";
+  return named.map(([reason, count]) => `${count} ${WORDS[reason as KeepReason]}`).join(", ");
+}
+
+function rowsOf({ decision, unfinished }: RoundReport): Row[] {
+  return [
+    ...unfinished.map(({ stem, sizeBytes }) => ({
+      namespace: "",
+      bundle: keysOfStem(stem).bundle,
+      storedAt: "",
+      sizeBytes,
+      reason: "halfRemoved",
+      why: "its manifest was removed before",
+    })),
+    ...decision.removals.map(({ stem, namespace, at, sizeBytes, reason, why }) => ({
+      namespace,
+      bundle: keysOfStem(stem).bundle,
+      storedAt: toRfc3339(at),
+      sizeBytes,
+      reason,
+      why,
+    })),
+  ];
+}
+
+function refuse(values: ApiSettings, isInCluster: boolean): void {
+  const policy = policyOf(values);
+  if (!limitsAnything(policy)) {
+    throw new CdhError("CDH_CONFIG_INVALID", "no setting says what may be removed", {
+      hint: "give --max-age, --max-count or --max-bytes, or set RETENTION_NAMESPACES or one of the graces",
+    });
+  }
+  if (needsKubernetes(policy) && !isInCluster) {
+    throw new CdhError("CDH_CONFIG_INVALID", "outside of a cluster nobody can tell which pods are gone", {
+      hint: "run it in the pod of cdh-api, or leave RETENTION_NAMESPACE_GONE_GRACE and RETENTION_POD_GONE_GRACE empty",
+    });
+  }
+}

@@ -1,0 +1,42 @@
+/** The API group. */
+export const GROUP = "core-dump-handler.dev";
+
+/** Its only version. */
+export const VERSION_NAME = "v1alpha1";
+
+/** `group/version`, as objects carry it. */
+export const GROUP_VERSION = `${GROUP}/${VERSION_NAME}`;
+
+/** The resource in paths and rights. */
+export const RESOURCE = "coredumps";
+export const SINGULAR = "coredump";
+export const SHORT_NAME = "cdump";
+export const KIND = "CoreDump";
+export const LIST_KIND = "CoreDumpList";
+export const LINK_KIND = "CoreDumpLink";
+
+/** What is below one dump; each is a right of its own. */
+export const SUBRESOURCES = ["bundle", "core", "report", "link"] as const;
+
+/** Name one of {@link SUBRESOURCES}. */
+export type Subresource = (typeof SUBRESOURCES)[number];
+
+/** Where the group begins. */
+export const BASE_PATH = `/apis/${GROUP_VERSION}`;
+
+/** The label that protects a dump from retention. */
+export const KEEP_LABEL = `${GROUP}/keep`;
+
+/** Audience of tokens that are made for this server. */
+export const AUDIENCE = GROUP;
+
+/** Names of the labels that each dump carries, below the group: `core-dump-handler.dev/pod`. */
+export const LABELS = ["pod", "container", "signal", "node", "executable", "workload"] as const;
+
+/** Name one of {@link LABELS}. */
+export type DumpLabel = (typeof LABELS)[number];
+
+/** Path of a dump. */
+export function pathOf(namespace: string, name: string): string {
+  return `${BASE_PATH}/namespaces/${namespace}/${RESOURCE}/${name}`;
+}

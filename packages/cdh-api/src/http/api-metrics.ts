@@ -1,0 +1,56 @@
+import type { Metrics } from "@cdh/core/metrics";
+import type { DumpStore } from "../index/dump-store.ts";
+import type { Look } from "../index/refresh.ts";
+
+/** What is counted. */
+export interface ApiMetrics {
+  request(route: string, status: number, seconds: number): void;
+  download(subresource: string, bytes: number, isWhole: boolean): void;
+  look(look: Look | { failure: unknown }): void;
+  watchers(change: 1 | -1): void;
+}
+
+/** Declare this program's metrics. */
+export function declareMetrics(
+  metrics: Metrics,
+  sources: { dumps: () => DumpStore; downloads: () => number },
+): ApiMetrics {
+  const requests = metrics.counter("cdh_api_requests_total", "Requests by route and status.");
+  const seconds = metrics.histogram(
+    "cdh_api_request_seconds",
+    "Time until the answer was sent, watches left out.",
+    [0.005, 0.02, 0.1, 0.2, 0.5, 1, 5, 30, 300],
+  );
+  const downloads = metrics.counter("cdh_api_downloads_total", "Downloads that ended, by subresource and outcome.");
+  const bytes = metrics.counter("cdh_api_downloaded_bytes_total", "Bytes of bundles and cores that were sent.");
+  const looks = metrics.counter("cdh_api_listings_total", "Listings of the store by outcome.");
+  const lookSeconds = metrics.gauge("cdh_api_listing_seconds", "How long the last listing of the store took.");
+  const dumps = metrics.gauge("cdh_api_dumps", "Dumps in the index.");
+  const garbage = metrics.gauge("cdh_api_garbage_manifests", "Manifests in the store that cannot be read.");
+  const running = metrics.gauge("cdh_api_downloads_running", "Downloads that are under way.");
+  const watching = metrics.gauge("cdh_api_watchers", "Watches that are open.");
+  let watchers = 0;
+  metrics.onRender(() => {
+    dumps.set(sources.dumps().index.size);
+    garbage.set(sources.dumps().garbageCount);
+    running.set(sources.downloads());
+    watching.set(watchers);
+  });
+  return {
+    request: (route, status, took) => {
+      requests.inc({ route, status: String(status) });
+      if (route !== "watch") seconds.observe(took, { route });
+    },
+    download: (subresource, sent, isWhole) => {
+      downloads.inc({ subresource, outcome: isWhole ? "whole" : "cut" });
+      bytes.inc({ subresource }, sent);
+    },
+    look: (look) => {
+      looks.inc({ outcome: "failure" in look ? "failed" : "done" });
+      if (!("failure" in look)) lookSeconds.set(look.durationMs / 1000);
+    },
+    watchers: (change) => {
+      watchers += change;
+    },
+  };
+}

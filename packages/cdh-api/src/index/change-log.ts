@@ -1,0 +1,65 @@
+import type { DumpRecord } from "./dump-record.ts";
+
+/** One change of the index. `before` and `after` are both there when a dump changed. */
+export interface Change {
+  revision: number;
+  before: DumpRecord | undefined;
+  after: DumpRecord | undefined;
+}
+
+/** Another replica's clock may differ by so much; what it may have told already is told again. */
+const FOREIGN_MARGIN_MS = 10_000;
+/** Revisions are milliseconds with room for the replica's number. */
+const SCALE = 1000;
+
+/**
+ * Remember the last changes, for those who watch. A revision is the time at which the listing began that found the
+ * change, in milliseconds, and the replica's number: so a revision that another replica gave out means something here
+ * too, and a change that it had not yet seen is not skipped.
+ */
+export class ChangeLog {
+  readonly #replica: number;
+  readonly #max: number;
+  #changes: Change[] = [];
+  #last = 0;
+  #oldest = 0;
+
+  /** @param replica 0 to 999, another one in each process */
+  constructor(replica: number, max = 20_000) {
+    this.#replica = replica;
+    this.#max = max;
+  }
+
+  /** The newest revision. */
+  get last(): number {
+    return this.#last;
+  }
+
+  /** Make a revision for what was learnt at a time; later ones are larger. */
+  next(atMs: number): number {
+    const wanted = Math.floor(atMs) * SCALE + this.#replica;
+    this.#last = wanted > this.#last ? wanted : this.#last + SCALE;
+    return this.#last;
+  }
+
+  /** Begin the history: what was before is not known. */
+  begin(revision: number): void {
+    this.#changes = [];
+    this.#oldest = revision;
+  }
+
+  add(change: Change): void {
+    this.#changes.push(change);
+    if (this.#changes.length <= this.#max) return;
+    const dropped = this.#changes.splice(0, Math.ceil(this.#max / 10));
+    this.#oldest = dropped.at(-1)?.revision ?? this.#oldest;
+  }
+
+  /** Give what came after a revision; undefined when that is not known any more. */
+  since(revision: number): Change[] | undefined {
+    const isOwn = revision % SCALE === this.#replica;
+    const from = isOwn ? revision : revision - FOREIGN_MARGIN_MS * SCALE;
+    if (from < this.#oldest) return undefined;
+    return this.#changes.filter((change) => change.revision > from);
+  }
+}

@@ -1,0 +1,120 @@
+import type { Clock } from "@cdh/core/clock";
+import { reasonOf } from "@cdh/core/errors";
+import type { Logger } from "@cdh/core/log";
+import type { ObjectStore } from "@cdh/core/store/store";
+import { ChangeLog } from "./change-log.ts";
+import { DumpIndex } from "./dump-index.ts";
+import type { PlacementRules } from "./placement.ts";
+import { Refresher, type Look } from "./refresh.ts";
+
+/** Listing may take so much of the time at most. */
+const DUTY = 10;
+/** A request hurries a look when the last one is older than this, and than {@link HURRY_DUTY} times what it took. */
+const HURRY_MS = 1000;
+const HURRY_DUTY = 20;
+/** How long a request waits for a look that it hurried. */
+const PATIENCE_MS = 3000;
+
+/** What the dump store needs. */
+export interface DumpStoreOptions {
+  store: ObjectStore;
+  rules: PlacementRules;
+  clock: Clock;
+  log: Logger;
+  intervalMs: number;
+  /** 0 to 999, another one in each process. */
+  replica: number;
+  onLook?: (look: Look | { failure: unknown }) => void;
+}
+
+/** The index and the store behind it: refreshed on an interval, and hurried by who needs it fresh. */
+export class DumpStore {
+  readonly store: ObjectStore;
+  readonly index: DumpIndex;
+  readonly rules: PlacementRules;
+  readonly #options: DumpStoreOptions;
+  readonly #refresher: Refresher;
+  #running: Promise<void> | undefined;
+  #loadedAt: number | undefined;
+  #endedAt = Number.NEGATIVE_INFINITY;
+  #durationMs = 0;
+  #trouble: unknown;
+
+  constructor(options: DumpStoreOptions) {
+    this.#options = options;
+    this.store = options.store;
+    this.rules = options.rules;
+    this.index = new DumpIndex(new ChangeLog(options.replica));
+    this.#refresher = new Refresher({ ...options, index: this.index });
+  }
+
+  /** Whether the store was listed to its end at least once. */
+  get isLoaded(): boolean {
+    return this.#loadedAt !== undefined;
+  }
+
+  /** Why the last look failed; undefined when it did not. */
+  get trouble(): unknown {
+    return this.#trouble;
+  }
+
+  get garbageCount(): number {
+    return this.#refresher.garbageCount;
+  }
+
+  /** Since when the listing may be out of date, epoch milliseconds; undefined while it is good. */
+  get staleSince(): number | undefined {
+    return this.#trouble === undefined ? undefined : this.#loadedAt;
+  }
+
+  /** Look again and again until told to stop. */
+  async run(stopSignal: AbortSignal): Promise<void> {
+    const { clock, intervalMs } = this.#options;
+    while (!stopSignal.aborted) {
+      await this.#look(stopSignal);
+      const waitMs = this.isLoaded ? Math.max(intervalMs, DUTY * this.#durationMs) : Math.min(2000, intervalMs);
+      await clock.sleep(waitMs, stopSignal).catch(() => {});
+    }
+    await this.#running;
+  }
+
+  /** Make sure that the listing is recent, as far as that is cheap. Never rejects: what is known stays known. */
+  async freshen(): Promise<void> {
+    const { clock } = this.#options;
+    if (!this.isLoaded) return;
+    const age = clock.monotonic() - this.#endedAt;
+    if (this.#running === undefined && age < Math.max(HURRY_MS, HURRY_DUTY * this.#durationMs)) return;
+    // A look that runs already began before this request: with a large store nobody waits for it.
+    if (this.#durationMs > PATIENCE_MS) return;
+    const patience = new AbortController();
+    await Promise.race([this.#look(), clock.sleep(PATIENCE_MS, patience.signal).catch(() => {})]);
+    patience.abort();
+  }
+
+  #look(stopSignal?: AbortSignal): Promise<void> {
+    this.#running ??= this.#lookOnce(stopSignal).finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  async #lookOnce(stopSignal: AbortSignal | undefined): Promise<void> {
+    const { clock, log, onLook } = this.#options;
+    const startedAt = clock.now();
+    const began = clock.monotonic();
+    try {
+      const look = await this.#refresher.look(stopSignal);
+      if (!this.isLoaded || this.#trouble !== undefined) {
+        log.info("the store is listed", { ...look, dumps: this.index.size, durationMs: Math.round(look.durationMs) });
+      }
+      this.#loadedAt = startedAt;
+      this.#trouble = undefined;
+      onLook?.(look);
+    } catch (failure) {
+      if (stopSignal?.aborted === true) return;
+      if (this.#trouble === undefined) log.error("cannot list the store", { reason: reasonOf(failure) });
+      this.#trouble = failure;
+      onLook?.({ failure });
+    }
+    this.#durationMs = clock.monotonic() - began;
+    this.#endedAt = clock.monotonic();
+  }
+}

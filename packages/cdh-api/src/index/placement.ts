@@ -1,0 +1,47 @@
+import type { Manifest } from "@cdh/core/bundle/manifest";
+import { createHash } from "node:crypto";
+import { KEEP_LABEL } from "../group.ts";
+import { isRestricted } from "./dump-record.ts";
+
+const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/** Say how dumps are placed. */
+export interface PlacementRules {
+  /** Where whatever belongs to no tenant is shown. */
+  hostNamespace: string;
+  trustUnverified: boolean;
+}
+
+/**
+ * Choose the namespace a dump is shown in: the pod's own when that is proven, else the host namespace. A guess would
+ * show one tenant's memory to another: two pods of different namespaces can have the same host name.
+ */
+export function namespaceOf(manifest: Manifest, rules: PlacementRules): string {
+  const claimed = manifest.pod?.namespace;
+  if (claimed === undefined || !NAMESPACE.test(claimed) || isRestricted(manifest)) return rules.hostNamespace;
+  return manifest.identity?.verified === true || rules.trustUnverified ? claimed : rules.hostNamespace;
+}
+
+/** Take the crash's own id as a name when it can be one. */
+export function tryNameOf(manifest: Manifest): string | undefined {
+  return NAMESPACE.test(manifest.crashId) ? manifest.crashId : undefined;
+}
+
+/** Make a name of the store's key: for dumps whose id is no name, or is taken. */
+export function nameOfStem(stem: string): string {
+  return `x${createHash("sha256").update(stem).digest("hex").slice(0, 32)}`;
+}
+
+/** Make the `metadata.uid`: the same on every replica. */
+export function uidOf(stem: string, namespace: string): string {
+  const hex = createHash("sha256").update(`${namespace}\0${stem}`).digest("hex");
+  return [hex.slice(0, 8), hex.slice(8, 12), `4${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
+    "-",
+  );
+}
+
+/** Tell whether the crashed pod carried the label that keeps its dumps. */
+export function isKeptByPod(manifest: Manifest): boolean {
+  const value = manifest.pod?.labels?.[KEEP_LABEL];
+  return value !== undefined && value !== "false";
+}

@@ -1,0 +1,195 @@
+import type { Clock } from "@cdh/core/clock";
+import { reasonOf } from "@cdh/core/errors";
+import type { Logger } from "@cdh/core/log";
+import { Semaphore } from "@cdh/core/store/semaphore";
+import type { ObjectInfo, ObjectStore } from "@cdh/core/store/store";
+import type { DumpIndex } from "./dump-index.ts";
+import { recordOf, TextPool, type DumpRecord } from "./dump-record.ts";
+import { isKeptByPod, namespaceOf, nameOfStem, tryNameOf, type PlacementRules } from "./placement.ts";
+import { BUNDLE_SUFFIX, isGarbage, KEEP_SUFFIX, MANIFEST_SUFFIX, readStoredManifest, stampOf } from "./store-reader.ts";
+
+/** Manifests that are read at the same time. */
+const READS_MAX = 16;
+/** The first look is told about now and then. */
+const TELL_EACH = 10_000;
+
+/** What a refresh needs. */
+export interface RefreshOptions {
+  store: ObjectStore;
+  index: DumpIndex;
+  rules: PlacementRules;
+  clock: Clock;
+  log: Logger;
+}
+
+/** A dump that is new or changed, while the listing goes on. */
+interface Draft {
+  stamp: string;
+  keep: boolean;
+  bundle: ObjectInfo | undefined;
+  record: DumpRecord | undefined;
+}
+
+/** What one look at the store found. */
+export interface Look {
+  objects: number;
+  changes: number;
+  /** Manifests that are none, now in the store. */
+  garbage: number;
+  durationMs: number;
+}
+
+/**
+ * Bring the index up to date: list the store, read the manifests that are new or changed, and drop what is gone. A
+ * listing that fails half-way changes nothing.
+ */
+export class Refresher {
+  readonly #options: RefreshOptions;
+  readonly #pool = new TextPool();
+  readonly #reads = new Semaphore(READS_MAX);
+  /** Stamps of manifests that could not be parsed: each is read once. */
+  #garbage = new Map<string, string>();
+  #loaded = false;
+
+  constructor(options: RefreshOptions) {
+    this.#options = options;
+  }
+
+  get garbageCount(): number {
+    return this.#garbage.size;
+  }
+
+  /** @throws {CdhError} the CDH_STORE family; then the index is what it was */
+  async look(signal?: AbortSignal): Promise<Look> {
+    const { store, index, clock, log } = this.#options;
+    const startedAt = clock.now();
+    const began = clock.monotonic();
+    const seen = new Set<string>();
+    const drafts = new Map<string, Draft>();
+    const changed: DumpRecord[] = [];
+    const garbage = new Map<string, string>();
+    const keeps = new Set<string>();
+    const reading = new Set<Promise<void>>();
+    let failure: unknown;
+    let objects = 0;
+    for await (const object of store.list("", signal === undefined ? {} : { signal })) {
+      objects += 1;
+      const { key } = object;
+      if (key.endsWith(KEEP_SUFFIX)) keeps.add(key.slice(0, -KEEP_SUFFIX.length));
+      else if (key.endsWith(MANIFEST_SUFFIX)) {
+        const stem = key.slice(0, -MANIFEST_SUFFIX.length);
+        const stamp = stampOf(object);
+        const known = index.byStem(stem);
+        if (known?.manifestStamp === stamp) {
+          seen.add(known.stem);
+          continue;
+        }
+        if (this.#garbage.get(stem) === stamp) {
+          garbage.set(stem, stamp);
+          continue;
+        }
+        const draft: Draft = { stamp, keep: keeps.has(stem), bundle: undefined, record: undefined };
+        drafts.set(stem, draft);
+        const task = this.#reads
+          .run(async () => {
+            if (failure === undefined) await this.#read(stem, draft, object, garbage, signal);
+          })
+          .catch((error: unknown) => void (failure ??= error))
+          .finally(() => reading.delete(task));
+        reading.add(task);
+        // The listing must not run far ahead of what is read.
+        while (reading.size >= 4 * READS_MAX) await Promise.race(reading);
+        if (!this.#loaded && drafts.size % TELL_EACH === 0) log.info("reading manifests", { count: drafts.size });
+      } else if (key.endsWith(BUNDLE_SUFFIX)) {
+        const stem = key.slice(0, -BUNDLE_SUFFIX.length);
+        const draft = drafts.get(stem);
+        if (draft !== undefined) draft.bundle = object;
+        else {
+          const known = index.byStem(stem);
+          const same = known?.bundleBytes === object.sizeBytes && known.storedAt === Math.round(object.modifiedAt);
+          if (known !== undefined && !same) {
+            changed.push({ ...known, bundleBytes: object.sizeBytes, storedAt: Math.round(object.modifiedAt) });
+          }
+        }
+      }
+      if (failure !== undefined) break;
+    }
+    await Promise.all(reading);
+    if (failure !== undefined) throw failure;
+
+    const changes = this.#apply(startedAt, seen, drafts, changed, keeps);
+    this.#garbage = garbage;
+    return { objects, changes, garbage: garbage.size, durationMs: clock.monotonic() - began };
+  }
+
+  async #read(
+    stem: string,
+    draft: Draft,
+    object: ObjectInfo,
+    garbage: Map<string, string>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { store, rules, log } = this.#options;
+    try {
+      const manifest = await readStoredManifest(store, stem, signal);
+      if (manifest === undefined) return;
+      const facts = {
+        stem,
+        manifestStamp: draft.stamp,
+        bundleBytes: undefined,
+        storedAt: Math.round(object.modifiedAt),
+        keep: draft.keep,
+      };
+      const namespace = namespaceOf(manifest, rules);
+      const place = { name: tryNameOf(manifest) ?? nameOfStem(stem), namespace, revision: 0 };
+      draft.record = recordOf(manifest, facts, { ...place, keepByPod: isKeptByPod(manifest) }, this.#pool);
+    } catch (error) {
+      if (!isGarbage(error)) throw error;
+      garbage.set(stem, draft.stamp);
+      log.warn("a manifest is garbage and is left out", { stem, reason: reasonOf(error) });
+    }
+  }
+
+  /** Bring everything into the index at once, so that nobody sees half of it. */
+  #apply(
+    startedAt: number,
+    seen: ReadonlySet<string>,
+    drafts: ReadonlyMap<string, Draft>,
+    changed: readonly DumpRecord[],
+    keeps: ReadonlySet<string>,
+  ): number {
+    const { index } = this.#options;
+    const { log } = index;
+    let changes = 0;
+    const first = this.#loaded ? undefined : log.next(startedAt);
+    if (first !== undefined) log.begin(first);
+    const revision = (): number => first ?? log.next(startedAt);
+    for (const record of index.records()) {
+      if (seen.has(record.stem) || drafts.get(record.stem)?.record !== undefined) continue;
+      index.remove(record.stem, revision());
+      changes += 1;
+    }
+    for (const [stem, { record, bundle }] of drafts) {
+      if (record === undefined) continue;
+      const stored =
+        bundle === undefined ? {} : { bundleBytes: bundle.sizeBytes, storedAt: Math.round(bundle.modifiedAt) };
+      const taken = index.byName(record.name);
+      const name = taken === undefined || taken.stem === stem ? record.name : nameOfStem(stem);
+      index.put({ ...record, ...stored, name, revision: revision() }, { quiet: first !== undefined });
+      changes += 1;
+    }
+    for (const record of changed) {
+      if (index.byStem(record.stem) === undefined) continue;
+      index.put({ ...record, revision: revision() });
+      changes += 1;
+    }
+    for (const record of index.records()) {
+      const keep = keeps.has(record.stem) || record.keepByPod;
+      if (record.keep === keep) continue;
+      index.put({ ...record, keep, revision: revision() });
+      changes += 1;
+    }
+    this.#loaded = true;
+    return changes;
+  }
+}

@@ -1,0 +1,116 @@
+import type { Manifest } from "@cdh/core/bundle/manifest";
+import { GROUP_VERSION, KIND } from "../group.ts";
+import type { DumpRecord } from "../index/dump-record.ts";
+import { uidOf } from "../index/placement.ts";
+import { labelsOf } from "./labels.ts";
+
+/** A JSON object. */
+export type Json = Record<string, unknown>;
+
+/** Write a time as Kubernetes does: RFC 3339 in UTC, whole seconds. */
+export function kubeTime(epochMs: number): string {
+  return `${new Date(epochMs).toISOString().slice(0, 19)}Z`;
+}
+
+/** Make the metadata of a dump. */
+export function metadataOf(record: DumpRecord, revision = record.revision): Json {
+  return {
+    name: record.name,
+    namespace: record.namespace,
+    uid: uidOf(record.stem, record.namespace),
+    resourceVersion: String(revision),
+    creationTimestamp: kubeTime(record.crashedAt),
+    labels: labelsOf(record),
+  };
+}
+
+/** Make the object as listings and watches show it: everything but what only the whole manifest tells. */
+export function summaryOf(record: DumpRecord, revision?: number): Json {
+  return {
+    apiVersion: GROUP_VERSION,
+    kind: KIND,
+    metadata: metadataOf(record, revision),
+    spec: specSummaryOf(record),
+    status: statusOf(record),
+  };
+}
+
+/** Make the object as a single read shows it: the whole manifest is the spec. */
+export function detailOf(record: DumpRecord, manifest: Manifest): Json {
+  const { schemaVersion: _version, bundle: _bundle, problems, ...spec } = manifest;
+  return {
+    apiVersion: GROUP_VERSION,
+    kind: KIND,
+    metadata: metadataOf(record),
+    spec,
+    status: { ...statusOf(record), problems },
+  };
+}
+
+function specSummaryOf(record: DumpRecord): Json {
+  const owner =
+    record.ownerName === undefined ? undefined : defined({ kind: record.ownerKind, name: record.ownerName });
+  return defined({
+    crashId: record.name,
+    crashedAt: new Date(record.crashedAt).toISOString(),
+    node: defined({
+      nodeName: record.nodeName,
+      clusterName: record.clusterName,
+      architecture: record.architecture,
+    }),
+    process: defined({ pid: record.pid, uid: record.uid, comm: record.comm, exe: record.exe }),
+    signal: defined({
+      number: record.signalNumber,
+      name: record.signalName,
+      codeName: record.codeName,
+      faultAddress: record.faultAddress,
+    }),
+    core: defined({
+      compression: record.compression,
+      sizeBytes: record.coreBytes,
+      storedBytes: record.coreStoredBytes,
+      expectedBytes: record.expectedBytes,
+      complete: record.complete,
+      truncatedBy: record.truncatedBy,
+    }),
+    container: tryDefined({
+      name: record.containerName,
+      imageRef: record.imageRef,
+      restartCount: record.restartCount,
+    }),
+    pod: tryDefined({ name: record.podName, namespace: record.podNamespace, uid: record.podUid, owner }),
+    identity: tryDefined({ source: record.identitySource, verified: record.identityVerified }),
+    restricted: record.restricted ? true : undefined,
+    suppressed: tryDefined({ count: record.suppressedCount }),
+  });
+}
+
+function statusOf(record: DumpRecord): Json {
+  return defined({
+    bundle:
+      record.bundleBytes === undefined
+        ? undefined
+        : {
+            name: `${record.stem.slice(record.stem.lastIndexOf("/") + 1)}.zip`,
+            sizeBytes: record.bundleBytes,
+            storedAt: kubeTime(record.storedAt),
+          },
+    core: defined({
+      sizeBytes: record.coreBytes,
+      storedBytes: record.coreStoredBytes,
+      expectedBytes: record.expectedBytes,
+    }),
+    complete: record.complete,
+    problemCount: record.problemCount,
+  });
+}
+
+/** Leave out what is undefined. */
+function defined(fields: Json): Json {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+function tryDefined(fields: Json): Json | undefined {
+  const left = defined(fields);
+  return Object.keys(left).length === 0 ? undefined : left;
+}

@@ -1,0 +1,41 @@
+import { GROUP, KEEP_LABEL, LABELS, type DumpLabel } from "../group.ts";
+import type { DumpRecord } from "../index/dump-record.ts";
+
+/** Make a text a label's value: at most 63 of `[A-Za-z0-9_.-]`, beginning and ending with a letter or digit. */
+export function labelValue(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const value = text
+    .replaceAll(/[^A-Za-z0-9_.-]/g, "-")
+    .replace(/^[^A-Za-z0-9]+/, "")
+    .slice(0, 63)
+    .replace(/[^A-Za-z0-9]+$/, "");
+  return value === "" ? undefined : value;
+}
+
+const READERS: Readonly<Record<DumpLabel, (record: DumpRecord) => string | undefined>> = {
+  pod: (record) => record.podName,
+  container: (record) => record.containerName,
+  signal: (record) => record.signalName,
+  node: (record) => record.nodeName,
+  executable: (record) => record.exe?.slice(record.exe.lastIndexOf("/") + 1) ?? record.comm,
+  workload: (record) => record.ownerName,
+};
+
+/** Read one label of a dump; undefined when it does not have it. */
+export function labelOf(record: DumpRecord, key: string): string | undefined {
+  if (key === KEEP_LABEL) return record.keep ? "true" : undefined;
+  if (!key.startsWith(`${GROUP}/`)) return undefined;
+  const name = key.slice(GROUP.length + 1);
+  return Object.hasOwn(READERS, name) ? labelValue(READERS[name as DumpLabel](record)) : undefined;
+}
+
+/** Give all labels of a dump. */
+export function labelsOf(record: DumpRecord): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const name of LABELS) {
+    const value = labelOf(record, `${GROUP}/${name}`);
+    if (value !== undefined) labels[`${GROUP}/${name}`] = value;
+  }
+  if (record.keep) labels[KEEP_LABEL] = "true";
+  return labels;
+}

@@ -1,0 +1,148 @@
+import { reasonOf } from "@cdh/core/errors";
+import { tryRecord } from "../auth/cluster.ts";
+import { GROUP, KEEP_LABEL, RESOURCE } from "../group.ts";
+import { checkLoaded, permit, type AppContext } from "../http/app-context.ts";
+import { readJson, type Exchange } from "../http/exchange.ts";
+import { sendJson } from "../http/send.ts";
+import type { DumpRecord } from "../index/dump-record.ts";
+import { uidOf } from "../index/placement.ts";
+import { BUNDLE_SUFFIX, KEEP_SUFFIX, MANIFEST_SUFFIX } from "../index/store-reader.ts";
+import { ApiError, badRequest, dumpNotFound } from "./api-error.ts";
+import { summaryOf } from "./coredump.ts";
+import { findDump, selectorOf } from "./read.ts";
+
+/** Delete one dump. */
+export async function deleteOne(app: AppContext, exchange: Exchange, namespace: string, name: string): Promise<void> {
+  const caller = await permit(app, exchange, { verb: "delete", namespace, name });
+  const options = tryRecord(await readJson(exchange));
+  const record = await findDump(app, namespace, name);
+  checkPreconditions(record, options);
+  if (!isDryRun(exchange, options)) {
+    await removeDump(app, record);
+    audit(app, exchange, "deleted", caller.user, record);
+  }
+  sendJson(exchange, 200, {
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    status: "Success",
+    details: { name, group: GROUP, kind: RESOURCE, uid: uidOf(record.stem, record.namespace) },
+  });
+}
+
+/** Delete everything of a namespace that selectors mean. */
+export async function deleteCollection(app: AppContext, exchange: Exchange, namespace: string): Promise<void> {
+  const caller = await permit(app, exchange, { verb: "deletecollection", namespace });
+  const selects = selectorOf(exchange.query);
+  const options = tryRecord(await readJson(exchange));
+  checkLoaded(app);
+  await app.dumps.freshen();
+  const dryRun = isDryRun(exchange, options);
+  for (const record of app.dumps.index.list(namespace)) {
+    if (selects !== undefined && !selects(record)) continue;
+    if (dryRun) continue;
+    exchange.signal.throwIfAborted();
+    await removeDump(app, record);
+    audit(app, exchange, "deleted", caller.user, record);
+  }
+  sendJson(exchange, 200, { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" });
+}
+
+/** Change the one thing that can be changed: whether retention may remove it. */
+export async function patchOne(app: AppContext, exchange: Exchange, namespace: string, name: string): Promise<void> {
+  const caller = await permit(app, exchange, { verb: "patch", namespace, name });
+  const type = (exchange.request.headers["content-type"] ?? "").split(";")[0]?.trim();
+  if (type !== "application/merge-patch+json") {
+    throw new ApiError(415, "UnsupportedMediaType", "only application/merge-patch+json is supported", {
+      headers: { "accept-patch": "application/merge-patch+json" },
+    });
+  }
+  const keep = readKeep(await readJson(exchange));
+  const record = await findDump(app, namespace, name);
+  if (keep === false && record.keepByPod) throw invalid(name, "the crashed pod's own label keeps it");
+  let after = record;
+  if (keep !== undefined && keep !== record.keep && !isDryRun(exchange, undefined)) {
+    after = await writeKeep(app, record, keep, caller.user);
+    audit(app, exchange, keep ? "kept" : "not kept any more", caller.user, record);
+  }
+  sendJson(exchange, 200, summaryOf(after));
+}
+
+/** Remove a dump from the store, the manifest first: no listing ever shows what is half gone. */
+export async function removeDump(app: AppContext, record: DumpRecord): Promise<void> {
+  const { store, index } = app.dumps;
+  await store.delete(`${record.stem}${MANIFEST_SUFFIX}`);
+  index.remove(record.stem, index.log.next(app.clock.now()));
+  try {
+    await store.delete(`${record.stem}${BUNDLE_SUFFIX}`);
+    await store.delete(`${record.stem}${KEEP_SUFFIX}`);
+  } catch (error) {
+    // Nobody sees it any more, but its bytes are still there: whoever runs this must know.
+    app.log.error("a deleted dump's bundle is left in the store", {
+      key: `${record.stem}${BUNDLE_SUFFIX}`,
+      reason: reasonOf(error),
+    });
+    throw error;
+  }
+}
+
+async function writeKeep(app: AppContext, record: DumpRecord, keep: boolean, user: string): Promise<DumpRecord> {
+  const { store, index } = app.dumps;
+  const key = `${record.stem}${KEEP_SUFFIX}`;
+  if (keep) {
+    const body = Buffer.from(`${JSON.stringify({ by: user, at: new Date(app.clock.now()).toISOString() })}\n`);
+    await store.putBytes(key, body, { contentType: "application/json", overwrite: true });
+    // Retention looks for the mark right before it deletes: what was gone before the mark was there stays gone.
+    if ((await store.head(`${record.stem}${MANIFEST_SUFFIX}`)) === undefined) {
+      await store.delete(key);
+      throw dumpNotFound(record.name);
+    }
+  } else await store.delete(key);
+  const after = { ...record, keep, revision: index.log.next(app.clock.now()) };
+  if (index.byStem(record.stem) !== undefined) index.put(after);
+  return after;
+}
+
+/** @returns true or false when the patch sets it, undefined when it changes nothing @throws {ApiError} 400, 422 */
+function readKeep(body: unknown): boolean | undefined {
+  const patch = tryRecord(body);
+  if (patch === undefined) throw badRequest("the patch is no object");
+  const { metadata, apiVersion: _version, kind: _kind, ...others } = patch;
+  const { labels, name: _name, namespace: _namespace, ...otherMetadata } = tryRecord(metadata) ?? {};
+  const { [KEEP_LABEL]: keep, ...otherLabels } = tryRecord(labels) ?? {};
+  const [refused] = [...Object.keys(others), ...Object.keys(otherMetadata), ...Object.keys(otherLabels)];
+  if (refused !== undefined) throw invalid(undefined, `only the label ${KEEP_LABEL} can be changed, not ${refused}`);
+  if (keep === undefined) return undefined;
+  if (keep === null) return false;
+  if (keep === "true") return true;
+  throw invalid(undefined, `the label ${KEEP_LABEL} is "true" or not there`);
+}
+
+function invalid(name: string | undefined, why: string): ApiError {
+  return new ApiError(422, "Invalid", `${RESOURCE}.${GROUP} is invalid: ${why}`, {
+    details: { ...(name === undefined ? {} : { name }), group: GROUP, kind: RESOURCE },
+  });
+}
+
+function isDryRun(exchange: Exchange, options: Record<string, unknown> | undefined): boolean {
+  return exchange.query.has("dryRun") || Array.isArray(options?.["dryRun"]);
+}
+
+function checkPreconditions(record: DumpRecord, options: Record<string, unknown> | undefined): void {
+  const { uid, resourceVersion } = tryRecord(options?.["preconditions"]) ?? {};
+  const isOther =
+    (uid !== undefined && uid !== null && uid !== uidOf(record.stem, record.namespace)) ||
+    (resourceVersion !== undefined && resourceVersion !== null && resourceVersion !== String(record.revision));
+  if (isOther) throw new ApiError(409, "Conflict", `precondition failed for ${record.name}: it is another one by now`);
+}
+
+/** Say who changed what. */
+function audit(app: AppContext, exchange: Exchange, msg: string, user: string, record: DumpRecord): void {
+  app.log.info(msg, {
+    audit: true,
+    user,
+    namespace: record.namespace,
+    name: record.name,
+    from: exchange.remoteAddress,
+  });
+}

@@ -1,0 +1,79 @@
+import { toRfc3339 } from "@cdh/core/clock";
+import { keyPart } from "@cdh/core/store/keys";
+import type { ObjectStore } from "@cdh/core/store/store";
+import { keysOfStem, type StoredBundle } from "./stored-bundle.ts";
+import { readState, STATE_FOLDER, writeState } from "./state-objects.ts";
+
+/**
+ * What is about to be removed. A bundle's manifest goes first, so a replica that dies in between leaves a bundle that
+ * looks like an upload on its way; the journal tells the two apart.
+ */
+export interface JournalEntry {
+  stem: string;
+  /** The bundle's date when it was chosen: another one under the same name is not meant. */
+  modifiedAt: number;
+}
+
+const PREFIX = "removing-";
+
+/** Name the journal of a replica. */
+export function journalName(identity: string): string {
+  return `${PREFIX}${keyPart(identity).slice(0, 200)}.json`;
+}
+
+/** Write down what is removed next. @throws {CdhError} CDH_STORE… */
+export async function writeJournal(
+  store: ObjectStore,
+  name: string,
+  entries: readonly JournalEntry[],
+  { writtenAt, signal }: { writtenAt: number; signal: AbortSignal },
+): Promise<void> {
+  // With its time in it no two are the same, so that each gets a date of its own from the store.
+  await writeState(store, name, { schemaVersion: 1, writtenAt: toRfc3339(writtenAt), removing: entries }, signal);
+}
+
+/** Forget what was removed. @throws {CdhError} CDH_STORE… */
+export async function clearJournal(store: ObjectStore, name: string, signal?: AbortSignal): Promise<void> {
+  await store.delete(`${STATE_FOLDER}${name}`, signal);
+}
+
+/** A journal that a replica left behind, or still writes. */
+export interface Journal {
+  name: string;
+  modifiedAt: number;
+  entries: JournalEntry[];
+}
+
+/** Read every journal. @throws {CdhError} CDH_STORE… */
+export async function readJournals(store: ObjectStore, signal: AbortSignal): Promise<Journal[]> {
+  const found: { name: string; modifiedAt: number }[] = [];
+  for await (const { key, modifiedAt } of store.list(`${STATE_FOLDER}${PREFIX}`, { signal })) {
+    found.push({ name: key.slice(STATE_FOLDER.length), modifiedAt });
+  }
+  const journals: Journal[] = [];
+  for (const one of found) journals.push({ ...one, entries: parseJournal(await readState(store, one.name, signal)) });
+  return journals;
+}
+
+/** Find the bundles of a survey that lost their manifest to a removal that was cut short, and nothing else since. */
+export function halfRemoved(bundles: readonly StoredBundle[], entries: readonly JournalEntry[]): StoredBundle[] {
+  const chosen = new Map(entries.map(({ stem, modifiedAt }) => [stem, modifiedAt]));
+  return bundles.filter(
+    ({ stem, bundle, manifest, isKept }) =>
+      !isKept && manifest === undefined && bundle !== undefined && chosen.get(stem) === bundle.modifiedAt,
+  );
+}
+
+function parseJournal(value: unknown): JournalEntry[] {
+  const removing = typeof value === "object" && value !== null && "removing" in value ? value.removing : undefined;
+  if (!Array.isArray(removing)) return [];
+  return (removing as Partial<JournalEntry>[]).filter(
+    (entry): entry is JournalEntry =>
+      typeof entry?.stem === "string" && typeof entry.modifiedAt === "number" && isStem(entry.stem),
+  );
+}
+
+/** A journal lies where others may write: only keys that a listing could give count, and they must be there anyway. */
+function isStem(stem: string): boolean {
+  return stem !== "" && !keysOfStem(stem).bundle.startsWith(STATE_FOLDER);
+}

@@ -1,0 +1,122 @@
+import type { Clock } from "@cdh/core/clock";
+import { CdhError, reasonOf } from "@cdh/core/errors";
+import { readOwnNamespace, type KubernetesAccess } from "@cdh/core/kubernetes";
+import type { Logger } from "@cdh/core/log";
+import type { Metrics } from "@cdh/core/metrics";
+import type { ObjectStore } from "@cdh/core/store/store";
+import type { PlacementRules } from "../index/placement.ts";
+import { ClusterWatch } from "./cluster.ts";
+import { LeaseElector } from "./lease.ts";
+import { limitsAnything, needsKubernetes } from "./policy.ts";
+import { Remover } from "./remove.ts";
+import { countRetention, type RetentionEvents } from "./retention-metrics.ts";
+import { runRound, type RoundOptions } from "./round.ts";
+import { policyOf, type RetentionSettings } from "./settings.ts";
+
+import { Surveyor } from "./survey.ts";
+
+/** What retention needs of the program around it. */
+export interface RetentionOptions {
+  settings: RetentionSettings;
+  placement: PlacementRules;
+  store: ObjectStore;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+  /** The API server, for the Lease and for what is gone. */
+  access: KubernetesAccess | undefined;
+  /** Unique among the replicas: the pod's name. */
+  identity: string;
+  /** Where the Lease is; the pod's own namespace when left out. */
+  leaseNamespace?: string | undefined;
+  stopSignal: AbortSignal;
+}
+
+/**
+ * Remove what the settings do not keep, whenever this replica is the one to do so, until told to stop. Does nothing when
+ * retention is off.
+ * @throws {CdhError} CDH_CONFIG_INVALID when it is on and cannot work
+ */
+export async function startRetention(options: RetentionOptions): Promise<void> {
+  const { settings, access, clock, identity, stopSignal, metrics } = options;
+  if (!settings.retention) return;
+  const problem = whyNot(options);
+  if (problem !== undefined || access === undefined) throw problem ?? noCluster();
+  const log = options.log.child({ part: "retention" });
+  const events = countRetention(metrics, clock);
+  const namespace = options.leaseNamespace ?? readOwnNamespace(access) ?? "default";
+  const elector = new LeaseElector({
+    access,
+    namespace,
+    name: settings.leaseName,
+    identity,
+    durationMs: settings.leaseDurationMs,
+    clock,
+    log,
+    onChange: (leads) => events.leads(leads),
+  });
+  await elector.run((signal) => runRounds({ ...options, log }, events, signal), stopSignal);
+}
+
+/** Say why retention cannot be switched on like this; undefined when it can. */
+export function whyNot({ settings, access }: Pick<RetentionOptions, "settings" | "access">): CdhError | undefined {
+  if (!limitsAnything(policyOf(settings))) {
+    return new CdhError("CDH_CONFIG_INVALID", "RETENTION is on, but no setting says what may be removed", {
+      hint: "set RETENTION_MAX_AGE, RETENTION_MAX_COUNT, RETENTION_MAX_BYTES, RETENTION_NAMESPACES or one of the graces",
+    });
+  }
+  return access === undefined ? noCluster() : undefined;
+}
+
+function noCluster(): CdhError {
+  return new CdhError("CDH_CONFIG_INVALID", "RETENTION needs a cluster: a Lease decides which replica removes", {
+    hint: "outside of a cluster run `cdh-api prune` from a timer",
+  });
+}
+
+async function runRounds(options: RetentionOptions, events: RetentionEvents, signal: AbortSignal): Promise<void> {
+  const { settings, clock, log } = options;
+  const round = makeRound(options, { ...events, dryRun: settings.retentionDryRun });
+  while (!signal.aborted) {
+    const startedAt = clock.monotonic();
+    let hasMore = false;
+    try {
+      const report = await runRound(round, signal);
+      const { decision, removed, unfinished } = report;
+      hasMore = report.hasMore;
+      events.looked(report, clock.monotonic() - startedAt);
+      const due = decision.removals.length + unfinished.length;
+      const counts = { due, removed: removed + (round.dryRun ? 0 : unfinished.length), kept: decision.kept };
+      if (due > 0) log.info(round.dryRun ? "looked, removed nothing: dry run" : "removed what was due", counts);
+      else log.debug("nothing is due", counts);
+    } catch (error) {
+      if (signal.aborted) return;
+      events.failed(error);
+      log.error("removed nothing more in this round", {
+        reason: reasonOf(error),
+        ...(error instanceof CdhError ? { code: error.code, hint: error.hint } : {}),
+      });
+    }
+    if (!hasMore) await clock.sleep(settings.retentionIntervalMs, signal).catch(() => {});
+  }
+}
+
+/** Put together what a round needs. */
+export function makeRound(
+  options: Pick<RetentionOptions, "settings" | "placement" | "store" | "clock" | "log" | "access" | "identity">,
+  { dryRun, removed }: { dryRun: boolean; removed: RetentionEvents["removed"] },
+): RoundOptions {
+  const { settings, store, clock, log, access, identity } = options;
+  const policy = policyOf(settings);
+  return {
+    store,
+    clock,
+    log,
+    policy,
+    identity,
+    dryRun,
+    surveyor: new Surveyor(store, options.placement),
+    remover: new Remover({ store, clock, log, events: { removed }, ratePerSecond: settings.retentionRate }),
+    cluster: access !== undefined && needsKubernetes(policy) ? new ClusterWatch(access) : undefined,
+  };
+}

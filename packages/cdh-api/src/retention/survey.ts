@@ -1,0 +1,121 @@
+import { CdhError } from "@cdh/core/errors";
+import { parseManifest } from "@cdh/core/bundle/reader-manifest";
+import { Semaphore } from "@cdh/core/store/semaphore";
+import type { ObjectStore } from "@cdh/core/store/store";
+import type { PlacementRules } from "../index/placement.ts";
+import { factsOf, keysOfStem, tryParseKey, type ManifestFacts, type StoredBundle } from "./stored-bundle.ts";
+
+/** No manifest is larger. */
+const MANIFEST_MAX_BYTES = 16 * 1024 * 1024;
+const READS_AT_ONCE = 16;
+
+interface Known {
+  sizeBytes: number;
+  modifiedAt: number;
+  facts: ManifestFacts | "garbage";
+}
+
+/**
+ * Look at the whole store: one listing, and each manifest once. What was read is remembered by size and date, so the
+ * next look costs a listing.
+ */
+export class Surveyor {
+  readonly #store: ObjectStore;
+  readonly #rules: PlacementRules;
+  #known = new Map<string, Known>();
+
+  constructor(store: ObjectStore, rules: PlacementRules) {
+    this.#store = store;
+    this.#rules = rules;
+  }
+
+  /**
+   * List what lies in the store, with the facts of each manifest. All or nothing: half a listing would make the rest
+   * look like less than there is.
+   * @throws {CdhError} CDH_STORE…
+   */
+  async survey(signal: AbortSignal): Promise<StoredBundle[]> {
+    const bundles = new Map<string, StoredBundle>();
+    for await (const { key, sizeBytes, modifiedAt } of this.#store.list("", { signal })) {
+      const parsed = tryParseKey(key);
+      if (parsed === undefined) continue;
+      const bundle = bundles.get(parsed.stem) ?? { stem: parsed.stem, isKept: false };
+      if (parsed.role === "keep") bundle.isKept = true;
+      else bundle[parsed.role] = { sizeBytes, modifiedAt };
+      bundles.set(parsed.stem, bundle);
+    }
+    await this.#readFacts(bundles, signal);
+    // A protection without anything to protect is no bundle.
+    return [...bundles.values()].filter(({ bundle, manifest }) => bundle !== undefined || manifest !== undefined);
+  }
+
+  async #readFacts(bundles: ReadonlyMap<string, StoredBundle>, signal: AbortSignal): Promise<void> {
+    const known = new Map<string, Known>();
+    const permits = new Semaphore(READS_AT_ONCE);
+    const reads: Promise<void>[] = [];
+    // A store in trouble is not asked a hundred thousand times more.
+    const failure = new AbortController();
+    const either = AbortSignal.any([signal, failure.signal]);
+    for (const bundle of bundles.values()) {
+      const { stem, manifest } = bundle;
+      if (manifest === undefined) continue;
+      const before = this.#known.get(stem);
+      if (before?.sizeBytes === manifest.sizeBytes && before.modifiedAt === manifest.modifiedAt) {
+        known.set(stem, before);
+        bundle.facts = before.facts;
+        continue;
+      }
+      const reading = permits.run(async () => {
+        either.throwIfAborted();
+        const facts = await this.#read(stem, manifest.sizeBytes, either);
+        if (facts === undefined) {
+          // Somebody deleted it since it was listed.
+          delete bundle.manifest;
+          return;
+        }
+        known.set(stem, { ...manifest, facts });
+        bundle.facts = facts;
+      });
+      reads.push(
+        reading.catch((error: unknown) => {
+          failure.abort(error);
+        }),
+      );
+    }
+    await Promise.all(reads);
+    // What was read stays known, so that a store with hiccups is read to its end in a few looks.
+    this.#known = known;
+    either.throwIfAborted();
+  }
+
+  async #read(stem: string, sizeBytes: number, signal: AbortSignal): Promise<ManifestFacts | "garbage" | undefined> {
+    if (sizeBytes > MANIFEST_MAX_BYTES) return "garbage";
+    const { manifest: key } = keysOfStem(stem);
+    const body = await this.#store.get(key, { offset: 0 }, signal);
+    if (body === undefined) return undefined;
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    for await (const chunk of body) {
+      length += chunk.length;
+      if (length > MANIFEST_MAX_BYTES) return "garbage";
+      chunks.push(Buffer.from(chunk));
+    }
+    try {
+      const facts = factsOf(parseManifest(Buffer.concat(chunks), key), this.#rules);
+      return { ...facts, namespace: intern(facts.namespace), cluster: intern(facts.cluster) };
+    } catch (error) {
+      if (error instanceof CdhError) return "garbage";
+      throw error;
+    }
+  }
+}
+
+/** A hundred thousand bundles have few namespaces; each text is kept once. */
+const texts = new Map<string, string>();
+
+function intern(text: string): string {
+  const known = texts.get(text);
+  if (known !== undefined) return known;
+  if (texts.size < 10_000) texts.set(text, text);
+  return text;
+}

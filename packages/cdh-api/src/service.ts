@@ -1,0 +1,137 @@
+import type { Clock } from "@cdh/core/clock";
+import { CdhError } from "@cdh/core/errors";
+import { daemonRoutes, startHttpServer, type Health } from "@cdh/core/http-server";
+import { findKubernetes } from "@cdh/core/kubernetes";
+import type { Logger } from "@cdh/core/log";
+import { createMetrics } from "@cdh/core/metrics";
+import type { ObjectStore } from "@cdh/core/store/store";
+import { randomInt } from "node:crypto";
+import { hostname } from "node:os";
+import { Agent } from "node:https";
+import { AccessReviewer } from "./auth/access-review.ts";
+import { authenticate } from "./auth/authenticate.ts";
+import { Cluster } from "./auth/cluster.ts";
+import { FrontProxy } from "./auth/front-proxy.ts";
+import { TokenReviewer } from "./auth/token-review.ts";
+import { Tickets } from "./download/tickets.ts";
+import { declareMetrics } from "./http/api-metrics.ts";
+import { makeApp } from "./http/app.ts";
+import type { AppContext } from "./http/app-context.ts";
+import { Gate } from "./http/gate.ts";
+import type { PageRoute } from "./page/routes.ts";
+import { readTlsPair, TlsServer } from "./http/tls-server.ts";
+import { DumpStore } from "./index/dump-store.ts";
+import { startRetention } from "./retention/service.ts";
+import type { ApiSettings } from "./settings.ts";
+
+/** After SIGTERM downloads may go on for so long. */
+const GRACE_MS = 20_000;
+
+/** What the service needs. */
+export interface ServiceOptions {
+  settings: ApiSettings;
+  store: ObjectStore;
+  clock: Clock;
+  log: Logger;
+  env: Readonly<Record<string, string | undefined>>;
+  files: readonly PageRoute[];
+  stopSignal: AbortSignal;
+}
+
+/**
+ * Serve the store until told to stop.
+ * @throws {CdhError} CDH_CONFIG_INVALID, CDH_ENVIRONMENT when it cannot begin
+ */
+export async function runService(options: ServiceOptions): Promise<void> {
+  const { settings, store, clock, log, stopSignal } = options;
+  const access = findKubernetes(options.env, options.env["KUBERNETES_SERVICE_ACCOUNT_DIR"]);
+  if (access === undefined) {
+    throw new CdhError("CDH_CONFIG_INVALID", "no API server to ask about tokens and rights", {
+      hint: "run it in a pod with a service account, or set KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT and KUBERNETES_SERVICE_ACCOUNT_DIR",
+    });
+  }
+  const tlsFiles = tlsFilesOf(settings);
+  const pair = await readTlsPair(tlsFiles);
+  const metrics = createMetrics();
+  const downloads = new Gate(settings.downloadsMax, "downloads");
+  const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+  const cluster = new Cluster({ ...access, agent });
+  const counted = declareMetrics(metrics, { dumps: () => dumps, downloads: () => downloads.inside });
+  const rules = { hostNamespace: settings.hostNamespace, trustUnverified: settings.trustUnverified };
+  const dumps: DumpStore = new DumpStore({
+    store,
+    clock,
+    log,
+    rules,
+    intervalMs: settings.refreshIntervalMs,
+    replica: randomInt(1000),
+    onLook: counted.look,
+  });
+  const frontProxy = settings.frontProxy ? new FrontProxy(cluster, clock, log) : undefined;
+  const ttlMs = settings.rightsCacheMs;
+  const tokens = new TokenReviewer(cluster, clock, { audiences: settings.audiences, ttlMs });
+  const app: AppContext = {
+    dumps,
+    settings,
+    clock,
+    log,
+    rights: new AccessReviewer(cluster, clock, { ttlMs }),
+    authenticate: (exchange) => authenticate(exchange.request, { frontProxy, tokens }),
+    downloads,
+    cores: new Gate(settings.coresMax, "cores and reports"),
+    tickets: new Tickets(clock, pair.key),
+    metrics: counted,
+    stopSignal,
+  };
+  const readiness = (): string[] => [
+    ...(dumps.isLoaded ? [] : ["the store is not listed yet"]),
+    ...(frontProxy?.trouble === undefined ? [] : [`the front proxy is not known: ${frontProxy.trouble}`]),
+  ];
+  const server = new TlsServer(pair, {
+    files: tlsFiles,
+    clock,
+    log,
+    answer: makeApp(app, { readiness }, options.files),
+    onKey: (keyPem) => app.tickets.rekey(keyPem),
+  });
+  if (frontProxy !== undefined) frontProxy.onAuthorities = (caPem) => server.setClientAuthorities(caPem);
+
+  const address = await server.listen(settings.listenAddress);
+  log.info("serving", { host: address.host, port: address.port, store: store.url });
+  const probes = {
+    ...daemonRoutes((): Health => ({ ok: true, reasons: [] }), metrics),
+    "/readyz": () => readyAnswer(readiness()),
+  };
+  const beside =
+    settings.metricsAddress === undefined ? undefined : await startHttpServer(settings.metricsAddress, probes);
+  if (beside !== undefined) log.info("serving metrics and probes", { host: beside.host, port: beside.port });
+  const identity = options.env["POD_NAME"] ?? hostname();
+  try {
+    await Promise.all([
+      dumps.run(stopSignal),
+      frontProxy?.run(stopSignal),
+      server.followFiles(stopSignal),
+      startRetention({ settings, placement: rules, store, clock, log, metrics, access, identity, stopSignal }),
+    ]);
+  } finally {
+    await server.close(stopSignal.aborted ? GRACE_MS : 0);
+    await beside?.close();
+    agent.destroy();
+  }
+  log.info("stopped");
+}
+
+/** @throws {CdhError} CDH_CONFIG_INVALID */
+function tlsFilesOf(settings: ApiSettings): { certFile: string; keyFile: string } {
+  const { tlsCertFile, tlsKeyFile } = settings;
+  if (tlsCertFile === undefined || tlsKeyFile === undefined) {
+    throw new CdhError("CDH_CONFIG_INVALID", "TLS_CERT_FILE and TLS_KEY_FILE are not set", {
+      hint: "it serves nothing without TLS",
+    });
+  }
+  return { certFile: tlsCertFile, keyFile: tlsKeyFile };
+}
+
+function readyAnswer(reasons: readonly string[]): { status: number; body: string } {
+  return { status: reasons.length === 0 ? 200 : 503, body: reasons.length === 0 ? "ok\n" : `${reasons.join("\n")}\n` };
+}

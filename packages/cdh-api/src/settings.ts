@@ -1,0 +1,122 @@
+import { defineSettings, parsers, setting, type SettingsOf } from "@cdh/core/config";
+import { CdhError } from "@cdh/core/errors";
+import { parseListenAddress } from "@cdh/core/http-server";
+import { storeSettings } from "@cdh/core/store/settings";
+import { AUDIENCE } from "./group.ts";
+import { retentionSettings } from "./retention/settings.ts";
+
+const listenAddress = (text: string): string => {
+  parseListenAddress(text);
+  return text;
+};
+
+const namespaceName = (text: string): string => {
+  if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(text))
+    throw new CdhError("CDH_CONFIG_INVALID", "not a namespace's name");
+  return text;
+};
+
+const between = (shortestMs: number, longestMs: number) => (text: string) => {
+  const ms = parsers.durationFromSeconds(text);
+  if (ms < shortestMs || ms > longestMs) {
+    throw new CdhError("CDH_CONFIG_INVALID", `not between ${shortestMs / 1000} and ${longestMs / 1000} s`);
+  }
+  return ms;
+};
+
+/** Every setting of cdh-api. */
+export const apiSettings = defineSettings({
+  listenAddress: setting({
+    env: "LISTEN_ADDR",
+    flag: "--listen-addr",
+    parse: listenAddress,
+    default: ":8443",
+    doc: "Serve the API, REST and the page there, with TLS.",
+  }),
+  tlsCertFile: setting<string | undefined>({
+    env: "TLS_CERT_FILE",
+    flag: "--tls-cert-file",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "PEM file of the certificate, with its chain. Read again when it changes. Needed.",
+  }),
+  tlsKeyFile: setting<string | undefined>({
+    env: "TLS_KEY_FILE",
+    flag: "--tls-key-file",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "PEM file of the certificate's key. Needed.",
+  }),
+  ...storeSettings,
+  metricsAddress: setting<string | undefined>({
+    env: "METRICS_ADDR",
+    flag: "--metrics-addr",
+    parse: (text) => (text.trim() === "" ? undefined : listenAddress(text)),
+    default: undefined,
+    doc: "Serve /metrics, /healthz and /readyz there without TLS, such as :9100; empty: not at all.",
+  }),
+  hostNamespace: setting({
+    env: "HOST_NAMESPACE",
+    parse: namespaceName,
+    default: "core-dump-handler-host",
+    doc: "Namespace in which dumps of host processes, restricted ones and those of unproven identity are shown.",
+  }),
+  trustUnverified: setting({
+    env: "TRUST_UNVERIFIED",
+    parse: parsers.boolean,
+    default: false,
+    doc: "Show a dump in the namespace that its host name suggests, though nothing proves it (bundles of IBM's agent).",
+  }),
+  refreshIntervalMs: setting({
+    env: "REFRESH_INTERVAL",
+    parse: between(1000, 3600e3),
+    default: 30_000,
+    doc: "Time between two listings of the store; a request that needs it hurries one.",
+  }),
+  audiences: setting<string[]>({
+    env: "TOKEN_AUDIENCES",
+    parse: parsers.list,
+    default: [AUDIENCE],
+    doc: "A direct caller's token must be for one of these audiences; empty: for the cluster's API server.",
+  }),
+  frontProxy: setting({
+    env: "FRONT_PROXY",
+    parse: parsers.boolean,
+    default: true,
+    doc: "Serve the cluster's API aggregator, known by its client certificate.",
+  }),
+  rightsCacheMs: setting({
+    env: "RIGHTS_CACHE",
+    parse: between(0, 300e3),
+    default: 10_000,
+    doc: "How long the API server's answer about a token or a right is used again.",
+  }),
+  linkLifetimeMs: setting({
+    env: "LINK_LIFETIME",
+    parse: between(1000, 3600e3),
+    default: 300_000,
+    doc: "How long a download link works, at most.",
+  }),
+  downloadsMax: setting({
+    env: "DOWNLOADS_MAX",
+    parse: parsers.integer(1, 10_000),
+    default: 256,
+    doc: "Downloads at the same time; more are told to come again.",
+  }),
+  coresMax: setting({
+    env: "CORES_MAX",
+    parse: parsers.integer(1, 256),
+    default: 16,
+    doc: "Of them, those that decompress a core or write a report.",
+  }),
+  stallTimeoutMs: setting({
+    env: "STALL_TIMEOUT",
+    parse: between(1000, 3600e3),
+    default: 60_000,
+    doc: "A client that takes nothing for so long is cut off.",
+  }),
+  ...retentionSettings,
+});
+
+/** The values of {@link apiSettings}. */
+export type ApiSettings = SettingsOf<typeof apiSettings>;
