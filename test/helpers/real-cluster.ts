@@ -162,8 +162,11 @@ export async function startCluster(options: ClusterOptions = {}): Promise<RealCl
     const common = [`--kubeconfig=${kubeconfig}`, "--leader-elect=false", "--profiling=false"];
     if (options.controllers === true) {
       start("kube-controller-manager", kubernetes, [
-        ...["kube-controller-manager", ...common, "--secure-port=0", `--root-ca-file=${ca.cert}`],
+        "kube-controller-manager",
+        "--secure-port=0",
+        `--root-ca-file=${ca.cert}`,
         `--service-account-private-key-file=${accounts.key}`,
+        ...common,
       ]);
     }
     if (options.scheduler === true)
