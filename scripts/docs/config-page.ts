@@ -76,6 +76,7 @@ function showDefault(name: string, { default: value }: Setting<unknown>): string
   if (typeof value === "number" && name.endsWith("Ms")) return showDuration(value);
   if (typeof value === "number" && name.endsWith("Bytes")) return `${value / 1024 ** 2}Mi`;
   if (typeof value !== "object" || value === null) return String(value);
+  if (Object.keys(value).length === 0) return "";
   if ("text" in value) return String(value.text);
   if ("count" in value && "windowMs" in value) return `${String(value.count)}/${showDuration(Number(value.windowMs))}`;
   if ("fraction" in value) return `${Number(value.fraction) * 100}%`;
