@@ -3,10 +3,9 @@ import type { Bundle, BundleEntry } from "@cdh/core/bundle/reader";
 import { containerIndexOf } from "@cdh/core/bundle/reader-roles";
 import { EXIT_STATUS_HELP } from "@cdh/core/cli";
 import { CdhError } from "@cdh/core/errors";
-import { containerNames } from "../containers.ts";
 import { InspectCommand } from "../inspect-command.ts";
+import { containerNames, logEntries } from "@cdh/core/report/bundle-logs";
 import { lastLines } from "@cdh/core/report/report";
-import { logEntries } from "../report.ts";
 import { writeSafely } from "../safe-output.ts";
 import { BUNDLE_HELP } from "./show.ts";
 

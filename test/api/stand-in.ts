@@ -1,0 +1,169 @@
+import { once } from "node:events";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { issue, makeAuthority, type KeyPair } from "../helpers/cluster-pki.ts";
+
+/** Whose token it is, and what it was made for. */
+export interface KnownToken {
+  user: string;
+  uid?: string;
+  groups?: readonly string[];
+  extra?: Readonly<Record<string, readonly string[]>>;
+  audiences: readonly string[];
+}
+
+/** What somebody may do. `*` means anything. */
+export interface Grant {
+  user: string;
+  verbs: readonly string[];
+  /** `coredumps` or `coredumps/bundle`. */
+  resources: readonly string[];
+  /** Empty text: all namespaces at once. */
+  namespaces: readonly string[];
+  names?: readonly string[];
+}
+
+/** A review that was asked for. */
+export interface AskedReview {
+  kind: "TokenReview" | "SubjectAccessReview";
+  spec: Record<string, unknown>;
+}
+
+/** The part of a cluster that cdh-api talks to: token reviews, access reviews and one config map. */
+export interface StandIn extends AsyncDisposable {
+  readonly ca: KeyPair;
+  readonly frontProxy: { ca: KeyPair; client: KeyPair };
+  readonly tokens: Map<string, KnownToken>;
+  grants: Grant[];
+  readonly asked: AskedReview[];
+  /** What every request is answered while it is set: the API server is not well. */
+  failure: number | undefined;
+  /** What cdh-api needs to find it. */
+  readonly env: Record<string, string>;
+  /** Make a key pair for a server on loopback. */
+  serverPair(name: string): KeyPair;
+}
+
+/** Start the stand-in, with authorities of its own below a directory. */
+export async function startStandIn(directory: string): Promise<StandIn> {
+  mkdirSync(directory, { recursive: true });
+  const ca = makeAuthority(directory, "cluster");
+  const proxyCa = makeAuthority(directory, "front-proxy");
+  const client = issue(directory, "front-proxy-client", proxyCa, { subject: "/CN=front-proxy-client" });
+  const serverPair = (name: string): KeyPair =>
+    issue(directory, name, ca, { subject: `/CN=${name}`, addresses: ["IP:127.0.0.1", "DNS:localhost"] });
+  const own = serverPair("kubernetes");
+  const account = join(directory, "service-account");
+  mkdirSync(account, { recursive: true });
+  writeFileSync(join(account, "token"), "the-servers-own-token");
+  writeFileSync(join(account, "namespace"), "core-dump-handler");
+  writeFileSync(join(account, "ca.crt"), readFileSync(ca.cert));
+
+  const tokens = new Map<string, KnownToken>();
+  const asked: AskedReview[] = [];
+  const state: { grants: Grant[]; failure: number | undefined } = { grants: [], failure: undefined };
+  const configMap = {
+    kind: "ConfigMap",
+    data: {
+      "client-ca-file": readFileSync(ca.cert, "utf8"),
+      "requestheader-allowed-names": '["front-proxy-client"]',
+      "requestheader-client-ca-file": readFileSync(proxyCa.cert, "utf8"),
+      "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+      "requestheader-group-headers": '["X-Remote-Group"]',
+      "requestheader-uid-headers": '["X-Remote-Uid"]',
+      "requestheader-username-headers": '["X-Remote-User"]',
+    },
+  };
+
+  const server = createServer({ cert: readFileSync(own.cert), key: readFileSync(own.key) }, (request, response) => {
+    const chunks: Buffer[] = [];
+    request.on("data", (chunk: Buffer) => void chunks.push(chunk));
+    request.on("end", () => {
+      const send = (status: number, body: unknown): void => {
+        response.writeHead(status, { "content-type": "application/json" });
+        response.end(JSON.stringify(body));
+      };
+      if (state.failure !== undefined) return send(state.failure, { kind: "Status", code: state.failure });
+      if (request.headers.authorization !== "Bearer the-servers-own-token") return send(401, { kind: "Status" });
+      const path = request.url ?? "";
+      if (path === "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication") {
+        return send(200, configMap);
+      }
+      const body = JSON.parse(Buffer.concat(chunks).toString() || "{}") as AskedReview & { spec: never };
+      if (path === "/apis/authentication.k8s.io/v1/tokenreviews") {
+        asked.push({ kind: "TokenReview", spec: body.spec });
+        return send(201, { ...body, status: reviewToken(tokens, body.spec) });
+      }
+      if (path === "/apis/authorization.k8s.io/v1/subjectaccessreviews") {
+        asked.push({ kind: "SubjectAccessReview", spec: body.spec });
+        return send(201, { ...body, status: { allowed: isAllowed(state.grants, body.spec) } });
+      }
+      send(404, { kind: "Status", code: 404 });
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    ca,
+    frontProxy: { ca: proxyCa, client },
+    tokens,
+    asked,
+    get grants() {
+      return state.grants;
+    },
+    set grants(grants) {
+      state.grants = grants;
+    },
+    get failure() {
+      return state.failure;
+    },
+    set failure(failure) {
+      state.failure = failure;
+    },
+    env: {
+      KUBERNETES_SERVICE_HOST: "127.0.0.1",
+      KUBERNETES_SERVICE_PORT: String((server.address() as AddressInfo).port),
+      KUBERNETES_SERVICE_ACCOUNT_DIR: account,
+    },
+    serverPair,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** Kubernetes names those audiences of the token that were asked for; none in common: not authenticated. */
+function reviewToken(tokens: ReadonlyMap<string, KnownToken>, spec: Record<string, unknown>): Record<string, unknown> {
+  const known = tokens.get(String(spec["token"]));
+  const wanted = (spec["audiences"] as string[] | undefined) ?? ["https://kubernetes.default.svc"];
+  const audiences = known?.audiences.filter((audience) => wanted.includes(audience)) ?? [];
+  if (known === undefined || audiences.length === 0) return { authenticated: false, error: "no" };
+  const user = { username: known.user, uid: known.uid, groups: known.groups ?? [], extra: known.extra };
+  return { authenticated: true, audiences, user };
+}
+
+function isAllowed(grants: readonly Grant[], spec: Record<string, unknown>): boolean {
+  // As the role system:discovery does it.
+  const groups = (spec["groups"] as string[] | undefined) ?? [];
+  if (spec["nonResourceAttributes"] !== undefined) return groups.includes("system:authenticated");
+  const attributes = spec["resourceAttributes"] as Record<string, string>;
+  const has = (list: readonly string[], value: string): boolean => list.includes("*") || list.includes(value);
+  const resource =
+    attributes["subresource"] === undefined
+      ? (attributes["resource"] ?? "")
+      : `${attributes["resource"]}/${attributes["subresource"]}`;
+  return (
+    attributes["group"] === "core-dump-handler.dev" &&
+    grants.some(
+      (grant) =>
+        grant.user === spec["user"] &&
+        has(grant.verbs, attributes["verb"] ?? "") &&
+        has(grant.resources, resource) &&
+        has(grant.namespaces, attributes["namespace"] ?? "") &&
+        (grant.names === undefined || grant.names.includes(attributes["name"] ?? "")),
+    )
+  );
+}
