@@ -38,6 +38,9 @@
 {{- if lt (int $d.terminationGracePeriodSeconds) (int (add $v.upload.shutdownGrace 10)) }}
 {{- $found = append $found (printf "daemonset.terminationGracePeriodSeconds is %d, less than upload.shutdownGrace (%d) and 10 more" (int $d.terminationGracePeriodSeconds) (int $v.upload.shutdownGrace)) }}
 {{- end }}
+{{- with include "cdh.refuseApi" . | fromJsonArray }}
+{{- $found = concat $found . }}
+{{- end }}
 {{- if $found }}
 {{- fail (printf "\n\nThese values cannot work:\n  - %s\n" (join "\n  - " $found)) }}
 {{- end }}

@@ -1,0 +1,123 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { KubernetesAccess } from "@cdh/core/kubernetes";
+
+interface Lease {
+  metadata: { name: string; resourceVersion: string };
+  spec: { holderIdentity?: string; renewTime?: string; leaseTransitions?: number; leaseDurationSeconds?: number };
+}
+
+/** Stands in for the API server where retention meets it: Leases with versions, namespaces, pods. */
+export interface RetentionCluster extends AsyncDisposable {
+  access: KubernetesAccess;
+  /** Environment of a pod of it. */
+  env: Record<string, string>;
+  namespaces: Set<string>;
+  /** `namespace/name` to what its metadata holds. */
+  pods: Map<string, { uid: string; annotations?: Record<string, string> }>;
+  leases: Map<string, Lease>;
+  /** Every request as `METHOD path`. */
+  requests: string[];
+  /** What happens to requests on paths that match; undefined: all is well. */
+  fault:
+    | { path: RegExp; how: "refuse" | "hang" | "proxy404" | "forbidden"; except?: (who: string) => boolean }
+    | undefined;
+}
+
+/** Start it. Needs openssl. */
+export async function startRetentionCluster(): Promise<RetentionCluster> {
+  const directory = mkdtempSync(join(tmpdir(), "cdh-retention-api-"));
+  const [key, certificate] = [join(directory, "key.pem"), join(directory, "ca.crt")];
+  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+  const subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
+  execFileSync("openssl", ["req", "-x509", ...kind, ...subject, "-keyout", key, "-out", certificate], {
+    stdio: "ignore",
+  });
+  writeFileSync(join(directory, "token"), "token\n");
+  writeFileSync(join(directory, "namespace"), "observe\n");
+  const cluster = {
+    namespaces: new Set<string>(["observe"]),
+    pods: new Map<string, { uid: string; annotations?: Record<string, string> }>(),
+    leases: new Map<string, Lease>(),
+    requests: [] as string[],
+    fault: undefined as RetentionCluster["fault"],
+  };
+  let version = 1;
+  const server = createServer({ key: readFileSync(key), cert: readFileSync(certificate) }, (request, response) => {
+    void readBody(request).then((body) => {
+      const path = request.url ?? "";
+      cluster.requests.push(`${request.method} ${path}`);
+      const fault = cluster.fault?.path.test(path) === true ? cluster.fault : undefined;
+      const holder = (body as Partial<Lease> | undefined)?.spec?.holderIdentity ?? "";
+      if (fault !== undefined && fault.except?.(holder) !== true) {
+        if (fault.how === "hang") return;
+        if (fault.how === "refuse") return void request.socket.destroy();
+        if (fault.how === "proxy404") return void response.writeHead(404).end("<html>not here</html>");
+        return say(response, 403, { kind: "Status", reason: "Forbidden", code: 403 });
+      }
+      answer(request.method ?? "", path, body, response);
+    });
+  });
+  const answer = (method: string, path: string, body: unknown, response: ServerResponse): void => {
+    const lease = /^\/apis\/coordination\.k8s\.io\/v1\/namespaces\/([^/]+)\/leases(?:\/([^/]+))?$/.exec(path);
+    if (lease !== null) return answerLease(method, lease[2], body as Lease, response);
+    const pod = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)$/.exec(path);
+    if (pod !== null) {
+      const found = cluster.pods.get(`${pod[1]}/${pod[2]}`);
+      if (found === undefined || !cluster.namespaces.has(pod[1] ?? "")) return missing(response, "pods", pod[2] ?? "");
+      return say(response, 200, { kind: "Pod", metadata: { name: pod[2], ...found } });
+    }
+    const namespace = /^\/api\/v1\/namespaces\/([^/]+)$/.exec(path)?.[1];
+    if (namespace === undefined || !cluster.namespaces.has(namespace))
+      return missing(response, "namespaces", namespace ?? "");
+    say(response, 200, { kind: "Namespace", metadata: { name: namespace, uid: `uid-of-${namespace}` } });
+  };
+  const answerLease = (method: string, name: string | undefined, body: Lease, response: ServerResponse): void => {
+    const wanted = name ?? body.metadata.name;
+    const there = cluster.leases.get(wanted);
+    const conflict = { kind: "Status", reason: "Conflict", code: 409 };
+    if (method === "POST") {
+      if (there !== undefined) return say(response, 409, { ...conflict, reason: "AlreadyExists" });
+    } else if (there === undefined) return missing(response, "leases", wanted);
+    else if (method === "GET") return say(response, 200, there);
+    else if (body.metadata.resourceVersion !== there.metadata.resourceVersion) return say(response, 409, conflict);
+    const metadata = { name: wanted, resourceVersion: String((version += 1)) };
+    const lease = { metadata, spec: { ...there?.spec, ...body.spec } };
+    cluster.leases.set(wanted, lease);
+    say(response, method === "POST" ? 201 : 200, lease);
+  };
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return Object.assign(cluster, {
+    access: { host: "127.0.0.1", port, directory },
+    env: {
+      KUBERNETES_SERVICE_HOST: "127.0.0.1",
+      KUBERNETES_SERVICE_PORT: String(port),
+      KUBERNETES_SERVICE_ACCOUNT_DIR: directory,
+    },
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      rmSync(directory, { recursive: true, force: true });
+    },
+  });
+}
+
+async function readBody(request: IncomingMessage): Promise<unknown> {
+  let text = "";
+  for await (const chunk of request.setEncoding("utf8")) text += chunk;
+  return text === "" ? undefined : JSON.parse(text);
+}
+
+function say(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+}
+
+function missing(response: ServerResponse, kind: string, name: string): void {
+  say(response, 404, { kind: "Status", status: "Failure", reason: "NotFound", details: { name, kind }, code: 404 });
+}
