@@ -1,10 +1,21 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { notBuilt } from "../helpers/built.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
-import { findKubectl, kubectlAt, type Kubectled } from "./kubectl.ts";
-import { AUDIENCE, putDump, startWorkbench, type PutDump, type Workbench } from "./workbench.ts";
+import { findKubectl, kubectlAt, type Kubectl } from "./kubectl.ts";
+import {
+  AUDIENCE,
+  BASE,
+  expectSoon,
+  putDump,
+  sha256,
+  startWorkbench,
+  type PutDump,
+  type Workbench,
+} from "./workbench.ts";
 
 const directory = scratchDirectory("api-kubectl");
 const missing = notBuilt("cdh-api") ?? missingTools("openssl") ?? findKubectl().reason;
@@ -12,10 +23,11 @@ const missing = notBuilt("cdh-api") ?? missingTools("openssl") ?? findKubectl().
 describeUnless(missing, "the real kubectl, straight at the server", () => {
   let bench: Workbench;
   let dump: PutDump;
-  let kubectl: (...args: string[]) => Promise<Kubectled>;
+  let kubectl: Kubectl;
 
   beforeAll(async () => {
     bench = await startWorkbench(directory, {
+      env: { REFRESH_INTERVAL: "1s" },
       prepare: async (store) => {
         dump = await putDump(store, { crashedAt: "2026-11-21T08:26:11.000Z" });
         await putDump(store, { namespace: "other" });
@@ -42,5 +54,108 @@ describeUnless(missing, "the real kubectl, straight at the server", () => {
     expect(head?.split(/\s+/)).toEqual(["NAME", "POD", "CONTAINER", "SIGNAL", "EXE", "SIZE", "COMPLETE", "AGE"]);
     expect(row?.split(/\s+/).slice(0, 7)).toEqual([dump.name, "web-0", "app", "SIGSEGV", "server", "4.0KiB", "true"]);
     expect(more).toEqual([]);
+    const wide = await kubectl("get", "cdump", "-o", "wide", "--no-headers");
+    expect(wide.stdout).toMatch(/StatefulSet\/web +worker-3 +registry\.example\/server:1/);
+  });
+
+  it("api-resources and explain know the resource", async () => {
+    const resources = await kubectl("api-resources", "--api-group", "core-dump-handler.dev", "--no-headers");
+    expect(resources.stdout.split(/\s+/).slice(0, 5)).toEqual([
+      "coredumps",
+      "cdump",
+      "core-dump-handler.dev/v1alpha1",
+      "true",
+      "CoreDump",
+    ]);
+    const explained = await kubectl("explain", "coredump.spec.signal");
+    expect(`${explained.stdout}${explained.stderr}`).toMatch(/faultAddress\s+<string>/);
+  });
+
+  it("get -o json and describe show the whole manifest", async () => {
+    const { stdout } = await kubectl("get", "coredump", dump.name, "-o", "json");
+    const object = JSON.parse(stdout) as { kind: string; spec: Record<string, unknown>; status: unknown };
+    expect(object.kind).toBe("CoreDump");
+    const { schemaVersion: _version, bundle: _bundle, problems: _problems, ...spec } = dump.manifest;
+    expect(object.spec).toEqual(JSON.parse(JSON.stringify(spec)));
+    expect(object.status).toMatchObject({ bundle: { sizeBytes: dump.zip.length }, complete: true, problems: [] });
+    const described = await kubectl("describe", "coredump", dump.name);
+    expect(`${described.status} ${described.stderr}`).toBe("0 ");
+    expect(described.stdout).toMatch(/Fault Address: +0x0/);
+    expect(described.stdout).toMatch(/core-dump-handler\.dev\/signal=SIGSEGV/);
+  });
+
+  it("selects by label and by field", async () => {
+    const names = async (...args: string[]): Promise<string> =>
+      (await kubectl("get", "cdump", "-o", "name", ...args)).stdout;
+    const found = `coredump.core-dump-handler.dev/${dump.name}\n`;
+    expect(await names("-l", "core-dump-handler.dev/signal in (SIGSEGV,SIGABRT)")).toBe(found);
+    expect(await names("-l", "core-dump-handler.dev/signal!=SIGSEGV")).toBe("");
+    expect(await names("--field-selector", "spec.process.comm=server")).toBe(found);
+    expect(await names("--field-selector", `metadata.name!=${dump.name}`)).toBe("");
+    const wrong = await kubectl("get", "cdump", "--field-selector", "spec.nothing=1");
+    expect(wrong.stderr).toContain("field label not supported");
+  });
+
+  it("says whose right is missing", async () => {
+    const all = await kubectl("get", "coredumps", "-A");
+    expect(all.stderr).toContain(
+      'coredumps.core-dump-handler.dev is forbidden: User "dev" cannot list resource "coredumps" in API group "core-dump-handler.dev" at the cluster scope',
+    );
+    const other = await kubectl("get", "coredumps", "-n", "other");
+    expect(other.stderr).toContain('in the namespace "other"');
+  });
+
+  it("get --raw downloads the bundle", async () => {
+    const path = `${BASE}/namespaces/shop/coredumps/${dump.name}/bundle`;
+    const file = join(directory, "downloaded.zip");
+    const { status, stderr } = await kubectl.into(file, "get", "--raw", path);
+    expect(`${status} ${stderr}`).toBe("0 ");
+    expect(sha256(readFileSync(file))).toBe(sha256(dump.zip));
+    const report = await kubectl("get", "--raw", path.replace(/bundle$/, "report?format=text"));
+    expect(report.stdout).toContain("about to fall over");
+    const core = await kubectl("get", "--raw", path.replace(/bundle$/, "core"));
+    expect(core.stderr).toContain('cannot get resource "coredumps/core"');
+  });
+
+  it("label keeps a dump, and only that can be changed", async () => {
+    const kept = await kubectl("label", "coredump", dump.name, "core-dump-handler.dev/keep=true");
+    expect(`${kept.status} ${kept.stderr}`).toBe("0 ");
+    expect(await bench.store.head(`${dump.stem}.keep`)).toBeDefined();
+    expect((await kubectl("get", "cdump", "-l", "core-dump-handler.dev/keep", "-o", "name")).stdout).toContain(
+      dump.name,
+    );
+    const let_ = await kubectl("label", "coredump", dump.name, "core-dump-handler.dev/keep-");
+    expect(`${let_.status} ${let_.stderr}`).toBe("0 ");
+    expect(await bench.store.head(`${dump.stem}.keep`)).toBeUndefined();
+    const refused = await kubectl("label", "coredump", dump.name, "team=payments");
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toContain("only the label core-dump-handler.dev/keep can be changed");
+  });
+
+  it("get -w shows what comes and goes; delete removes both objects", async () => {
+    await using watching = kubectl.start("get", "coredumps", "-w", "--no-headers", "--output-watch-events");
+    await expectSoon("the watch has begun", () => watching.output().includes(dump.name));
+    const added = await putDump(bench.store);
+    await expectSoon("it is told", () => watching.output().includes(`ADDED      ${added.name}`));
+    const deleted = await kubectl("delete", "coredump", added.name);
+    expect(`${deleted.status} ${deleted.stderr}`).toBe("0 ");
+    expect(deleted.stdout).toContain(`"${added.name}" deleted`);
+    await expectSoon("that is told as well", () => watching.output().includes(`DELETED    ${added.name}`));
+    expect(await bench.store.head(`${added.stem}.manifest.json`)).toBeUndefined();
+    expect(await bench.store.head(`${added.stem}.zip`)).toBeUndefined();
+    const gone = await kubectl("get", "coredump", added.name);
+    expect(gone.stderr).toContain("NotFound");
+  });
+
+  it("a list in chunks has everything once", async () => {
+    const many = await Promise.all(Array.from({ length: 12 }, () => putDump(bench.store)));
+    await expectSoon("they are listed", async () => {
+      const { stdout } = await kubectl("get", "coredumps", "-o", "name", "--chunk-size=5");
+      return many.every(({ name }) => stdout.includes(name));
+    });
+    const { stdout } = await kubectl("get", "coredumps", "-o", "name", "--chunk-size=5");
+    const names = stdout.trim().split("\n");
+    expect(new Set(names).size).toBe(names.length);
+    expect(names.length).toBe(13);
   });
 });

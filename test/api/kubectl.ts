@@ -1,6 +1,7 @@
-import { execFile } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { startTied, type TiedChild } from "../helpers/tied-child.ts";
 import { findOnPath, findTool } from "../helpers/tools.ts";
 
 /** What kubectl did. */
@@ -8,6 +9,15 @@ export interface Kubectled {
   status: number;
   stdout: string;
   stderr: string;
+}
+
+/** Runs kubectl. */
+export interface Kubectl {
+  (...args: string[]): Promise<Kubectled>;
+  /** Run it with its output going to a file. */
+  into(file: string, ...args: string[]): Promise<Kubectled>;
+  /** Start it and let it run. */
+  start(...args: string[]): TiedChild;
 }
 
 /** The kubectl of this machine: the pinned Kubernetes's, else the one on PATH. */
@@ -22,7 +32,7 @@ export function findKubectl(): { command: string[]; reason?: undefined } | { com
 export function kubectlAt(
   directory: string,
   server: { port: number; caFile: string; token: string; name?: string },
-): (...args: string[]) => Promise<Kubectled> {
+): Kubectl {
   const config = join(directory, `kubeconfig-${server.name ?? "direct"}.json`);
   writeFileSync(
     config,
@@ -44,16 +54,33 @@ export function kubectlAt(
     }),
   );
   const [command = "kubectl", ...first] = findKubectl().command ?? [];
-  return (...args) =>
-    new Promise((resolve) => {
-      execFile(
-        command,
-        [...first, "--kubeconfig", config, "--cache-dir", join(directory, "kube-cache"), ...args],
-        { encoding: "utf8", timeout: 60_000, maxBuffer: 1 << 28 },
-        (error, stdout, stderr) => {
-          const status = error === null ? 0 : typeof error.code === "number" ? error.code : 255;
-          resolve({ status, stdout, stderr });
-        },
-      );
+  const argsOf = (args: readonly string[]): string[] => [
+    ...first,
+    "--kubeconfig",
+    config,
+    "--cache-dir",
+    join(directory, "kube-cache"),
+    ...args,
+  ];
+  const run = (args: readonly string[], output: number | "pipe"): Promise<Kubectled> =>
+    new Promise((resolve, reject) => {
+      const child = spawn(command, argsOf(args), { stdio: ["ignore", output, "pipe"], timeout: 60_000 });
+      let stdout = "";
+      let stderr = "";
+      child.stdout?.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+      child.stderr?.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+      child.on("error", reject);
+      child.on("close", (status) => resolve({ status: status ?? 255, stdout, stderr }));
     });
+  return Object.assign((...args: string[]) => run(args, "pipe"), {
+    into: async (file: string, ...args: string[]) => {
+      const output = openSync(file, "w");
+      try {
+        return await run(args, output);
+      } finally {
+        closeSync(output);
+      }
+    },
+    start: (...args: string[]) => startTied(command, argsOf(args)),
+  });
 }

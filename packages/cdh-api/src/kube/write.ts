@@ -1,6 +1,6 @@
 import { reasonOf } from "@cdh/core/errors";
 import { tryRecord } from "../auth/cluster.ts";
-import { GROUP, KEEP_LABEL, RESOURCE } from "../group.ts";
+import { GROUP, KEEP_LABEL, KIND, RESOURCE } from "../group.ts";
 import { checkLoaded, permit, type AppContext } from "../http/app-context.ts";
 import { readJson, type Exchange } from "../http/exchange.ts";
 import { sendJson } from "../http/send.ts";
@@ -57,7 +57,7 @@ export async function patchOne(app: AppContext, exchange: Exchange, namespace: s
       headers: { "accept-patch": "application/merge-patch+json" },
     });
   }
-  const keep = readKeep(await readJson(exchange));
+  const keep = readKeep(await readJson(exchange), name);
   const record = await findDump(app, namespace, name);
   if (keep === false && record.keepByPod) throw invalid(name, "the crashed pod's own label keeps it");
   let after = record;
@@ -104,23 +104,29 @@ async function writeKeep(app: AppContext, record: DumpRecord, keep: boolean, use
 }
 
 /** @returns true or false when the patch sets it, undefined when it changes nothing @throws {ApiError} 400, 422 */
-function readKeep(body: unknown): boolean | undefined {
+function readKeep(body: unknown, name: string): boolean | undefined {
   const patch = tryRecord(body);
   if (patch === undefined) throw badRequest("the patch is no object");
   const { metadata, apiVersion: _version, kind: _kind, ...others } = patch;
   const { labels, name: _name, namespace: _namespace, ...otherMetadata } = tryRecord(metadata) ?? {};
   const { [KEEP_LABEL]: keep, ...otherLabels } = tryRecord(labels) ?? {};
   const [refused] = [...Object.keys(others), ...Object.keys(otherMetadata), ...Object.keys(otherLabels)];
-  if (refused !== undefined) throw invalid(undefined, `only the label ${KEEP_LABEL} can be changed, not ${refused}`);
+  if (refused !== undefined) throw invalid(name, `only the label ${KEEP_LABEL} can be changed, not ${refused}`);
   if (keep === undefined) return undefined;
   if (keep === null) return false;
   if (keep === "true") return true;
-  throw invalid(undefined, `the label ${KEEP_LABEL} is "true" or not there`);
+  throw invalid(name, `the label ${KEEP_LABEL} is "true" or not there`);
 }
 
-function invalid(name: string | undefined, why: string): ApiError {
-  return new ApiError(422, "Invalid", `${RESOURCE}.${GROUP} is invalid: ${why}`, {
-    details: { ...(name === undefined ? {} : { name }), group: GROUP, kind: RESOURCE },
+function invalid(name: string, why: string): ApiError {
+  return new ApiError(422, "Invalid", `${KIND}.${GROUP} ${JSON.stringify(name)} is invalid: ${why}`, {
+    // kubectl shows nothing but the causes.
+    details: {
+      name,
+      group: GROUP,
+      kind: KIND,
+      causes: [{ reason: "FieldValueForbidden", message: why, field: "metadata" }],
+    },
   });
 }
 
