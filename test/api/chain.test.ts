@@ -1,0 +1,266 @@
+import { systemClock } from "@cdh/core/clock";
+import { DirectoryStore } from "@cdh/core/store/directory-store";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { builtPath, notBuilt } from "../helpers/built.ts";
+import { issue } from "../helpers/cluster-pki.ts";
+import { clusterUnavailable, startCluster, type RealCluster } from "../helpers/real-cluster.ts";
+import { freePort } from "../helpers/s3-server.ts";
+import { scratchDirectory } from "../helpers/scratch.ts";
+import { describeUnless } from "../helpers/skip.ts";
+import { findTool } from "../helpers/tools.ts";
+import { startTied, type TiedChild } from "../helpers/tied-child.ts";
+import { AUDIENCE, BASE, expectSoon, putDump, sha256, type PutDump } from "./workbench.ts";
+
+const directory = scratchDirectory("api-chain");
+const HOME = "observe";
+const SERVICE = "cdh-api";
+
+describeUnless(
+  notBuilt("cdh-api") ?? clusterUnavailable(),
+  "the whole chain: kubectl, kube-apiserver with RBAC, APIService, cdh-api",
+  () => {
+    let cluster: RealCluster;
+    let api: TiedChild;
+    let store: DirectoryStore;
+    let dump: PutDump;
+    let port: number;
+    let dev: string;
+
+    const kubectl = (...args: string[]): ReturnType<RealCluster["kubectl"]> =>
+      cluster.kubectl(args, { kubeconfig: dev });
+
+    beforeAll(async () => {
+      cluster = await startCluster({ controllers: true });
+      port = await freePort();
+      const storeDir = join(directory, "store");
+      mkdirSync(storeDir);
+      store = new DirectoryStore(storeDir, { clock: systemClock });
+      dump = await putDump(store, { namespace: "shop", coreBytes: 3_000_000 });
+      await putDump(store, { namespace: "other" });
+
+      for (const name of [HOME, "shop", "other"])
+        await cluster.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name } });
+      for (const manifest of serversRights()) await cluster.apply(manifest);
+      for (const manifest of developersRights()) await cluster.apply(manifest);
+      dev = cluster.kubeconfigOf("dev", ["developers"]);
+
+      const account = join(directory, "account");
+      mkdirSync(account);
+      writeFileSync(join(account, "token"), await cluster.tokenOf(HOME, SERVICE));
+      writeFileSync(join(account, "ca.crt"), readFileSync(cluster.ca.cert));
+      writeFileSync(join(account, "namespace"), HOME);
+      const tls = issue(directory, "cdh-api", cluster.ca, {
+        subject: "/CN=cdh-api",
+        addresses: ["IP:127.0.0.1", "DNS:localhost", `DNS:${SERVICE}.${HOME}.svc`],
+      });
+      api = startTied(builtPath("cdh-api"), ["serve"], {
+        env: {
+          STORE_URL: `file://${storeDir}`,
+          LISTEN_ADDR: `127.0.0.1:${port}`,
+          TLS_CERT_FILE: tls.cert,
+          TLS_KEY_FILE: tls.key,
+          KUBERNETES_SERVICE_HOST: cluster.host,
+          KUBERNETES_SERVICE_PORT: String(cluster.port),
+          KUBERNETES_SERVICE_ACCOUNT_DIR: account,
+          REFRESH_INTERVAL: "1s",
+          RIGHTS_CACHE: "1s",
+          LOG_FORMAT: "json",
+        },
+      });
+      // A service of this type is where its name says: no kube-proxy is needed, and the aggregator does the rest as ever.
+      await cluster.apply({
+        apiVersion: "v1",
+        kind: "Service",
+        metadata: { name: SERVICE, namespace: HOME },
+        spec: { type: "ExternalName", externalName: "localhost", ports: [{ port }] },
+      });
+      await cluster.apply({
+        apiVersion: "apiregistration.k8s.io/v1",
+        kind: "APIService",
+        metadata: { name: "v1alpha1.core-dump-handler.dev" },
+        spec: {
+          group: "core-dump-handler.dev",
+          version: "v1alpha1",
+          groupPriorityMinimum: 1000,
+          versionPriority: 10,
+          caBundle: readFileSync(cluster.ca.cert).toString("base64"),
+          service: { name: SERVICE, namespace: HOME, port },
+        },
+      });
+      await expectSoon(
+        "the API is available",
+        async () => {
+          const { status } = await kubectl("get", "coredumps", "-n", "shop");
+          return status === 0;
+        },
+        60_000,
+      ).catch((error: unknown) => {
+        throw new Error(`${String(error)}\n${api.output()}`, { cause: error });
+      });
+    }, 120_000);
+    afterAll(async () => {
+      await api?.stop();
+      await cluster?.[Symbol.asyncDispose]();
+    });
+
+    it("get prints the dumps of a pod that is not there", async () => {
+      const { stdout } = await kubectl("get", "coredumps", "-n", "shop");
+      const [head, row] = stdout.split("\n");
+      expect(head).toMatch(/^NAME +POD +CONTAINER +SIGNAL +EXE +SIZE +COMPLETE +AGE$/);
+      expect(row).toMatch(new RegExp(`^${dump.name} +web-0 +app +SIGSEGV +server +2\\.9MiB +true +\\d+`));
+      expect((await kubectl("get", "pods", "-n", "shop")).stdout).toBe("");
+    });
+
+    it("describe, explain and get -o json go through the aggregator", async () => {
+      const described = await kubectl("describe", "coredump", dump.name, "-n", "shop");
+      expect(described.stdout).toMatch(/Code Name: +SEGV_MAPERR/);
+      // The API server merges the server's OpenAPI document into its own, some time after it knows the API.
+      await expectSoon("explain knows the fields", async () =>
+        (await kubectl("explain", "coredumps.status.core")).stdout.includes("expectedBytes"),
+      );
+      const { stdout } = await kubectl("get", "cdump", "-n", "shop", "-o", "json");
+      expect((JSON.parse(stdout) as { items: unknown[] }).items).toHaveLength(1);
+    });
+
+    it("get --raw downloads the bundle that was stored; who it was is in the log", async () => {
+      const { stdout } = await kubectl(
+        "get",
+        "--raw",
+        `${BASE}/namespaces/shop/coredumps/${dump.name}/report?format=text`,
+      );
+      expect(stdout).toContain("about to fall over");
+      // As text a zip would be damaged: the shell puts it into a file, as people do.
+      const file = join(directory, "x.zip");
+      const path = `${BASE}/namespaces/shop/coredumps/${dump.name}/bundle`;
+      await using saved = startTied("/bin/sh", [
+        "-c",
+        'exec "$0" kubectl --kubeconfig "$1" get --raw "$2" > "$3"',
+        findTool("kubernetes").path ?? "",
+        dev,
+        path,
+        file,
+      ]);
+      expect(await saved.ended).toBe(0);
+      expect(sha256(readFileSync(file))).toBe(sha256(dump.zip));
+      await expectSoon("the audit line is there", () => api.output().includes('"msg":"download"'));
+      const line = api
+        .output()
+        .split("\n")
+        .filter((text) => text.includes('"msg":"download"'))
+        .map((text) => JSON.parse(text) as Record<string, unknown>)
+        .find((entry) => entry["subresource"] === "bundle");
+      expect(line).toMatchObject({
+        user: "dev",
+        via: "frontProxy",
+        namespace: "shop",
+        name: dump.name,
+        sentBytes: dump.zip.length,
+        isWhole: true,
+      });
+      expect(line?.["forwardedFor"]).toMatch(/^127\./);
+    });
+
+    it("RBAC decides: another namespace, all namespaces, the core, a link", async () => {
+      for (const args of [
+        ["get", "coredumps", "-n", "other"],
+        ["get", "coredumps", "-A"],
+        ["get", "--raw", `${BASE}/namespaces/shop/coredumps/${dump.name}/core`],
+        ["create", "--raw", `${BASE}/namespaces/shop/coredumps/${dump.name}/link`, "-f", "/dev/null"],
+      ]) {
+        const { status, stderr } = await kubectl(...args);
+        expect({ args, status, denied: /forbidden/i.test(stderr) }).toEqual({ args, status: 1, denied: true });
+      }
+      expect((await kubectl("auth", "can-i", "get", "coredumps", "--subresource=bundle", "-n", "shop")).stdout).toBe(
+        "yes\n",
+      );
+      expect((await kubectl("auth", "can-i", "get", "coredumps", "--subresource=core", "-n", "shop")).stdout).toBe(
+        "no\n",
+      );
+    });
+
+    it("a right that was taken away ends within seconds", async () => {
+      const admin = cluster.kubeconfig;
+      await cluster.kubectl(["delete", "rolebinding", "dev", "-n", "shop"], { kubeconfig: admin });
+      await expectSoon("it is denied", async () => (await kubectl("get", "coredumps", "-n", "shop")).status === 1);
+      for (const manifest of developersRights()) await cluster.apply(manifest);
+      await expectSoon("it is allowed", async () => (await kubectl("get", "coredumps", "-n", "shop")).status === 0);
+    });
+
+    it("a service account's token for our audience works straight at the server, its ordinary one does not", async () => {
+      const ask = async (token: string): Promise<string> => {
+        const { stdout } = await cluster.kubectl(
+          ["get", "coredumps", "-n", "shop", "-o", "name", `--server=https://127.0.0.1:${port}`, `--token=${token}`],
+          { kubeconfig: cluster.kubeconfigWithToken("nobody", "none") },
+        );
+        return stdout;
+      };
+      const bound = await cluster.tokenOf("shop", "default", AUDIENCE);
+      await expectSoon("it is known", async () => (await ask(bound)).includes(dump.name));
+      expect(await ask(await cluster.tokenOf("shop", "default"))).toBe("");
+    });
+
+    it("delete and label work; a namespace's end does not take its dumps along", async () => {
+      const second = await putDump(store, { namespace: "shop" });
+      await expectSoon(
+        "it is listed",
+        async () => (await kubectl("get", "cdump", second.name, "-n", "shop")).status === 0,
+      );
+      const labelled = await kubectl("label", "coredump", dump.name, "-n", "shop", "core-dump-handler.dev/keep=true");
+      expect(`${labelled.status}${labelled.stderr}`).toBe("0");
+      const deleted = await kubectl("delete", "coredump", second.name, "-n", "shop");
+      expect(deleted.stdout).toContain("deleted");
+      expect(await store.head(`${second.stem}.zip`)).toBeUndefined();
+
+      const { status } = await cluster.kubectl(["delete", "namespace", "shop", "--timeout=60s"]);
+      expect(status).toBe(0);
+      expect(await store.head(`${dump.stem}.zip`)).toBeDefined();
+      expect(await store.head(`${dump.stem}.manifest.json`)).toBeDefined();
+    }, 90_000);
+  },
+);
+
+/** What cdh-api itself may do: ask about tokens and rights, and read how the front proxy is known. */
+function serversRights(): unknown[] {
+  const subject = { kind: "ServiceAccount", name: SERVICE, namespace: HOME };
+  const bind = (kind: string, name: string, namespace: string | undefined, role: { kind: string; name: string }) => ({
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind,
+    metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", ...role },
+    subjects: [subject],
+  });
+  return [
+    { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: SERVICE, namespace: HOME } },
+    bind("ClusterRoleBinding", SERVICE, undefined, { kind: "ClusterRole", name: "system:auth-delegator" }),
+    bind("RoleBinding", SERVICE, "kube-system", { kind: "Role", name: "extension-apiserver-authentication-reader" }),
+  ];
+}
+
+/** Developers see, label and delete the dumps of the shop, and download its bundles. */
+function developersRights(): unknown[] {
+  const group = "core-dump-handler.dev";
+  return [
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "Role",
+      metadata: { name: "dev", namespace: "shop" },
+      rules: [
+        { apiGroups: [group], resources: ["coredumps"], verbs: ["get", "list", "watch", "patch", "delete"] },
+        { apiGroups: [group], resources: ["coredumps/bundle", "coredumps/report"], verbs: ["get"] },
+        { apiGroups: [""], resources: ["pods"], verbs: ["list"] },
+      ],
+    },
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "RoleBinding",
+      metadata: { name: "dev", namespace: "shop" },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "dev" },
+      subjects: [
+        { kind: "Group", name: "developers", apiGroup: "rbac.authorization.k8s.io" },
+        { kind: "ServiceAccount", name: "default", namespace: "shop" },
+      ],
+    },
+  ];
+}
