@@ -59,7 +59,7 @@ export async function deploy(node: PodNode, values: unknown, kubelet: Kubelet): 
     if (probe === undefined) throw new Error(`${name} has no ${kind} probe`);
     return askProbe(node, address, probe);
   };
-  const logs = (name: string): Promise<string> => node.crictl("logs", ids.get(name) ?? "");
+  const logs = (name: string): Promise<string> => node.logs(ids.get(name) ?? "");
   const deployment: Deployment = {
     pod,
     podId,

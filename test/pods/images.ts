@@ -19,7 +19,8 @@ export interface ImageConfig {
   User?: string;
 }
 
-function must(command: string, args: readonly string[], cwd?: string): string {
+/** Run a program. @returns what it printed; @throws {Error} with its words */
+export function must(command: string, args: readonly string[], cwd?: string): string {
   const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: "utf8", cwd, maxBuffer: 1 << 26 });
   if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${error?.message ?? stderr}`);
   return stdout;
@@ -83,15 +84,4 @@ export function hasBuiltImage(): boolean {
   if (!existsSync(BUILT_IMAGE)) return false;
   const head = spawnSync("git", ["rev-parse", "HEAD"], { cwd: REPOSITORY, encoding: "utf8" }).stdout.trim();
   return readFileSync(`${BUILT_IMAGE}.revision`, "utf8").trim() === head;
-}
-
-/** Assemble our image from dist/ and this machine's Debian, as the Dockerfile does from Debian's packages. */
-export async function assembleOurImage(work: string, tag: string): Promise<string> {
-  const root = join(work, `root-${tag}`);
-  must(process.execPath, [join(REPOSITORY, "scripts/image/assemble.ts"), "--debian=/", `--out=${root}`]);
-  return makeImage(join(work, `image-${tag}`), `${OUR_REPOSITORY}:${tag}`, root, {
-    Entrypoint: ["/opt/core-dump-handler/entrypoint"],
-    Env: ["PATH=/opt/core-dump-handler/bin:/usr/sbin:/usr/bin:/bin"],
-    User: "65532:65532",
-  });
 }

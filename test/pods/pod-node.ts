@@ -22,6 +22,8 @@ export interface PodNode extends AsyncDisposable {
   readonly cgroupParent: string;
   /** Run crictl. @throws {Error} with its words */
   crictl(...args: string[]): Promise<string>;
+  /** What a container wrote to both streams, of its current start. */
+  logs(containerId: string): Promise<string>;
   /** Import an image from a folder of makeImage, or from an archive. */
   importImage(source: string): Promise<void>;
   /** Start a sandbox. @returns its id */
@@ -74,8 +76,9 @@ export async function startPodNode(ports: readonly number[]): Promise<PodNode> {
     CONTAINER_RUNTIME_ENDPOINT: `unix://${socket}`,
     IMAGE_SERVICE_ENDPOINT: `unix://${socket}`,
   };
-  const crictl = async (...args: string[]): Promise<string> =>
-    (await execute(tool, ["--timeout", "60s", ...args], { env, maxBuffer: 1 << 26 })).stdout.trim();
+  const ask = (args: string[]): Promise<{ stdout: string; stderr: string }> =>
+    execute(tool, ["--timeout", "60s", ...args], { env, maxBuffer: 1 << 26 });
+  const crictl = async (...args: string[]): Promise<string> => (await ask(args)).stdout.trim();
   let files = 0;
   const asFile = (config: unknown): string => {
     const path = join(dir, "work", `config-${(files += 1)}.json`);
@@ -88,6 +91,10 @@ export async function startPodNode(ports: readonly number[]): Promise<PodNode> {
     socket,
     cgroupParent: `/${dir.slice("/tmp/".length)}`,
     crictl,
+    logs: async (containerId) => {
+      const { stdout, stderr } = await ask(["logs", containerId]);
+      return stdout + stderr;
+    },
     importImage: async (source) => {
       const archive = source.endsWith(".tar");
       const from = archive ? 'cat "$0"' : 'tar -C "$0" -cf - manifest.json config.json layer.tar';
@@ -117,12 +124,14 @@ export async function startPodNode(ports: readonly number[]): Promise<PodNode> {
     pidOf: (containerId) => {
       for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
         try {
-          if (readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(`/${containerId}\n`)) return Number(pid);
+          if (!readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(`/${containerId}\n`)) continue;
+          // Its number in its own namespace comes last.
+          if (/^NSpid:.*\t1$/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))) return Number(pid);
         } catch {
           // It ended meanwhile.
         }
       }
-      throw new Error(`no process of container ${containerId}`);
+      throw new Error(`no first process of container ${containerId}`);
     },
     connect: (address, port) => {
       const stream = connect(join(dir, "out.sock"));

@@ -1,5 +1,4 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
-import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
 import { notBuilt } from "../helpers/built.ts";
@@ -9,7 +8,9 @@ import { findTool, missingTools } from "../helpers/tools.ts";
 import { API_PORT, makeApiServer, type ApiServer } from "./api-server.ts";
 import { watchArrivals, type Arrivals } from "./arrivals.ts";
 import { deploy, NAMESPACE, type Deployment } from "./deployment.ts";
-import { assembleOurImage, BUILT_IMAGE, hasBuiltImage, makeCrasher, OUR_REPOSITORY } from "./images.ts";
+import { BUILT_IMAGE, hasBuiltImage, makeCrasher, OUR_REPOSITORY } from "./images.ts";
+import { assembleOurRoot, makeNextVersion, NEXT_VERSION, packOurImage, VERSION } from "./our-image.ts";
+import { makeS3Gate, type S3Gate } from "./s3-gate.ts";
 import { GATEWAY, podNodeUnavailable, startPodNode, type PodNode } from "./pod-node.ts";
 import type { Kubelet } from "./kubelet.ts";
 
@@ -21,6 +22,8 @@ const STATE = "/run/k0s/containerd";
 export interface PodsSuite {
   hold: KernelHold;
   s3: S3Server;
+  /** Between the pods and the S3 server. */
+  gate: S3Gate;
   node: PodNode;
   api: ApiServer;
   arrivals: Arrivals;
@@ -28,6 +31,8 @@ export interface PodsSuite {
   coreDir: string;
   /** Where our image came from. */
   imageSource: string;
+  /** Import our image as another version. */
+  importNext(): Promise<void>;
   /** Start our pod with the suite's values and these; the one before is told to stop by the caller. */
   deploy(more?: Record<string, unknown>): Promise<Deployment>;
   /** Names in CORE_DIR of published bundles. */
@@ -69,29 +74,25 @@ export function setUpPods(): PodsSuite {
     suite.node = node;
     mkdirSync("/run/k0s");
     symlinkSync(join(node.dir, "run/containerd"), STATE);
-    const s3Port = Number(new URL(suite.s3.endpoint).port);
-    await node.serve(
-      S3_PORT,
-      createServer((client) => {
-        const server = connect(s3Port, "127.0.0.1");
-        for (const stream of [client, server]) stream.on("error", () => undefined);
-        client.pipe(server).pipe(client);
-        client.on("close", () => server.destroy());
-        server.on("close", () => client.destroy());
-      }),
-    );
+    suite.gate = makeS3Gate(Number(new URL(suite.s3.endpoint).port));
+    await node.serve(S3_PORT, suite.gate.server);
     const api = makeApiServer(work, NAMESPACE);
     suite.api = api;
     await node.serve(API_PORT, api.server);
     suite.imageSource = hasBuiltImage() ? "built by buildah from docker/Dockerfile" : "assembled from dist";
-    const ours = hasBuiltImage() ? BUILT_IMAGE : await assembleOurImage(work, "0.1.0");
+    const root = assembleOurRoot(work);
+    const ours = hasBuiltImage() ? BUILT_IMAGE : await packOurImage(work, root, VERSION);
     for (const image of [...(await makeCrasher(work)), ours]) await node.importImage(image);
+    suite.importNext = async () => {
+      makeNextVersion(root);
+      await node.importImage(await packOurImage(work, root, NEXT_VERSION));
+    };
     suite.hostDir = join(node.dir, "h");
     suite.coreDir = join(suite.hostDir, "cores");
     const tools = join(findTool("crictl").path ?? "", "..");
     const values = {
       clusterName: "first",
-      image: { repository: OUR_REPOSITORY, tag: "0.1.0" },
+      image: { repository: OUR_REPOSITORY, tag: VERSION },
       store: {
         bucket: suite.s3.bucket,
         region: suite.s3.region,
