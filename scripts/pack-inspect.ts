@@ -8,6 +8,7 @@ import { build } from "esbuild";
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
+import { INSPECT_ALIAS } from "./build/inspect-alias.ts";
 import { dist, root } from "./build/paths.ts";
 
 const REQUIRE_BANNER =
@@ -34,6 +35,7 @@ await build({
   format: "esm",
   target: "node22.15",
   mainFields: ["module", "main"],
+  alias: INSPECT_ALIAS,
   legalComments: "none",
   banner: { js: `#!/usr/bin/env node\n${REQUIRE_BANNER}` },
   logLevel: "warning",
@@ -49,7 +51,7 @@ const manifest = {
   keywords: ["core-dump", "coredump", "debugging", "kubernetes", "gdb"],
   license,
   type: "module",
-  bin: { "cdh-inspect": "cdh-inspect.mjs" },
+  bin: { "cdh-inspect": "cdh-inspect.mjs", "kubectl-coredump": "cdh-inspect.mjs" },
   files: ["cdh-inspect.mjs", "THIRD-PARTY-LICENSES.txt"],
   engines: { node: ENGINES },
 };

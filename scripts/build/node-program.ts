@@ -4,6 +4,7 @@ import path from "node:path";
 import { BuildError, type BuildResult } from "./composer.ts";
 import { hashInputs, isFresh, writeStamp } from "./inputs.ts";
 import { writeLicenses } from "./licenses.ts";
+import { INSPECT_ALIAS } from "./inspect-alias.ts";
 import { bundlePage } from "./page.ts";
 import { dist, root, toolBin } from "./paths.ts";
 
@@ -16,6 +17,14 @@ const STREAMER_FLAGS = "--max-semi-space-size=1 ";
 /** The uploader lives in little memory: 200 bundles of 5 MB peak at 112 MB instead of 127, for 4 % of the time. */
 const SMALL_FLAGS = "--optimize-for-size ";
 const STREAMERS = new Set(["cdh-sysctl", "cdh-upload", "cdh-inspect", "cdh-api"]);
+
+/** A program under another name is kubectl's plugin: the name of its bundle tells it which one it is. */
+const PLUGIN_CASE: Readonly<Record<string, string>> = {
+  "cdh-inspect": `case \${0##*/} in
+  kubectl-coredump | kubectl_coredump) program=kubectl-coredump ;;
+esac
+`,
+};
 
 /** CommonJS dependencies inside an ES module bundle still call `require` for Node's own modules. */
 const REQUIRE_BANNER =
@@ -37,7 +46,8 @@ while [ -L "$self" ]; do
   esac
 done
 here=\${self%/*}
-exec "$here/../node/bin/node" ${STREAMERS.has(program) ? STREAMER_FLAGS : ""}${program === "cdh-upload" ? SMALL_FLAGS : ""}"$here/../lib/${program}.mjs" "$@"
+program=${program}
+${PLUGIN_CASE[program] ?? ""}exec "$here/../node/bin/node" ${STREAMERS.has(program) ? STREAMER_FLAGS : ""}${program === "cdh-upload" ? SMALL_FLAGS : ""}"$here/../lib/$program.mjs" "$@"
 `;
 }
 
@@ -78,7 +88,8 @@ export async function buildNodeProgram(program: string): Promise<BuildResult> {
   const output = path.join(dist, "bin", program);
   const bundle = path.join(dist, "lib", `${program}.mjs`);
   const hash = hashInputs(program);
-  if (isFresh(program, hash, [output, bundle])) return { output, built: false };
+  const plugin = program === "cdh-inspect" ? [path.join(dist, "bin", "kubectl-coredump")] : [];
+  if (isFresh(program, hash, [output, bundle, ...plugin])) return { output, built: false };
 
   const result = await build({
     absWorkingDir: root,
@@ -91,6 +102,7 @@ export async function buildNodeProgram(program: string): Promise<BuildResult> {
     target: "node26",
     // Node's default order prefers CommonJS builds, which cannot be tree-shaken.
     mainFields: ["module", "main"],
+    alias: INSPECT_ALIAS,
     // Not minified: a stack names the functions, and a bundle is read once.
     minify: false,
     metafile: true,
@@ -107,6 +119,10 @@ export async function buildNodeProgram(program: string): Promise<BuildResult> {
     replaceFile(file.path, (draft) => fs.writeFileSync(draft, file.contents));
   }
   replaceFile(output, (draft) => fs.writeFileSync(draft, launcher(program), { mode: 0o755 }));
+  if (program === "cdh-inspect") {
+    replaceFile(path.join(dist, "lib", "kubectl-coredump.mjs"), (draft) => fs.symlinkSync("cdh-inspect.mjs", draft));
+    replaceFile(path.join(dist, "bin", "kubectl-coredump"), (draft) => fs.symlinkSync("cdh-inspect", draft));
+  }
   writeLicenses(program, result.metafile.inputs);
   writeStamp(program, hash);
   return { output, built: true };

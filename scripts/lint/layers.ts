@@ -56,14 +56,19 @@ export const OWNERSHIPS: readonly Ownership[] = [
   { library: /^yauzl$/, owner: /^packages\/core\/src\/bundle\/reader\.ts$/, said: "core's bundle/reader.ts" },
   { library: /^@(aws-sdk|smithy)\//, owner: /^packages\/core\/src\/store\/s3[^/]*\.ts$/, said: "core's store/s3*.ts" },
   {
+    library: /^@kubernetes\//,
+    owner: /^packages\/cdh-inspect\/src\/kube\/kubeconfig\.ts$/,
+    said: "cdh-inspect's kube/kubeconfig.ts",
+  },
+  {
     library: /^croner$/,
     owner: /^packages\/cdh-upload\/src\/timetable\.ts$/,
     said: "cdh-upload's timetable.ts",
   },
   {
     library: /^clipanion$/,
-    owner: /^packages\/(core\/src\/cli\.ts|[^/]+\/src\/(main\.ts|commands\/.*))$/,
-    said: "core's cli.ts, a program's main.ts and its commands",
+    owner: /^packages\/(core\/src\/cli\.ts|cdh-inspect\/src\/inspect-command\.ts|[^/]+\/src\/(main\.ts|commands\/.*))$/,
+    said: "core's cli.ts, a program's main.ts, its commands and their base",
   },
   {
     library: /^(node:)?child_process$/,

@@ -1,7 +1,11 @@
+import { Option } from "clipanion";
 import { CdhCommand } from "@cdh/core/cli";
 import { printable } from "@cdh/core/output";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { openBucket } from "./bucket.ts";
+import { KubeClient } from "./kube/client.ts";
+import { readKubeconfig } from "./kube/kubeconfig.ts";
+import { clusterUrl, isPlugin } from "./kube/plugin.ts";
 import { choosePaint, type Paint } from "./paint.ts";
 import { findAll, findOne, type Found, type PlaceOpeners } from "./places.ts";
 import { readSubject, type Subject } from "./subject.ts";
@@ -9,16 +13,35 @@ import { readSubject, type Subject } from "./subject.ts";
 /** Base of every command that reads bundles. */
 export abstract class InspectCommand extends CdhCommand {
   readonly #stores = new Map<string, Promise<ObjectStore>>();
-  readonly #openers: PlaceOpeners = { bucket: (url) => this.#openBucket(url) };
+  readonly #openers: PlaceOpeners = { bucket: (url) => this.#openBucket(url), cluster: () => this.cluster() };
+  #cluster: Promise<KubeClient> | undefined;
+
+  kubeconfig = Option.String("--kubeconfig", { description: "for kube://: file; KUBECONFIG or ~/.kube/config" });
+  kubeContext = Option.String("--context", { description: "for kube://: name of the kubeconfig's context" });
+  namespace = Option.String("-n,--namespace", { description: "for kube://: namespace; the context's when left out" });
+
+  /** Open the cluster that the options and the kubeconfig mean. @throws {CdhError} CDH_CONFIG_INVALID */
+  cluster(): Promise<KubeClient> {
+    this.#cluster ??= readKubeconfig({ kubeconfig: this.kubeconfig, context: this.kubeContext }, this.context.env).then(
+      (cluster) => new KubeClient(cluster),
+    );
+    return this.#cluster;
+  }
+
+  /** Read what a person typed for a bundle; to kubectl's plugin, a bare name is one in the cluster. */
+  placeOf(text: string): string {
+    if (isPlugin(this.context.program)) return clusterUrl(text, this.namespace);
+    return text;
+  }
 
   /** Find every bundle in a place. */
   findAll(place: string): Promise<Found[]> {
-    return findAll(place, this.#openers, this.context.stopSignal);
+    return findAll(this.placeOf(place), this.#openers, this.context.stopSignal);
   }
 
   /** Do something with the bundle that a person means, and close it whatever happens. */
   async withSubject<Result>(text: string, work: (subject: Subject) => Promise<Result>): Promise<Result> {
-    const found = await findOne(text, this.#openers, this.context.stopSignal);
+    const found = await findOne(this.placeOf(text), this.#openers, this.context.stopSignal);
     const subject = await readSubject(await found.open(), {
       modifiedAt: found.modifiedAt,
       signal: this.context.stopSignal,

@@ -1,11 +1,15 @@
 import { fileURLToPath } from "node:url";
 import { CdhError, reasonOf } from "@cdh/core/errors";
 
-/** Where bundles are: on this machine, or below a prefix of a bucket. */
-export type Location = { kind: "path"; path: string } | { kind: "s3"; bucket: string; key: string };
+/** Where bundles are: on this machine, below a prefix of a bucket, or behind a cluster's cdh-api. */
+export type Location =
+  | { kind: "path"; path: string }
+  | { kind: "s3"; bucket: string; key: string }
+  | { kind: "kube"; namespace?: string; name: string };
 
 /**
- * Read what a person typed for a bundle or a place that holds some: a path, `file:///…` or `s3://bucket/key`.
+ * Read what a person typed for a bundle or a place that holds some: a path, `file:///…`, `s3://bucket/key`
+ * or `kube://namespace/name`.
  * @throws {CdhError} CDH_CONFIG_INVALID for another scheme or a URL that cannot be
  */
 export function parseLocation(text: string): Location {
@@ -28,5 +32,13 @@ export function parseLocation(text: string): Location {
     if (bucket === "") throw new CdhError("CDH_CONFIG_INVALID", `no bucket in ${text}`, { hint: "s3://bucket/prefix" });
     return { kind: "s3", bucket, key };
   }
-  throw new CdhError("CDH_CONFIG_INVALID", `cannot read from ${text}`, { hint: "a path, file:///… or s3://bucket/…" });
+  if (scheme === "kube") {
+    const [namespace = "", name = "", ...more] = text.slice("kube://".length).replace(/\/$/, "").split("/");
+    if (more.length > 0)
+      throw new CdhError("CDH_CONFIG_INVALID", `cannot read from ${text}`, { hint: "kube://namespace/name" });
+    return { kind: "kube", ...(namespace === "" ? {} : { namespace }), name };
+  }
+  throw new CdhError("CDH_CONFIG_INVALID", `cannot read from ${text}`, {
+    hint: "a path, file:///…, s3://bucket/… or kube://namespace/…",
+  });
 }

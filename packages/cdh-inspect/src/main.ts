@@ -2,31 +2,44 @@ import { runMain } from "@cdh/core/cli";
 import { BtCommand } from "./commands/bt.ts";
 import { CatCommand } from "./commands/cat.ts";
 import { DebugCommand } from "./commands/debug.ts";
+import { GetCommand } from "./commands/get.ts";
 import { LogsCommand } from "./commands/logs.ts";
 import { ModulesCommand } from "./commands/modules.ts";
 import { ThreadsCommand } from "./commands/threads.ts";
 import { LsCommand } from "./commands/ls.ts";
 import { ReportCommand } from "./commands/report.ts";
 import { ShowCommand } from "./commands/show.ts";
+import { StatusCommand } from "./commands/status.ts";
 import { UnpackCommand } from "./commands/unpack.ts";
 import { VerifyCommand } from "./commands/verify.ts";
+import { PLUGIN, rewriteCounts, startedAsPlugin } from "./kube/plugin.ts";
 import { VERSION } from "./version.ts";
 
-await runMain({
-  name: "cdh-inspect",
-  label: "cdh-inspect: reads bundles: what crashed, where and why",
-  version: VERSION,
-  commands: [
-    LsCommand,
-    ShowCommand,
-    ReportCommand,
-    BtCommand,
-    DebugCommand,
-    ThreadsCommand,
-    ModulesCommand,
-    LogsCommand,
-    CatCommand,
-    UnpackCommand,
-    VerifyCommand,
-  ],
-});
+const isPlugin = startedAsPlugin(process.argv[1]);
+const args = process.argv.slice(2);
+
+await runMain(
+  {
+    name: isPlugin ? PLUGIN : "cdh-inspect",
+    label: isPlugin
+      ? "kubectl coredump: crashes of your pods, with your own rights"
+      : "cdh-inspect: reads bundles: what crashed, where and why",
+    version: VERSION,
+    commands: [
+      LsCommand,
+      ShowCommand,
+      ReportCommand,
+      GetCommand,
+      StatusCommand,
+      BtCommand,
+      DebugCommand,
+      ThreadsCommand,
+      ModulesCommand,
+      LogsCommand,
+      CatCommand,
+      UnpackCommand,
+      VerifyCommand,
+    ],
+  },
+  isPlugin ? rewriteCounts(args) : args,
+);

@@ -30,7 +30,10 @@ describe.each(["a directory", "a store"])("bundles in %s", (kind) => {
 
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), "cdh-places-"));
-    openers = { bucket: async () => new DirectoryStore(root, { clock: systemClock }) };
+    openers = {
+      bucket: async () => new DirectoryStore(root, { clock: systemClock }),
+      cluster: () => Promise.reject(new Error("no cluster is asked here")),
+    };
     for (const [key, { crashedAt, hours, sidecar }] of Object.entries(STORED)) {
       const { dumpInfo, core, manifest } = makeSampleEntries(undefined, { crashedAt });
       await mkdir(join(root, key, ".."), { recursive: true });

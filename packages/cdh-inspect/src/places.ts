@@ -1,9 +1,11 @@
 import type { ObjectStore } from "@cdh/core/store/store";
 import { CdhError } from "@cdh/core/errors";
+import type { KubeClient } from "./kube/client.ts";
 import { parseLocation } from "./location.ts";
 import { findNewest } from "./newest.ts";
 import { findOnDisk } from "./places/directory.ts";
 import { ambiguous, type Finding, type Found } from "./places/found.ts";
+import { findInCluster } from "./places/kube.ts";
 import { findInStore } from "./places/store.ts";
 
 export type { Found } from "./places/found.ts";
@@ -12,6 +14,8 @@ export type { Found } from "./places/found.ts";
 export interface PlaceOpeners {
   /** Open a bucket, as cdh-upload does with the same environment. */
   bucket(bucketUrl: string): Promise<ObjectStore>;
+  /** Open the cluster that the kubeconfig means. */
+  cluster(): Promise<KubeClient>;
 }
 
 /**
@@ -41,5 +45,6 @@ export async function findOne(text: string, openers: PlaceOpeners, signal?: Abor
 async function find(text: string, openers: PlaceOpeners, signal?: AbortSignal): Promise<Finding> {
   const location = parseLocation(text);
   if (location.kind === "path") return findOnDisk(location.path);
+  if (location.kind === "kube") return findInCluster(await openers.cluster(), location, signal);
   return findInStore(await openers.bucket(`s3://${location.bucket}`), location.key, signal);
 }

@@ -5,6 +5,7 @@ import { renderRows, type Column } from "@cdh/core/output";
 import { tryParseSignal, signalName } from "@cdh/core/signals";
 import { formatBytes } from "@cdh/core/units";
 import { InspectCommand } from "../inspect-command.ts";
+import { clusterUrl, isPlugin } from "../kube/plugin.ts";
 import { summariseAll } from "../list.ts";
 import { formatMoment } from "@cdh/core/report/moment";
 import { parseMoment } from "../moment.ts";
@@ -36,7 +37,11 @@ export class LsCommand extends InspectCommand {
   place = Option.String({ required: false, name: "PLACE" });
   output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
   quiet = Option.Boolean("-q,--quiet", false, { description: "only what `show` takes, one a line" });
-  namespace = Option.String("-n,--namespace", { description: "pod's namespace" });
+  override namespace = Option.String("-n,--namespace", { description: "pod's namespace" });
+  kube = Option.Boolean("--kube", false, {
+    description: "the cluster's, as cdh-api shows them: PLACE kube://NAMESPACE",
+  });
+  allNamespaces = Option.Boolean("-A,--all-namespaces", false, { description: "with --kube: of every namespace" });
   pod = Option.String("--pod", { description: "any part of the pod's name" });
   signal = Option.String("--signal", { description: "SIGSEGV, segv or 11" });
   exe = Option.String("--exe", { description: "any part of the executable's path" });
@@ -46,7 +51,7 @@ export class LsCommand extends InspectCommand {
   override async run(): Promise<number> {
     const format = parseOutputFormat(this.output);
     const filter = this.#filter();
-    const place = this.place ?? (this.context.env["STORE_URL"] || ".");
+    const place = this.#where();
     const found = await this.findAll(place);
     const all = await summariseAll(found);
     const wanted = all.filter((summary) => matches(summary, filter)).toSorted(newestFirst);
@@ -59,13 +64,20 @@ export class LsCommand extends InspectCommand {
     return unreadable.length > 0 ? EXIT.incomplete : EXIT.ok;
   }
 
+  #where(): string {
+    if (this.kube || isPlugin(this.context.program))
+      return this.allNamespaces ? "kube://*" : clusterUrl(this.place ?? "", this.namespace);
+    return this.place ?? (this.context.env["STORE_URL"] || ".");
+  }
+
   #filter(): SummaryFilter {
     const now = this.context.clock.now();
     const number = this.signal === undefined ? undefined : tryParseSignal(this.signal);
     if (this.signal !== undefined && number === undefined)
       throw new CdhError("CDH_CONFIG_INVALID", `not a signal: ${this.signal}`);
     return {
-      namespace: this.namespace,
+      // Of a cluster's namespace, everything is wanted: crashes of hosts are in one that is no pod's.
+      namespace: this.kube || isPlugin(this.context.program) ? undefined : this.namespace,
       pod: this.pod,
       exe: this.exe,
       signal: number === undefined ? undefined : signalName(number),

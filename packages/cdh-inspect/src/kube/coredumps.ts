@@ -1,0 +1,107 @@
+import type { Manifest } from "@cdh/core/bundle/manifest";
+import { CdhError } from "@cdh/core/errors";
+import type { KubeClient } from "./client.ts";
+
+/** Where cdh-api's objects are below an API server. */
+const GROUP_PATH = "/apis/core-dump-handler.dev/v1alpha1";
+/** Objects of a list asked for at a time. */
+const PAGE = 500;
+
+/** One crash as cdh-api tells it. */
+export interface CoreDump {
+  namespace: string;
+  name: string;
+  /** Name of the bundle, `N.zip`. */
+  bundle: string;
+  bundleBytes: number;
+  /** Epoch milliseconds. */
+  storedAt: number;
+  /** In a list, a summary: without threads, modules and the like. */
+  manifest: Manifest;
+}
+
+/** The path of a crash, or of one of its parts. */
+export function pathOf(namespace: string, name: string, part?: "bundle" | "core" | "report"): string {
+  const path = `${GROUP_PATH}/namespaces/${encodeURIComponent(namespace)}/coredumps/${encodeURIComponent(name)}`;
+  return part === undefined ? path : `${path}/${part}`;
+}
+
+/** Get one crash; undefined when there is none of this name. @throws {CdhError} */
+export async function getCoreDump(
+  client: KubeClient,
+  namespace: string,
+  name: string,
+  signal?: AbortSignal,
+): Promise<CoreDump | undefined> {
+  try {
+    return parseCoreDump(await client.json(pathOf(namespace, name), signal === undefined ? {} : { signal }));
+  } catch (error) {
+    // With a server that is not there at all, the list says so.
+    if (error instanceof CdhError && error.code === "CDH_NOT_FOUND") return undefined;
+    throw error;
+  }
+}
+
+/** List a namespace, or all with `undefined`, newest first in each. @throws {CdhError} */
+export async function listCoreDumps(
+  client: KubeClient,
+  namespace: string | undefined,
+  signal?: AbortSignal,
+): Promise<CoreDump[]> {
+  const scope = namespace === undefined ? "" : `/namespaces/${encodeURIComponent(namespace)}`;
+  const found: CoreDump[] = [];
+  let from = "";
+  do {
+    const query = new URLSearchParams({ limit: String(PAGE), ...(from === "" ? {} : { continue: from }) });
+    const page = (await client.json(
+      `${GROUP_PATH}${scope}/coredumps?${query.toString()}`,
+      signal === undefined ? {} : { signal },
+    )) as { items?: unknown[]; metadata?: { continue?: string } };
+    found.push(...(page.items ?? []).map(parseCoreDump));
+    from = page.metadata?.continue ?? "";
+  } while (from !== "");
+  return found;
+}
+
+/** Read an object; what is missing is empty, as in a manifest of an older handler. */
+export function parseCoreDump(value: unknown): CoreDump {
+  const { metadata, spec, status } = (value ?? {}) as {
+    metadata?: { name?: string; namespace?: string; creationTimestamp?: string };
+    spec?: Partial<Manifest>;
+    status?: {
+      bundle?: { name?: string; sizeBytes?: number; storedAt?: string };
+      core?: Partial<Manifest["core"]>;
+      complete?: boolean;
+      problems?: Manifest["problems"];
+    };
+  };
+  const crashedAt = spec?.crashedAt ?? metadata?.creationTimestamp ?? "";
+  return {
+    namespace: metadata?.namespace ?? "",
+    name: metadata?.name ?? "",
+    bundle: status?.bundle?.name ?? "",
+    bundleBytes: status?.bundle?.sizeBytes ?? 0,
+    storedAt: Date.parse(status?.bundle?.storedAt ?? crashedAt) || 0,
+    manifest: {
+      schemaVersion: 1,
+      crashId: metadata?.name ?? "",
+      bundle: status?.bundle?.name ?? "",
+      composer: { version: "" },
+      ...spec,
+      crashedAt,
+      node: spec?.node ?? {},
+      process: spec?.process ?? {},
+      signal: { number: 0, name: "", ...spec?.signal },
+      core: {
+        entry: "",
+        compression: "zstd",
+        sizeBytes: 0,
+        storedBytes: 0,
+        complete: status?.complete === true,
+        ...spec?.core,
+        ...status?.core,
+      },
+      problems: status?.problems ?? [],
+    },
+  };
+}
