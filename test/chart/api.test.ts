@@ -231,7 +231,7 @@ describeUnless(missingTools("helm"), "what the API's service account may", () =>
   const rulesOf = (rendered: Rendered): Record<string, unknown> =>
     Object.fromEntries(
       rendered.objects
-        .filter(({ kind, metadata }) => /Role$/.test(kind) && /-retention$/.test(metadata.name))
+        .filter(({ kind, metadata }) => kind.endsWith("Role") && metadata.name.endsWith("-retention"))
         .map((role) => [role.kind, role["rules"]]),
     );
   const lease = [
@@ -258,7 +258,7 @@ describeUnless(missingTools("helm"), "what the API's service account may", () =>
 
   it("is bound to that account, and to no other", () => {
     const bindings = render(every).objects.filter(
-      ({ kind, metadata }) => /Binding$/.test(kind) && /-(api-auth|retention)$/.test(metadata.name),
+      ({ kind, metadata }) => kind.endsWith("Binding") && /-(api-auth|retention)$/.test(metadata.name),
     );
     expect(
       bindings.map(({ kind, metadata, ...rest }) => [

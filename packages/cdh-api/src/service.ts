@@ -21,7 +21,7 @@ import { Gate } from "./http/gate.ts";
 import type { PageRoute } from "./page/routes.ts";
 import { readTlsPair, TlsServer } from "./http/tls-server.ts";
 import { DumpStore } from "./index/dump-store.ts";
-import { startRetention } from "./retention/service.ts";
+import { startRetention, whyNot } from "./retention/service.ts";
 import type { ApiSettings } from "./settings.ts";
 
 /** After SIGTERM downloads may go on for so long. */
@@ -50,6 +50,8 @@ export async function runService(options: ServiceOptions): Promise<void> {
       hint: "run it in a pod with a service account, or set KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT and KUBERNETES_SERVICE_ACCOUNT_DIR",
     });
   }
+  const problem = settings.retention ? whyNot({ settings, access }) : undefined;
+  if (problem !== undefined) throw problem;
   const tlsFiles = tlsFilesOf(settings);
   const pair = await readTlsPair(tlsFiles);
   const metrics = createMetrics();
