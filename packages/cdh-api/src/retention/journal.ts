@@ -57,10 +57,12 @@ export async function readJournals(store: ObjectStore, signal: AbortSignal): Pro
 
 /** Find the bundles of a survey that lost their manifest to a removal that was cut short, and nothing else since. */
 export function halfRemoved(bundles: readonly StoredBundle[], entries: readonly JournalEntry[]): StoredBundle[] {
-  const chosen = new Map(entries.map(({ stem, modifiedAt }) => [stem, modifiedAt]));
+  // A listing of S3 may tell milliseconds where a look at one object tells seconds.
+  const seconds = (ms: number): number => Math.floor(ms / 1000);
+  const chosen = new Map(entries.map(({ stem, modifiedAt }) => [stem, seconds(modifiedAt)]));
   return bundles.filter(
     ({ stem, bundle, manifest, isKept }) =>
-      !isKept && manifest === undefined && bundle !== undefined && chosen.get(stem) === bundle.modifiedAt,
+      !isKept && manifest === undefined && bundle !== undefined && chosen.get(stem) === seconds(bundle.modifiedAt),
   );
 }
 
