@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { notBuilt, runBuilt } from "../helpers/built.ts";
+import { notBuilt, runBuilt, runPath } from "../helpers/built.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
@@ -131,6 +131,25 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's disk", (
     expect(bundle.manifest.core).toMatchObject({ complete: false, truncatedBy: "deadline", sizeBytes: MIB });
     const unpacked = await bundle.unpackCore(mkdtempSync(join(scratch, "core-")));
     expect(unpacked.sha256).toBe(bundle.manifest.core.sha256);
+  });
+
+  it("TIMEOUT ends a core of zeros too, which come faster than anything else", async () => {
+    await using rig = makeRig();
+    rig.env({ TIMEOUT: "1" });
+    // Through a pipe, as from the kernel; cat ends with the pipe.
+    const script = '/bin/cat /dev/zero | exec "$0" -P=4194303 -s=11 -e=crashy';
+    const result = await runPath("/bin/sh", ["-c", script, join(rig.hostDir, "cdc")], {
+      env: {},
+      cwd: "/",
+      timeoutMs: 60_000,
+    });
+    expect(result).toMatchObject({ timedOut: false, exitCode: 32 });
+    const { manifest, path } = await rig.bundle();
+    expect(manifest.core).toMatchObject({ complete: false, truncatedBy: "deadline" });
+    expect(manifest.core.sizeBytes).toBeGreaterThan(32 * MIB);
+    // All of it passed through, and was hashed, without being kept in memory or on the disk.
+    expect(manifest.core.sha256).toMatch(/^[0-9a-f]{64}$/);
+    expect(statSync(path).size).toBeLessThan(2 * MIB);
   });
 });
 

@@ -13,11 +13,13 @@ function inputOf(
   core: Uint8Array,
   then: "end" | "fail" | "silence" = "end",
   seed = 1,
-): CoreInput & { closed: boolean } {
+): CoreInput & { closed: boolean; isSilent: Promise<void> } {
   const random = new SeededRandom(seed);
+  const { promise: isSilent, resolve: fallSilent } = Promise.withResolvers<void>();
   let at = 0;
   const input = {
     closed: false,
+    isSilent,
     close: async () => void (input.closed = true),
     read: async (buffer: Buffer, offset: number, length: number) => {
       const count = Math.min(length, core.length - at, 1 + random.integer(200_000));
@@ -27,7 +29,10 @@ function inputOf(
         return count;
       }
       if (then === "fail") throw Object.assign(new Error("read failed"), { code: "EIO" });
-      if (then === "silence") await new Promise(() => {});
+      if (then === "silence") {
+        fallSilent();
+        await new Promise(() => {});
+      }
       return 0;
     },
   };
@@ -103,8 +108,8 @@ describe("drain", () => {
     const stop = new AbortController();
     const input = inputOf(core, "silence");
     const draining = drainInto(input, { stop: stop.signal });
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    stop.abort();
+    await input.isSilent;
+    setImmediate(() => stop.abort());
     const { result, kept } = await draining;
     expect(result.endedBy).toBe("stop");
     expect(kept.equals(core.subarray(0, kept.length))).toBe(true);
@@ -142,6 +147,47 @@ describe("drain", () => {
     };
     const { result } = await drainInto(inputOf(core), { write });
     expect(result).toMatchObject({ endedBy: "writeFailure", error: { code: "ENOSPC" } });
+  });
+});
+
+describe("a drain that can read without waiting", () => {
+  /** Like a pipe that has something at most looks, and sometimes nothing. */
+  function eager(input: CoreInput, core: Uint8Array, seed: number): CoreInput {
+    const random = new SeededRandom(seed);
+    let at = 0;
+    const take = (buffer: Buffer, offset: number, length: number): number => {
+      const count = Math.min(length, core.length - at, 1 + random.integer(300_000));
+      buffer.set(core.subarray(at, at + count), offset);
+      at += count;
+      return count;
+    };
+    return {
+      ...input,
+      read: async (buffer, offset, length) => take(buffer, offset, length),
+      readNow: (buffer, offset, length) => (random.integer(4) === 0 ? undefined : take(buffer, offset, length)),
+    };
+  }
+
+  it.each([1, 2, 3, 4, 5])("keeps every byte in order, zeros and noise mixed (%i)", async (seed) => {
+    const core = noise(9 * MIB + 777, seed);
+    const random = new SeededRandom(seed);
+    for (let frame = 0; frame < 9; frame += 1)
+      if (random.integer(2) === 0) core.fill(0, frame * MIB, (frame + 1) * MIB);
+    const { result, kept, observed } = await drainInto(eager(inputOf(core), core, seed));
+    expect(result).toEqual({ endedBy: "end", receivedBytes: core.length });
+    expect(Buffer.concat([kept, Buffer.alloc(core.length - kept.length)]).equals(core)).toBe(true);
+    expect(observed.equals(core)).toBe(true);
+  });
+
+  it("lets timers run in a flood of zeros that never ends", async () => {
+    const flood: CoreInput = {
+      close: async () => {},
+      read: async (_buffer, _offset, length) => length,
+      readNow: (_buffer, _offset, length) => length,
+    };
+    const stop = AbortSignal.timeout(200);
+    const { result } = await drainInto(flood, { stop });
+    expect(result.endedBy).toBe("stop");
   });
 });
 

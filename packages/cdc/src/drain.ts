@@ -35,7 +35,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
   const { input, pipeline, stop, observe } = options;
   let receivedBytes = 0;
   let keptBytes = 0;
-  let fill = new FrameFill(input, await pipeline.acquire());
+  let fill = new FrameFill(input, pipeline, await pipeline.acquire());
   let isFirst = true;
   for (;;) {
     const isStopped = (await unlessStopped(fill.done, stop)) === STOPPED;
@@ -53,7 +53,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     if (goesOn) {
       const next = await unlessStopped(pipeline.acquire(), stop);
       goesOn = next !== STOPPED;
-      if (next !== STOPPED) fill = new FrameFill(input, next);
+      if (next !== STOPPED) fill = new FrameFill(input, pipeline, next);
     }
     if (count > 0) observe(current.buffer.subarray(0, count));
     pipeline.submit(current.buffer, keep);
@@ -72,22 +72,39 @@ class FrameFill {
   count = 0;
   ended = false;
   error: unknown;
+  readonly #input: CoreInput;
+  readonly #pipeline: CorePipeline;
 
-  constructor(input: CoreInput, buffer: FrameBuffer) {
+  constructor(input: CoreInput, pipeline: CorePipeline, buffer: FrameBuffer) {
+    this.#input = input;
+    this.#pipeline = pipeline;
     this.buffer = buffer;
-    this.done = this.#fill(input);
+    // Reads that keep the thread come after the frame before this one was handed on.
+    this.done = this.#readsNow() ? Promise.resolve().then(() => this.#fill()) : this.#fill();
   }
 
-  async #fill(input: CoreInput): Promise<void> {
+  async #fill(): Promise<void> {
     try {
       while (this.count < FRAME_BYTES && !this.ended) {
-        const got = await input.read(this.buffer, this.count, FRAME_BYTES - this.count);
+        const place = [this.buffer, this.count, FRAME_BYTES - this.count] as const;
+        const now = this.#readsNow() ? this.#input.readNow?.(...place) : undefined;
+        const got = now ?? (await this.#input.read(...place));
         this.count += got;
         this.ended = got === 0;
       }
     } catch (error) {
       this.error = error;
     }
+    // Deadlines, /proc and the disk have their turn once a frame.
+    if (this.#input.readNow !== undefined) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /**
+   * Zeros give the compressors nothing to do, and come faster than the event loop turns. While frames are compressed, the
+   * event loop is what keeps the compressors busy: then a read must not hold it up.
+   */
+  #readsNow(): boolean {
+    return this.#input.readNow !== undefined && !this.#pipeline.isBusy;
   }
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync, read } from "node:fs";
+import { closeSync, openSync, read, readSync } from "node:fs";
 import type { Native } from "./native.ts";
 
 /** Where a core comes from: the kernel's pipe, or a saved file. */
@@ -6,11 +6,22 @@ export interface CoreInput {
   /** Read up to `length` bytes into the buffer; 0 is the end. */
   read(buffer: Buffer, offset: number, length: number): Promise<number>;
   /**
+   * Read what is there already, without a turn of the event loop; undefined when nothing is, or when that can't be known.
+   * May keep the thread for a few milliseconds; after undefined, {@link read} has to come first.
+   */
+  readNow?(buffer: Buffer, offset: number, length: number): number | undefined;
+  /**
    * Let go of the source. On the kernel's pipe this releases the crashed process: the kernel waits for the last reader
    * to close, so /proc/<pid> is gone soon after. Can be called again.
    */
   close(): Promise<void>;
 }
+
+/** So long the kernel writes on before we look again: a read for every page would cost both sides more. */
+const NAP_MICROSECONDS = 100;
+
+/** After so many naps the event loop gets its turn, and a thread waits for the next bytes. */
+const NAPS = 16;
 
 /**
  * Read from a descriptor on the thread pool, so that neither a stalled kernel nor a stalled disk stops the composer's
@@ -18,7 +29,23 @@ export interface CoreInput {
  */
 export function descriptorInput(fd: number, native?: Native): CoreInput {
   let isOpen = true;
+  let naps = 0;
   return {
+    ...(native === undefined
+      ? {}
+      : {
+          readNow: (buffer, offset, length) => {
+            while (!native.isReadable(fd)) {
+              naps += 1;
+              if (naps > NAPS) {
+                naps = 0;
+                return undefined;
+              }
+              native.nap(NAP_MICROSECONDS);
+            }
+            return readSync(fd, buffer, offset, length, null);
+          },
+        }),
     read: (buffer, offset, length) =>
       new Promise((resolve, reject) => {
         const attempt = (): void =>
@@ -41,8 +68,12 @@ export function descriptorInput(fd: number, native?: Native): CoreInput {
 export function withFirstRead(input: CoreInput, first: Promise<Buffer>): CoreInput {
   let rest: Buffer | undefined;
   let taken = false;
+  const { readNow } = input;
   return {
     close: () => input.close(),
+    ...(readNow === undefined
+      ? {}
+      : { readNow: (buffer, offset, length) => (taken ? readNow(buffer, offset, length) : undefined) }),
     read: async (buffer, offset, length) => {
       if (!taken) {
         rest ??= await first;

@@ -3,7 +3,7 @@ import { FILE_MODE } from "@cdh/core/spool/layout";
 /**
  * The system calls that Node's modules lack, through Bun's foreign function interface. Outside Bun (unit tests)
  * and wherever libc can't be opened there are none, and the composer works without: a small pipe, and no waiting line.
- * @see fcntl(2) F_SETPIPE_SZ, flock(2), mkfifo(3), dup2(2)
+ * @see fcntl(2) F_SETPIPE_SZ, flock(2), mkfifo(3), dup2(2), poll(2), usleep(3)
  */
 export interface Native {
   /** Enlarge the pipe behind a descriptor; returns its size in bytes, or undefined when it is no pipe. */
@@ -12,12 +12,18 @@ export interface Native {
   tryLock(fd: number): boolean;
   /** Make a fifo for its owner alone. @returns false when that failed, also because something is there */
   makeFifo(path: string): boolean;
+  /** Tell whether a read would answer at once: with bytes, or with the end. False also when that can't be known. */
+  isReadable(fd: number): boolean;
+  /** Stop this thread for so long, and with it the event loop. */
+  nap(microseconds: number): void;
   /** Let `fd` mean what `source` means, closing what it was, in one step. */
   replace(fd: number, source: number): void;
 }
 
 const F_SETPIPE_SZ = 1031;
 const LOCK_EX_NB = 2 | 4;
+const POLLIN = 0x0001;
+const POLLHUP = 0x0010;
 
 /** The library names under which libc is found: glibc's, then musl's. */
 const LIBC_NAMES = ["libc.so.6", "libc.so"];
@@ -27,6 +33,8 @@ interface Libc {
   flock(fd: number, operation: number): number;
   dup2(from: number, to: number): number;
   mkfifo(path: Buffer, mode: number): number;
+  poll(fds: Buffer, count: number, timeoutMs: number): number;
+  usleep(microseconds: number): number;
 }
 
 interface BunFfi {
@@ -44,8 +52,18 @@ export async function loadNative(): Promise<Native | undefined> {
         flock: { args: ["i32", "i32"], returns: "i32" },
         dup2: { args: ["i32", "i32"], returns: "i32" },
         mkfifo: { args: ["ptr", "u32"], returns: "i32" },
+        poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
+        usleep: { args: ["u32"], returns: "i32" },
       });
+      // struct pollfd: the descriptor, what is asked for, what is answered.
+      const pollfd = Buffer.alloc(8);
       return {
+        isReadable: (fd) => {
+          pollfd.writeInt32LE(fd, 0);
+          pollfd.writeInt32LE(POLLIN, 4);
+          return symbols.poll(pollfd, 1, 0) === 1 && (pollfd.readInt16LE(6) & (POLLIN | POLLHUP)) !== 0;
+        },
+        nap: (microseconds) => void symbols.usleep(microseconds),
         setPipeSize: (fd, bytes) => {
           const size = symbols.fcntl(fd, F_SETPIPE_SZ, bytes);
           return size > 0 ? size : undefined;

@@ -10,6 +10,8 @@ export function makeTestNative(): Native {
   return {
     setPipeSize: () => undefined,
     makeFifo: () => false,
+    isReadable: () => false,
+    nap: () => {},
     replace: () => {},
     tryLock: (fd) => {
       const inode = fstatSync(fd).ino;

@@ -43,4 +43,30 @@ describe("CoreHasher", () => {
     expect(await hasher.digest()).toBe(expected.digest("hex"));
     expect(given).toEqual(Array.from({ length: frames }, (_, index) => index));
   });
+
+  // Short runs and long ones, at the start, in the middle and at the end, with and without the thread.
+  it.each([
+    { runs: [3, 0], frames: 1 },
+    { runs: [0, 5, 0, 4], frames: 3 },
+    { runs: [40, 1, 33, 200], frames: 3 },
+    { runs: [0, 70], frames: 1 },
+    { runs: [64], frames: 0 },
+  ])("hashes runs of $runs zero frames among $frames others", async ({ runs, frames }) => {
+    const hasher = new CoreHasher(28);
+    const expected = createHash("sha256");
+    const zeros = new Uint8Array(FRAME_BYTES);
+    let given = 0;
+    for (const [index, run] of runs.entries()) {
+      for (let count = 0; count < run; count += 1) {
+        expected.update(zeros);
+        hasher.addZeroFrame();
+      }
+      if (index >= frames) continue;
+      const memory = frame(index + 1);
+      expected.update(new Uint8Array(memory));
+      hasher.add(memory, FRAME_BYTES, () => (given += 1));
+    }
+    expect(await hasher.digest()).toBe(expected.digest("hex"));
+    expect(given).toBe(frames);
+  });
 });

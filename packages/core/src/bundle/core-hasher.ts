@@ -1,15 +1,22 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { Worker } from "node:worker_threads";
+import { FRAME_BYTES } from "./zstd-frames.ts";
 
 /** Cores of fewer frames are hashed without a thread of their own, after the crashed process was let go. */
 const FRAMES_BEFORE_THREAD = 12;
+
+/** So many frames of zeros are one message to the thread. */
+const ZEROS_PER_MESSAGE = 32;
 
 /** Runs in the thread: hashes the shared memory it is pointed to, and tells when it is done with it. */
 const THREAD_SOURCE = `
 const { parentPort } = require("node:worker_threads");
 const hash = require("node:crypto").createHash("sha256");
+const zeros = new Uint8Array(${FRAME_BYTES});
 parentPort.on("message", (message) => {
   if (message.end) return parentPort.postMessage(hash.digest("hex"));
+  for (let left = message.zeroFrames ?? 0; left > 0; left -= 1) hash.update(zeros);
+  if (message.memory === undefined) return;
   hash.update(new Uint8Array(message.memory, 0, message.length));
   parentPort.postMessage(message.length);
 });`;
@@ -20,13 +27,22 @@ interface Chunk {
   done: () => void;
 }
 
+/** Frames of zeros in a row; of them nothing but their number is kept. */
+interface Zeros {
+  zeroFrames: number;
+}
+
 /**
  * Hash a core beside its compression: SHA-256 of one stream can't be split, but it can have a thread of its own, so
  * that reading never waits for it. The memory of a chunk is shared with that thread and must stay as it is until `done`.
  */
 export class CoreHasher {
   readonly #framesBeforeThread: number;
-  readonly #chunks: Chunk[] = [];
+  #frames = 0;
+  /** Not handed to the thread yet, in order. */
+  #parts: (Chunk | Zeros)[] = [];
+  /** What the thread has and has not answered. */
+  readonly #posted: Chunk[] = [];
   #thread: Worker | undefined;
   #digest: ((value: string | undefined) => void) | undefined;
   #hasFailed = false;
@@ -42,10 +58,19 @@ export class CoreHasher {
       done();
       return;
     }
-    const chunk = { memory, length, done };
-    this.#chunks.push(chunk);
-    if (this.#thread !== undefined) this.#thread.postMessage({ memory, length });
-    else if (this.#chunks.length > this.#framesBeforeThread) this.#startThread();
+    this.#parts.push({ memory, length, done });
+    this.#count();
+    if (this.#thread !== undefined) this.#post();
+  }
+
+  /** Hash one frame of {@link FRAME_BYTES} zeros as the next part of the core, without holding its memory. */
+  addZeroFrame(): void {
+    if (this.#hasFailed) return;
+    let last = this.#parts.at(-1);
+    if (last === undefined || "memory" in last) this.#parts.push((last = { zeroFrames: 0 }));
+    last.zeroFrames += 1;
+    this.#count();
+    if (this.#thread !== undefined && last.zeroFrames >= ZEROS_PER_MESSAGE) this.#post();
   }
 
   /** Finish. @returns hexadecimal, or undefined when the thread failed */
@@ -53,6 +78,7 @@ export class CoreHasher {
     const thread = this.#thread;
     if (this.#hasFailed) return undefined;
     if (thread !== undefined) {
+      this.#post();
       const digest = await new Promise<string | undefined>((resolve) => {
         this.#digest = resolve;
         thread.postMessage({ end: true });
@@ -61,11 +87,22 @@ export class CoreHasher {
       return digest;
     }
     const hash = createHash("sha256");
-    for (const { memory, length, done } of this.#chunks.splice(0)) {
-      hash.update(new Uint8Array(memory, 0, length));
-      done();
-    }
+    for (const part of this.#parts.splice(0)) hashPart(hash, part);
     return hash.digest("hex");
+  }
+
+  #count(): void {
+    this.#frames += 1;
+    if (this.#thread === undefined && this.#frames > this.#framesBeforeThread) this.#startThread();
+  }
+
+  #post(): void {
+    for (const part of this.#parts.splice(0)) {
+      if ("memory" in part) {
+        this.#posted.push(part);
+        this.#thread?.postMessage({ memory: part.memory, length: part.length });
+      } else this.#thread?.postMessage(part);
+    }
   }
 
   #startThread(): void {
@@ -73,16 +110,27 @@ export class CoreHasher {
     this.#thread = thread;
     thread.on("message", (answer: number | string) => {
       if (typeof answer === "string") this.#digest?.(answer);
-      else this.#chunks.shift()?.done();
+      else this.#posted.shift()?.done();
     });
     thread.on("error", () => this.#giveUp());
-    for (const { memory, length } of this.#chunks) thread.postMessage({ memory, length });
+    this.#post();
   }
 
   /** Without its thread the core goes on without a hash: its frames and the zip still carry their own sums. */
   #giveUp(): void {
     this.#hasFailed = true;
-    for (const { done } of this.#chunks.splice(0)) done();
+    for (const part of [...this.#posted.splice(0), ...this.#parts.splice(0)]) if ("memory" in part) part.done();
     this.#digest?.(undefined);
   }
+}
+
+const ZEROS = Buffer.alloc(FRAME_BYTES);
+
+function hashPart(hash: Hash, part: Chunk | Zeros): void {
+  if ("memory" in part) {
+    hash.update(new Uint8Array(part.memory, 0, part.length));
+    part.done();
+    return;
+  }
+  for (let left = part.zeroFrames; left > 0; left -= 1) hash.update(ZEROS);
 }

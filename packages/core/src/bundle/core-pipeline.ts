@@ -56,6 +56,9 @@ const WRITE_BYTES = 256 * 1024;
 /** Compressed frames that may wait for their turn to be written, beside those that are being compressed. */
 const FRAMES_WAITING = 2;
 
+/** Frames in line, those of zeros included, which hold no buffer: on a slow disk even they must not pile up. */
+const JOBS_MAX = 1024;
+
 /**
  * Turn a core into the entry's bytes: 1 MiB chunks in, compressed in parallel, written in order. Memory is the buffers
  * and what is in flight, whatever the size of the core. A chunk of zeros costs a comparison and a few bytes.
@@ -102,14 +105,21 @@ export class CorePipeline {
     return this.#failure;
   }
 
+  /** Tell whether frames are being compressed or wait to be written: their results come by the event loop. */
+  get isBusy(): boolean {
+    return this.#unwritten > 0;
+  }
+
   /** Get an empty buffer of {@link FRAME_BYTES}, waiting until one is free. */
   async acquire(): Promise<FrameBuffer> {
     for (;;) {
-      const free = this.#free.pop();
-      if (free !== undefined) return free;
-      if (this.#allocated < this.#options.buffers) {
-        this.#allocated += 1;
-        return Buffer.from(new SharedArrayBuffer(FRAME_BYTES));
+      if (this.#jobs.length < JOBS_MAX) {
+        const free = this.#free.pop();
+        if (free !== undefined) return free;
+        if (this.#allocated < this.#options.buffers) {
+          this.#allocated += 1;
+          return Buffer.from(new SharedArrayBuffer(FRAME_BYTES));
+        }
       }
       await new Promise<void>((resolve) => {
         this.#waiting = resolve;
@@ -125,9 +135,13 @@ export class CorePipeline {
     }
     const chunk = buffer.subarray(0, length);
     const isZero = length === FRAME_BYTES && chunk.equals(ZEROS);
-    const job: Job = { buffer, length, readers: 2, isZero, result: undefined };
+    const job: Job = { buffer, length, readers: isZero ? 0 : 2, isZero, result: undefined };
     this.#jobs.push(job);
-    this.#hasher.add(buffer.buffer, length, () => this.#finishReading(job));
+    if (isZero) {
+      // Nobody looks at this memory again: the next frame can be read into it while this one waits in line.
+      this.#hasher.addZeroFrame();
+      this.#release(buffer);
+    } else this.#hasher.add(buffer.buffer, length, () => this.#finishReading(job));
     if (this.#jobs.length >= (this.#options.holdBack ?? 0)) this.#isHeldBack = false;
     this.#work();
   }
@@ -202,6 +216,10 @@ export class CorePipeline {
 
   #release(buffer: FrameBuffer): void {
     this.#free.push(buffer);
+    this.#wake();
+  }
+
+  #wake(): void {
     const wake = this.#waiting;
     this.#waiting = undefined;
     wake?.();
@@ -253,7 +271,8 @@ export class CorePipeline {
       if (this.#failure === undefined) await this.#guard(() => this.#writeJob(job));
       await this.#forget(job);
       this.#jobs.shift();
-      this.#finishReading(job);
+      if (job.isZero) this.#wake();
+      else this.#finishReading(job);
     }
   }
 
@@ -271,7 +290,10 @@ export class CorePipeline {
     job.result ??= this.#compress(job);
     const { bytes } = await job.result;
     const { crcOf, compression } = this.#options.compressor;
-    const crc = updateCrc32(this.#crc, crcOf === "stored" ? bytes : job.buffer.subarray(0, job.length));
+    const crc = updateCrc32(
+      this.#crc,
+      crcOf === "stored" ? bytes : job.isZero ? ZEROS : job.buffer.subarray(0, job.length),
+    );
     if (compression === "none") {
       // A hole reads as zeros and takes no room.
       if (!job.isZero) await this.#options.sink.write(bytes, this.#storedBytes);
