@@ -1,3 +1,4 @@
+import "./small-memory.ts";
 import { runMain } from "@cdh/core/cli";
 import { BtCommand } from "./commands/bt.ts";
 import { CatCommand } from "./commands/cat.ts";

@@ -21,8 +21,9 @@ export class BtCommand extends InspectCommand {
     details: `
       ${BUNDLE_HELP}
 
-      With gdb or lldb on this machine, that prints the stacks. Without one, or with \`--raw\`, the stacks are walked by
-      their frame pointers (x86-64, arm64) straight from the core, and named from the files' symbol tables.
+      With gdb or lldb on this machine, that prints the stacks. Without one, or with \`--raw\`, the stacks are walked
+      straight from the core (x86-64, arm64): by the unwind tables of the modules' files, and by frame pointers where there is no
+      file. Names come from the files' symbol tables as they are; \`| c++filt\` makes those of C++ and Rust readable.
 
       The program and its libraries come from \`--exe\` and \`--sysroot\`, or from this machine where the build-ids are the
       same. DEBUGINFOD_URLS is passed on to the debugger.
@@ -53,7 +54,7 @@ export class BtCommand extends InspectCommand {
       const wishes = { exe: this.exe, sysroot };
       if (format !== "table") return this.#printJson(subject, wishes, name, format === "json" ? 2 : undefined);
       if (name !== undefined) return this.#printByDebugger(subject, wishes, name);
-      if (!this.raw) this.warn(`${whyNoDebugger(this.with)}: only frames with frame pointers can be found`);
+      if (!this.raw) this.warn(`${whyNoDebugger(this.with)}: walking the stacks without one`);
       const stacks = await readRawStacks(subject, wishes, this.context.stopSignal);
       this.write(formatStacks(stacks));
       for (const note of stacks.notes) this.warn(note);

@@ -7,6 +7,7 @@ import {
   PT_LOAD,
   tryParseElfHeader,
   type ElfHeader,
+  type ProgramHeader,
 } from "@cdh/core/elf/format";
 import { tryParseModuleImage } from "@cdh/core/elf/module-image";
 
@@ -18,6 +19,7 @@ export interface Symbol {
 
 const SHT_SYMTAB = 2;
 const SHT_DYNSYM = 11;
+const STB_LOCAL = 0;
 const STT_FUNC = 2;
 const STT_GNU_IFUNC = 10;
 const SECTIONS_MAX = 65_536;
@@ -40,6 +42,7 @@ interface Best {
   value: bigint;
   nameOffset: number;
   isSized: boolean;
+  isLocal: boolean;
 }
 
 /** Read symbols out of an ELF file on disk. Total against damaged files: what cannot be read is not found. */
@@ -48,12 +51,13 @@ export class ElfFile {
   readonly #file: FileHandle;
   readonly #header: ElfHeader;
   /** Lowest address that the file asks to be loaded at, page-aligned. */
-  readonly #baseVaddr: bigint;
+  readonly baseVaddr: bigint;
+  #programs: Promise<ProgramHeader[]> | undefined;
 
   private constructor(file: FileHandle, header: ElfHeader, baseVaddr: bigint, buildId: string | undefined) {
     this.#file = file;
     this.#header = header;
-    this.#baseVaddr = baseVaddr;
+    this.baseVaddr = baseVaddr;
     this.buildId = buildId;
   }
 
@@ -88,7 +92,7 @@ export class ElfFile {
       if (table === undefined || strings === undefined || missing.length === 0) continue;
       for (const [offset, best] of await this.#scan(table, missing)) {
         const name = await this.#name(strings, best.nameOffset);
-        if (name !== "") found.set(offset, { name, offset: offset + this.#baseVaddr - best.value });
+        if (name !== "") found.set(offset, { name, offset: offset + this.baseVaddr - best.value });
       }
     }
     return found;
@@ -96,18 +100,27 @@ export class ElfFile {
 
   /** Read the bytes before an offset from the module's start, as the file has them. */
   async readBefore(offset: bigint, length: number): Promise<Uint8Array | undefined> {
-    const vaddr = offset + this.#baseVaddr - BigInt(length);
-    const entryBytes = programHeaderBytes(this.#header);
-    const { phoff, phentsize, phnum } = this.#header;
-    if (!Number.isFinite(phoff) || phentsize < entryBytes) return undefined;
-    const table = await readUpTo(this.#file, phoff, phentsize * Math.min(phnum, PROGRAMS_MAX));
-    for (let at = 0; at + entryBytes <= table.length; at += phentsize) {
-      const program = parseProgramHeader(table.subarray(at, at + entryBytes), this.#header);
+    return this.readVaddr(offset + this.baseVaddr - BigInt(length), length);
+  }
+
+  /** Read what the file puts at an address; undefined where it has not all of it. */
+  async readVaddr(vaddr: bigint, length: number): Promise<Uint8Array | undefined> {
+    for (const program of await this.programs()) {
       const within = vaddr - program.vaddr;
-      if (program.type !== PT_LOAD || within < 0n || within + BigInt(length) > BigInt(program.fileSize)) continue;
+      if (
+        program.type !== PT_LOAD ||
+        within < 0n ||
+        within + BigInt(length) > BigInt(Math.min(program.fileSize, Number.MAX_SAFE_INTEGER))
+      )
+        continue;
       return readUpTo(this.#file, program.offset + Number(within), length);
     }
     return undefined;
+  }
+
+  /** The program headers. */
+  programs(): Promise<ProgramHeader[]> {
+    return (this.#programs ??= readPrograms(this.#file, this.#header));
   }
 
   async close(): Promise<void> {
@@ -147,7 +160,9 @@ export class ElfFile {
         if ((type !== STT_FUNC && type !== STT_GNU_IFUNC) || section === 0) continue;
         const value = field.word(entry + (wide ? 8 : 4));
         const size = field.word(entry + (wide ? 16 : 8));
-        for (const offset of offsets) consider(best, offset, offset + this.#baseVaddr, value, size, field.u32(entry));
+        const isLocal = field.u8(entry + (wide ? 4 : 12)) >>> 4 === STB_LOCAL;
+        for (const offset of offsets)
+          consider(best, offset, offset + this.baseVaddr, { value, size, isLocal, nameOffset: field.u32(entry) });
       }
       at += piece.length;
     }
@@ -162,7 +177,9 @@ export class ElfFile {
       Math.min(NAME_MAX_BYTES, strings.sizeBytes - offset),
     );
     const end = bytes.indexOf(0);
-    return bytes.subarray(0, end === -1 ? undefined : end).toString("utf8");
+    const name = bytes.subarray(0, end === -1 ? undefined : end).toString("utf8");
+    // Files of debugging symbols have versions in their names: `read@@GLIBC_2.2.5`.
+    return name.replace(/@@?[A-Za-z_][\w.]*$/, "");
   }
 }
 
@@ -170,30 +187,35 @@ function consider(
   best: Map<bigint, Best>,
   offset: bigint,
   address: bigint,
-  value: bigint,
-  size: bigint,
-  nameOffset: number,
+  { value, size, isLocal, nameOffset }: { value: bigint; size: bigint; isLocal: boolean; nameOffset: number },
 ): void {
   if (value > address) return;
   const isSized = size > 0n;
   if (address >= value + (isSized ? size : UNSIZED_MAX)) return;
   const known = best.get(offset);
-  // A symbol that says it covers the address beats one that merely stands before it.
-  if (known !== undefined && (known.isSized && !isSized ? true : known.isSized === isSized && known.value >= value))
-    return;
-  best.set(offset, { value, nameOffset, isSized });
+  // A symbol that says it covers the address beats one that merely stands before it; a public name beats an alias that the
+  // library has for itself.
+  if (known !== undefined) {
+    if (known.isSized !== isSized ? known.isSized : known.value > value) return;
+    if (known.isSized === isSized && known.value === value && (!known.isLocal || isLocal)) return;
+  }
+  best.set(offset, { value, nameOffset, isSized, isLocal });
+}
+
+async function readPrograms(file: FileHandle, header: ElfHeader): Promise<ProgramHeader[]> {
+  const entryBytes = programHeaderBytes(header);
+  if (!Number.isFinite(header.phoff) || header.phentsize < entryBytes) return [];
+  const bytes = await readUpTo(file, header.phoff, header.phentsize * Math.min(header.phnum, PROGRAMS_MAX));
+  const programs: ProgramHeader[] = [];
+  for (let at = 0; at + entryBytes <= bytes.length; at += header.phentsize)
+    programs.push(parseProgramHeader(bytes.subarray(at, at + entryBytes), header));
+  return programs;
 }
 
 async function readBaseVaddr(file: FileHandle, header: ElfHeader): Promise<bigint> {
-  const entryBytes = programHeaderBytes(header);
-  if (!Number.isFinite(header.phoff) || header.phentsize < entryBytes) return 0n;
-  const bytes = await readUpTo(file, header.phoff, header.phentsize * Math.min(header.phnum, PROGRAMS_MAX));
-  for (let at = 0; at + entryBytes <= bytes.length; at += header.phentsize) {
-    const program = parseProgramHeader(bytes.subarray(at, at + entryBytes), header);
-    // Loadable segments are in ascending order: the first one is where the module starts.
-    if (program.type === PT_LOAD) return (program.vaddr - BigInt(program.offset)) & ~0xfffn;
-  }
-  return 0n;
+  // Loadable segments are in ascending order: the first one is where the module starts.
+  const first = (await readPrograms(file, header)).find(({ type }) => type === PT_LOAD);
+  return first === undefined || !Number.isFinite(first.offset) ? 0n : (first.vaddr - BigInt(first.offset)) & ~0xfffn;
 }
 
 async function readUpTo(file: FileHandle, offset: number, length: number): Promise<Buffer> {

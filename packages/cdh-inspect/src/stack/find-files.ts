@@ -19,11 +19,13 @@ export interface FoundFile {
 /**
  * Find the file of a module: the one given, in the sysroot, or at the same path on this machine when its build-id says
  * that it is the same file. A file given for the program is taken as it is; `mismatch` then says that it is another build.
+ * @param options.needsCode files that hold only symbols will not do
  */
 export async function findModuleFile(
   module: ModuleFacts,
   isProgram: boolean,
   wishes: FileWishes,
+  options: { needsCode?: boolean } = {},
 ): Promise<{ file?: FoundFile; mismatch?: string }> {
   const path = module.path.replace(/ \(deleted\)$/, "");
   const candidates: { path: string; isTrusted: boolean }[] = [];
@@ -31,11 +33,12 @@ export async function findModuleFile(
   if (path.startsWith("/")) {
     if (wishes.sysroot !== undefined) candidates.push({ path: join(wishes.sysroot, path), isTrusted: true });
     if (module.buildId !== undefined) {
-      // Debian, Fedora and debuginfod clients keep the symbols of stripped files here.
-      candidates.push({
-        path: `/usr/lib/debug/.build-id/${module.buildId.slice(0, 2)}/${module.buildId.slice(2)}.debug`,
-        isTrusted: false,
-      });
+      // Debian and Fedora keep the symbols of stripped files here, without code.
+      if (options.needsCode !== true)
+        candidates.push({
+          path: `/usr/lib/debug/.build-id/${module.buildId.slice(0, 2)}/${module.buildId.slice(2)}.debug`,
+          isTrusted: false,
+        });
       candidates.push({ path, isTrusted: false });
     }
   }

@@ -12,7 +12,8 @@ export class ModuleFiles {
   readonly notes: string[] = [];
   readonly #modules: readonly { facts: ModuleFacts; start: bigint; isProgram: boolean }[];
   readonly #wishes: FileWishes;
-  readonly #opened = new Map<string, Promise<ElfFile | undefined>>();
+  readonly #symbols = new Map<string, Promise<ElfFile | undefined>>();
+  readonly #code = new Map<string, Promise<ElfFile | undefined>>();
 
   constructor(facts: CoreFacts, wishes: FileWishes) {
     const described = describeModules(facts);
@@ -43,11 +44,18 @@ export class ModuleFiles {
 
   /** Read the instructions right before a place. */
   async readCode(place: Place, length: number): Promise<Uint8Array | undefined> {
-    return (await this.#open(place.path))?.readBefore(place.offset, length);
+    return (await this.file(place.path))?.readBefore(place.offset, length);
+  }
+
+  /** The file of a module, with its code; undefined when it is not here. */
+  file(path: string): Promise<ElfFile | undefined> {
+    const known = this.#code.get(path) ?? this.#openFirst(path, true);
+    this.#code.set(path, known);
+    return known;
   }
 
   async close(): Promise<void> {
-    for (const file of this.#opened.values()) await (await file)?.close();
+    for (const file of [...this.#symbols.values(), ...this.#code.values()]) await (await file)?.close();
   }
 
   #find(path: string): { facts: ModuleFacts; start: bigint; isProgram: boolean } | undefined {
@@ -55,16 +63,18 @@ export class ModuleFiles {
   }
 
   #open(path: string): Promise<ElfFile | undefined> {
-    const known = this.#opened.get(path) ?? this.#openFirst(path);
-    this.#opened.set(path, known);
+    const known = this.#symbols.get(path) ?? this.#openFirst(path, false);
+    this.#symbols.set(path, known);
     return known;
   }
 
-  async #openFirst(path: string): Promise<ElfFile | undefined> {
+  async #openFirst(path: string, needsCode: boolean): Promise<ElfFile | undefined> {
     const module = this.#find(path);
     // The vDSO is in no file.
     if (module === undefined || path.startsWith("[")) return undefined;
-    const { file, mismatch } = await findModuleFile(module.facts, module.isProgram, this.#wishes);
+    const { file, mismatch } = await findModuleFile(module.facts, module.isProgram, this.#wishes, { needsCode });
+    // What is said of a file's names holds for its code.
+    if (needsCode) return file?.elf;
     if (mismatch !== undefined) this.notes.push(`another build: ${mismatch}`);
     if (file === undefined) {
       const { buildId } = module.facts;

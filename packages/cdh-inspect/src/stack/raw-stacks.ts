@@ -6,7 +6,8 @@ import type { Symbol } from "./elf-file.ts";
 import type { FileWishes } from "./find-files.ts";
 import { findLeafCaller } from "./leaf-callers.ts";
 import { ModuleFiles } from "./module-files.ts";
-import { unwindByFramePointers, type Frame, type ReadMemory } from "./unwind.ts";
+import { UnwindTables } from "./unwind-tables.ts";
+import { walkStack, type Frame, type ReadMemory, type WalkedStack } from "./unwind.ts";
 
 /** One frame as it is shown. */
 export interface StackFrame {
@@ -33,11 +34,14 @@ export interface RawStacks {
   notes: string[];
 }
 
+type Walked = WalkedStack & { thread: CoreThread };
+
 /** Threads whose stacks are walked; more than a person reads. */
 const THREADS_MAX = 4096;
 
 /**
- * Walk the stacks of all threads by frame pointers, straight from the core's stack pages, and name what can be named.
+ * Walk the stacks of all threads straight from the core's stack pages, by unwind tables where the files are at hand and
+ * by frame pointers elsewhere, and name what can be named.
  * @throws {CdhError} the CDH_BUNDLE family
  */
 export async function readRawStacks(subject: Subject, wishes: FileWishes, signal?: AbortSignal): Promise<RawStacks> {
@@ -48,10 +52,17 @@ export async function readRawStacks(subject: Subject, wishes: FileWishes, signal
   const files = new ModuleFiles(facts, wishes);
   try {
     const isCode = executableRanges(facts, files.map);
-    const stacks: { thread: CoreThread; frames: Frame[] }[] = [];
+    const tables = new UnwindTables(files, read);
+    const context = {
+      machine: facts.machine,
+      read,
+      isCode,
+      describe: (address: bigint) => tables.describe(address),
+    };
+    const stacks: Walked[] = [];
     for (const thread of facts.threads.slice(0, THREADS_MAX)) {
       signal?.throwIfAborted();
-      stacks.push({ thread, frames: await unwindByFramePointers(thread, facts.machine, read, isCode) });
+      stacks.push({ thread, ...(await walkStack(thread, context)) });
     }
     const names = await files.name(stacks.flatMap(({ frames }) => frames.map(lookupAddress)));
     if (facts.machine?.name === "x64") await insertLeafCallers(stacks, names, files, read);
@@ -69,7 +80,7 @@ export async function readRawStacks(subject: Subject, wishes: FileWishes, signal
 }
 
 async function insertLeafCallers(
-  stacks: readonly { thread: CoreThread; frames: Frame[] }[],
+  stacks: readonly Walked[],
   names: Map<bigint, Symbol>,
   files: ModuleFiles,
   read: ReadMemory,
@@ -78,9 +89,10 @@ async function insertLeafCallers(
     find: (address: bigint) => files.map.find(address),
     readCode: (place: Place, length: number) => files.readCode(place, length),
   };
-  for (const { thread, frames } of stacks) {
+  for (const { thread, frames, firstStep } of stacks) {
     const symbol = names.get(thread.pc);
-    if (symbol === undefined) continue;
+    // A table passes over no caller.
+    if (symbol === undefined || firstStep === "table") continue;
     const caller = await findLeafCaller(thread.sp, thread.pc - symbol.offset, frames[1], read, code);
     if (caller === undefined) continue;
     frames.splice(1, 0, caller);
