@@ -144,6 +144,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<RealCl
       `--tls-private-key-file=${serving.key}`,
       `--kubelet-client-certificate=${admin.cert}`,
       `--kubelet-client-key=${admin.key}`,
+      // A node's name is in nobody's DNS.
+      "--kubelet-preferred-address-types=InternalIP",
       `--requestheader-client-ca-file=${frontCa.cert}`,
       "--requestheader-allowed-names=front-proxy-client",
       "--requestheader-username-headers=X-Remote-User",

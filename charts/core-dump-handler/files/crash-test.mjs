@@ -34,6 +34,7 @@ while (Date.now() - started < Number(timeout) * 1000) {
 
 console.error(`✗ no bundle of pod ${namespace}/${pod} in ${store} after ${timeout} s`);
 if (trouble !== "") console.error(`  the store: ${trouble}`);
+console.error("  was the node's pod ready before this test began? kubectl rollout status tells; helm --wait does not");
 console.error(`  on node ${node}: cdh-sysctl doctor in the container node, cdh-upload check in the container upload;`);
 console.error("  composer.namespaceInclude, podSelectorLabel and commExclude may leave this pod out");
 process.exit(1);

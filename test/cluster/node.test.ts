@@ -1,0 +1,201 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { notBuilt, builtPath } from "../helpers/built.ts";
+import { holdKernel, kernelUnavailable, readKernelSettings, type KernelHold } from "../helpers/kernel-state.ts";
+import { clusterUnavailable, run } from "../helpers/real-cluster.ts";
+import { describeUnless } from "../helpers/skip.ts";
+import { missingTools } from "../helpers/tools.ts";
+import { BUILT_IMAGE, CRASHER, hasBuiltImage, makeCrasher, OUR_REPOSITORY } from "../pods/images.ts";
+import { assembleOurRoot, packOurImage, VERSION } from "../pods/our-image.ts";
+import { helmFor, type Helm } from "./helm-release.ts";
+import { nodeUnavailable, startRealNode, type RealNode } from "./real-node.ts";
+
+const RELEASE = "cdh";
+const DAEMON_SET = "daemonset/cdh-core-dump-handler";
+
+describeUnless(
+  kernelUnavailable() ??
+    nodeUnavailable() ??
+    clusterUnavailable() ??
+    notBuilt("cdc", "cdh-sysctl", "cdh-upload", "cdh-inspect") ??
+    missingTools("helm"),
+  "the chart on a cluster with a real kubelet",
+  () => {
+    let hold: KernelHold;
+    let node: RealNode;
+    let helm: Helm;
+    let work: string;
+    let store: string;
+    let values: Record<string, unknown>;
+    const hostDir = (): string => join(node.dir, "h");
+
+    beforeAll(async () => {
+      hold = await holdKernel();
+      hold.set({ corePattern: "core", corePipeLimit: "0", suidDumpable: "0" });
+      work = mkdtempSync("/tmp/cdhn-work-");
+      node = await startRealNode();
+      helm = helmFor(node.cluster);
+      const ours = hasBuiltImage() ? BUILT_IMAGE : await packOurImage(work, assembleOurRoot(work), VERSION);
+      for (const image of [...(await makeCrasher(work)), ours]) await node.importImage(image);
+      store = join(node.dir, "store");
+      mkdirSync(store);
+      for (const name of ["observe", "shop"]) {
+        await node.cluster.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name } });
+      }
+      await node.cluster.apply(volume(store));
+      await node.cluster.apply(claim());
+      values = {
+        image: { repository: OUR_REPOSITORY, tag: VERSION, pullPolicy: "Never" },
+        store: { pvc: { existingClaim: "core-dumps" } },
+        daemonset: { hostDirectory: hostDir(), updateStrategy: { rollingUpdate: { maxUnavailable: 1 } } },
+      };
+    }, 240_000);
+    afterAll(async () => {
+      await node?.[Symbol.asyncDispose]();
+      await hold?.release();
+      rmSync(work, { recursive: true, force: true });
+    }, 120_000);
+
+    // `helm --wait` is content when all but maxUnavailable pods are ready, which of one is none.
+    const rolledOut = async (): Promise<void> => {
+      const { stdout, stderr } = await node.cluster.kubectl([
+        "-n",
+        "observe",
+        "rollout",
+        "status",
+        DAEMON_SET,
+        "--timeout=120s",
+      ]);
+      expect(stderr + stdout).toContain("successfully rolled out");
+    };
+
+    it("a pod that is ready has a node that captures, and a store", async () => {
+      await helm.chart("install", RELEASE, values);
+      await rolledOut();
+      expect(readKernelSettings().corePattern.startsWith(`|${hostDir()}/cdc `)).toBe(true);
+      const { stdout } = await node.cluster.kubectl(
+        ["-n", "observe", "exec", DAEMON_SET, "-c", "upload", "--"].concat(
+          "/opt/core-dump-handler/bin/cdh-upload",
+          "check",
+        ),
+      );
+      expect(stdout).toMatch(/file:\/\/\/store/);
+    }, 180_000);
+
+    it("helm test crashes, finds its bundle, and says so", async () => {
+      const said = await helm("test", RELEASE, "--logs", "--timeout=120s");
+      expect(said).toMatch(/Phase:\s+Succeeded/);
+      expect(said).toMatch(/✓ crashed with SIGABRT in pod observe\/\S+ on node node-1/);
+      expect(said).toMatch(/✓ .*\.zip is there after [\d.]+ s: SIGABRT of \S+\/node, core of \d+ bytes/);
+    }, 180_000);
+
+    it("a pod of somebody else's that crashes leaves a bundle that knows it, and an Event", async () => {
+      await node.cluster.apply(crashingPod());
+      await expect
+        .poll(() => listed(store), { timeout: 60_000, interval: 500 })
+        .toContainEqual(expect.objectContaining({ namespace: "shop", pod: "web-0", container: "server" }));
+      const events = async (): Promise<string> =>
+        (await node.cluster.kubectl(["-n", "shop", "get", "events", "-o", "json"])).stdout;
+      await expect.poll(events, { timeout: 30_000, interval: 500 }).toContain("SIGSEGV");
+    }, 120_000);
+
+    it("an upgrade replaces the pod and never takes the handler away", async () => {
+      const before = readKernelSettings().corePattern;
+      const seen = new Set<string>();
+      const watch = setInterval(() => seen.add(readKernelSettings().corePattern), 5);
+      try {
+        await helm.chart("upgrade", RELEASE, { ...values, clusterName: "second" });
+        await rolledOut();
+      } finally {
+        clearInterval(watch);
+      }
+      expect([...seen]).toEqual([before]);
+      expect(readFileSync(join(hostDir(), ".env"), "utf8")).toContain("second");
+    }, 180_000);
+
+    it("the programs asked the API for nothing that it refused, and for everything that they may", async () => {
+      const account = "system:serviceaccount:observe:core-dump-admin";
+      const asked = new Set<string>();
+      for (const line of readFileSync(node.cluster.auditLog, "utf8").split("\n")) {
+        if (!line.includes(account)) continue;
+        const event = JSON.parse(line) as AuditEvent;
+        if (event.user.username !== account) continue;
+        asked.add(`${event.verb} ${event.objectRef?.resource ?? event.requestURI} ${event.responseStatus?.code ?? 0}`);
+      }
+      for (const line of asked)
+        expect(line).toMatch(/^(get daemonsets 200|create events 201|(get|patch) events (200|404))$/);
+      expect(asked).toContain("get daemonsets 200");
+      expect(asked).toContain("create events 201");
+    });
+
+    it("helm uninstall gives the node back", async () => {
+      await helm("uninstall", RELEASE, "--wait", "--timeout=120s");
+      const pods = async (): Promise<string> =>
+        (await node.cluster.kubectl(["-n", "observe", "get", "pods", "-l", "name=core-dump-ds", "-o", "name"])).stdout;
+      await expect.poll(pods, { timeout: 90_000, interval: 500 }).toBe("");
+      expect(readKernelSettings()).toEqual({ corePattern: "core", corePipeLimit: "0", suidDumpable: "0" });
+      expect(existsSync(join(hostDir(), "cdc"))).toBe(false);
+    }, 180_000);
+  },
+);
+
+interface AuditEvent {
+  verb: string;
+  requestURI: string;
+  user: { username: string };
+  objectRef?: { resource: string };
+  responseStatus?: { code: number };
+}
+
+function volume(path: string): object {
+  return {
+    apiVersion: "v1",
+    kind: "PersistentVolume",
+    metadata: { name: "core-dumps" },
+    spec: {
+      capacity: { storage: "10Gi" },
+      accessModes: ["ReadWriteMany"],
+      storageClassName: "",
+      hostPath: { path, type: "Directory" },
+      claimRef: { namespace: "observe", name: "core-dumps" },
+    },
+  };
+}
+
+function claim(): object {
+  return {
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: { name: "core-dumps", namespace: "observe" },
+    spec: {
+      accessModes: ["ReadWriteMany"],
+      storageClassName: "",
+      volumeName: "core-dumps",
+      resources: { requests: { storage: "10Gi" } },
+    },
+  };
+}
+
+function crashingPod(): object {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "web-0", namespace: "shop", labels: { app: "web" } },
+    spec: {
+      restartPolicy: "Never",
+      terminationGracePeriodSeconds: 1,
+      containers: [
+        { name: "server", image: CRASHER, imagePullPolicy: "Never", command: ["/crasher", "now"] },
+        { name: "sidecar", image: CRASHER, imagePullPolicy: "Never" },
+      ],
+    },
+  };
+}
+
+/** What the inspector lists in a store. */
+async function listed(store: string): Promise<unknown[]> {
+  const { status, stdout, stderr } = await run(builtPath("cdh-inspect"), ["ls", `file://${store}`, "-o", "json"]);
+  if (status !== 0) throw new Error(stderr);
+  return (JSON.parse(stdout) as { bundles: unknown[] }).bundles;
+}
