@@ -1,4 +1,3 @@
-import "./small-memory.ts";
 import { runMain } from "@cdh/core/cli";
 import { BtCommand } from "./commands/bt.ts";
 import { CatCommand } from "./commands/cat.ts";
@@ -14,11 +13,13 @@ import { StatusCommand } from "./commands/status.ts";
 import { UnpackCommand } from "./commands/unpack.ts";
 import { VerifyCommand } from "./commands/verify.ts";
 import { PLUGIN, rewriteCounts, startedAsPlugin } from "./kube/plugin.ts";
+import { keepHeapSmall } from "./small-memory.ts";
 import { VERSION } from "./version.ts";
 
 const isPlugin = startedAsPlugin(process.argv[1]);
 const args = process.argv.slice(2);
 
+keepHeapSmall();
 await runMain(
   {
     name: isPlugin ? PLUGIN : "cdh-inspect",
