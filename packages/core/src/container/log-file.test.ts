@@ -1,4 +1,5 @@
 import { mkdir, open, symlink, truncate } from "node:fs/promises";
+import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { run } from "../exec.ts";
 import { FakeNode, readRecorded } from "../testing/fake-node.ts";
@@ -107,7 +108,7 @@ describe("readLogTail", () => {
     await node.write(`${DIRECTORY}/2.log`, cri("previous"));
     await node.write(`${DIRECTORY}/3.log.20260101-000000`, cri("older"));
     await node.write(`${DIRECTORY}/3.log.20260102-000000`, cri("old"));
-    await node.write(`${DIRECTORY}/3.log.20260101-000000.gz`, "compressed");
+    await node.write(`${DIRECTORY}/3.log.20260101-000000.gz`, "being written");
     await node.write(`${DIRECTORY}/3.log`, cri("new"));
     expect(await tail(500)).toEqual({
       text: "previous\nolder\nold\nnew\n",
@@ -115,6 +116,37 @@ describe("readLogTail", () => {
       restartCount: 3,
     });
     expect(await tail(2)).toMatchObject({ text: "old\nnew\n", files: ["3.log.20260102-000000", "3.log"] });
+  });
+
+  it("reads rotated files that the kubelet packed, the plain one where both are there", async () => {
+    await node.write(`${DIRECTORY}/0.log.20260101-000000.gz`, gzipSync(cri("a", "b")));
+    await node.write(`${DIRECTORY}/0.log.20260102-000000.gz`, gzipSync("being written"));
+    await node.write(`${DIRECTORY}/0.log.20260102-000000`, cri("c"));
+    await node.write(`${DIRECTORY}/0.log.20260103-000000.gz.tmp`, "being written");
+    await node.write(`${DIRECTORY}/0.log`, cri("d"));
+    expect(await tail(500)).toEqual({
+      text: "a\nb\nc\nd\n",
+      files: ["0.log.20260101-000000.gz", "0.log.20260102-000000", "0.log"],
+      restartCount: 0,
+    });
+    expect(await tail(3)).toMatchObject({ text: "b\nc\nd\n" });
+    expect(await tail(2)).toMatchObject({ files: ["0.log.20260102-000000", "0.log"] });
+  });
+
+  it("keeps to the end of a packed file, and leaves out what is damaged or unpacks without an end", async () => {
+    const many = cri(...Array.from({ length: 100_000 }, (_, index) => `line ${index}`));
+    await node.write(`${DIRECTORY}/0.log.20260104-000000.gz`, gzipSync(many));
+    await node.write(`${DIRECTORY}/0.log`, cri("new"));
+    const found = (await tail(500, 100_000)) as { text: string };
+    expect(found.text).toMatch(/^line 99\d{3}\n(line \d+\n)*line 99999\nnew\n$/);
+    expect(found.text.split("\n").length).toBe(501);
+    expect(((await tail(5000, 100_000)) as { text: string }).text.length).toBeLessThan(100_000);
+
+    const packed = gzipSync(many);
+    for (const damaged of [packed.subarray(0, 5000), Buffer.from("compressed"), gzipSync(Buffer.alloc(300_000_000))]) {
+      await node.write(`${DIRECTORY}/0.log.20260104-000000.gz`, damaged);
+      expect(await tail(500)).toEqual({ text: "new\n", files: ["0.log"], restartCount: 0 });
+    }
   });
 
   it("reads a file of 10 GB from its end", async () => {

@@ -6,6 +6,7 @@ import { isContainerId } from "../kernel/cgroup.ts";
 import { onHost, type Roots } from "../roots.ts";
 import { HeldDirectory } from "./bounded-file.ts";
 import { missingBecause, within, type Collected } from "./collected.ts";
+import { unpackTail } from "./compressed-log.ts";
 import { parseLogLines } from "./log-lines.ts";
 
 /** Say which log to read. */
@@ -32,12 +33,12 @@ export interface LogTail {
 const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
 const FIRST_WINDOW_BYTES = 65536;
 const MAX_FILES = 1000;
-/** The current file, the rotated one before it, and the same of the previous start. */
-const MAX_FILES_READ = 4;
+/** The current file, two rotated before it, and the same of the previous start. */
+const MAX_FILES_READ = 6;
 
 /**
  * Read the last lines of a container's log from the kubelet's files: the current file from its end, then the rotated
- * one, then those of the previous start, until there are enough. A file of any size costs `maxBytes`. Links are not
+ * ones, gzip or not, then those of the previous start, until there are enough. A file of any size costs `maxBytes`. Links are not
  * followed, as a container that may write to /var/log could point them anywhere; docker's own are, into its folder.
  * Never rejects.
  */
@@ -82,7 +83,8 @@ async function readFolder(options: LogTailOptions, folder: string): Promise<Coll
     const handle = await openLog(options.roots, `${folder}/${file.name}`);
     if (handle === undefined) continue;
     try {
-      const found = await readTail(handle, wanted, options.maxBytes ?? DEFAULT_MAX_BYTES);
+      const read = file.compressed ? readCompressedTail : readTail;
+      const found = await read(handle, wanted, options.maxBytes ?? DEFAULT_MAX_BYTES);
       if (found.length > 0) used.unshift(file.name);
       messages = [...found, ...messages];
     } finally {
@@ -99,15 +101,24 @@ interface LogFile {
   start: number;
   /** When it was rotated; empty for the one being written. */
   rotated: string;
+  /** The kubelet packs all rotated files but the latest. */
+  compressed: boolean;
 }
 
-/** Newest first: the later start, then the current file, then the latest rotated. Compressed ones are left alone. */
+/**
+ * Newest first: the later start, then the current file, then the latest rotated. While the kubelet packs a file, both
+ * are there: the plain one is taken.
+ */
 function sortLogFiles(names: readonly string[]): LogFile[] {
+  const known = new Set(names);
   return names
     .slice(0, MAX_FILES)
     .flatMap((name) => {
-      const match = /^(\d{1,9})\.log(?:\.(\d{8}-\d{6}|\d{1,3}))?$/.exec(name);
-      return match === null ? [] : [{ name, start: Number(match[1]), rotated: match[2] ?? "" }];
+      const match = /^(\d{1,9})\.log(?:\.(\d{8}-\d{6}|\d{1,3})(\.gz)?)?$/.exec(name);
+      if (match === null) return [];
+      const compressed = match[3] !== undefined;
+      if (compressed && known.has(name.slice(0, -".gz".length))) return [];
+      return [{ name, start: Number(match[1]), rotated: match[2] ?? "", compressed }];
     })
     .sort((a, b) => b.start - a.start || compareRotated(a.rotated, b.rotated));
 }
@@ -151,6 +162,11 @@ async function readTail(handle: FileHandle, lines: number, maxBytes: number): Pr
     const messages = parseLogLines(bytes, from === 0);
     if (messages.length > lines || from === 0 || window === maxBytes) return messages.slice(-lines);
   }
+}
+
+async function readCompressedTail(handle: FileHandle, lines: number, maxBytes: number): Promise<Buffer[]> {
+  const tail = await unpackTail(handle, maxBytes);
+  return tail === undefined ? [] : parseLogLines(tail.bytes, tail.whole).slice(-lines);
 }
 
 async function readRange(handle: FileHandle, from: number, length: number): Promise<Buffer> {

@@ -212,11 +212,29 @@ describe("who may still be writing", { timeout: 30_000 }, () => {
     expect(existsSync(partialPath(coreDir, SAMPLE_NAME))).toBe(true);
   });
 
-  it("what no composer laid out stays as it is", async () => {
-    const path = leave(Buffer.alloc(100_000, "x"));
+  it.each([
+    { title: "no zip at all", bytes: Buffer.alloc(100_000, "x") },
+    { title: "larger than any head, all zeros", bytes: Buffer.alloc(MIB) },
+    { title: "a zip of another name", bytes: undefined },
+  ])("what no composer laid out ($title) goes to quarantine as it is, with the reason", async ({ bytes }) => {
+    const content =
+      bytes ??
+      Buffer.from((await torn()).toString("latin1").replaceAll(SAMPLE_NAME, "x".repeat(SAMPLE_NAME.length)), "latin1");
+    leave(content);
     const [result] = await salvage();
-    expect(result).toMatchObject({ status: "failed", error: { code: "CDH_DAMAGED" } });
-    expect(existsSync(path) || readdirSync(coreDir).some((name) => name.endsWith(".salvage"))).toBe(true);
+    const path = join(coreDir, "quarantine", `${SAMPLE_NAME}.zip`);
+    expect(result).toMatchObject({ status: "failed", quarantined: true, path, error: { code: "CDH_DAMAGED" } });
+    expect(readFileSync(path).equals(content)).toBe(true);
+    expect(statSync(join(coreDir, "quarantine")).mode & 0o777).toBe(0o700);
+    expect(JSON.parse(readFileSync(`${path}.reason.json`, "utf8"))).toMatchObject({
+      bundle: `${SAMPLE_NAME}.zip`,
+      sizeBytes: content.length,
+      code: "CDH_DAMAGED",
+      reason: expect.stringContaining("cannot salvage") as string,
+      attempts: 1,
+    });
+    expect(readdirSync(coreDir).filter((name) => name.startsWith("."))).toEqual([]);
+    expect(await salvage()).toEqual([]);
   });
 
   it("many at once publish it once", async () => {

@@ -8,6 +8,7 @@ import { CdhError, errnoOf, reasonOf } from "../errors.ts";
 import { syncDirectory } from "../sync-directory.ts";
 import { partialNameOf, publishedPath } from "./layout.ts";
 import { salvageBundle } from "./salvage-bundle.ts";
+import { quarantineTorn } from "./salvage-quarantine.ts";
 import { readWriterNote } from "./writer-note.ts";
 import { HEARTBEAT_MS, readWriterMark, removeWriterMark, writerMarksDirectory } from "./writer-mark.ts";
 
@@ -25,7 +26,8 @@ export interface SalvageOptions {
 /** What became of one torn bundle. */
 export type Salvaged = { name: string; path: string } & (
   | { status: "published"; manifest: Manifest }
-  | { status: "failed"; error: CdhError }
+  /** `quarantined`: it can never become a bundle, and lies in quarantine. */
+  | { status: "failed"; error: CdhError; quarantined?: boolean }
 );
 
 /**
@@ -38,8 +40,8 @@ const QUIET_MS = 2.5 * HEARTBEAT_MS;
 const SILENT_MS = 30_000;
 
 /**
- * Turn what dead composers left in the spool into published bundles. What may have a living writer is left alone; one
- * that cannot be salvaged stays where it is. Several salvages at once do not get in each other's way.
+ * Turn what dead composers left in the spool into published bundles. What may have a living writer is left alone; what
+ * no composer laid out goes to quarantine; what fails for the disk's sake stays for the next time. Several salvages at once do not get in each other's way.
  */
 export async function salvageSpool(options: SalvageOptions): Promise<Salvaged[]> {
   const { coreDir } = options;
@@ -99,6 +101,12 @@ async function salvageOne(path: string, torn: TornName, options: SalvageOptions)
         await syncDirectory(coreDir);
         await removeWriterMark(coreDir, name);
         return { name, path: published, status: "published", manifest };
+      } catch (error) {
+        if (!(error instanceof CdhError) || error.code !== "CDH_DAMAGED") throw error;
+        const { size } = await handle.stat();
+        const path = await quarantineTorn({ coreDir, name, path: claim, sizeBytes: size }, error, clock);
+        await removeWriterMark(coreDir, name);
+        return { name, path, status: "failed", error, quarantined: true };
       } finally {
         clearInterval(heartbeat);
       }

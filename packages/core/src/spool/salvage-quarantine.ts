@@ -1,0 +1,35 @@
+import { mkdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { toRfc3339, type Clock } from "../clock.ts";
+import type { CdhError } from "../errors.ts";
+import { DIRECTORY_MODE, publishedPath, QUARANTINE_DIRECTORY } from "./layout.ts";
+import { writeStateFile } from "./state-file.ts";
+
+/** A torn file that is no composer's, where it lies now. */
+export interface TornFile {
+  coreDir: string;
+  name: string;
+  path: string;
+  sizeBytes: number;
+}
+
+/**
+ * Put aside what can never become a bundle, untouched, with the reason in `N.zip.reason.json` beside it. There it counts
+ * for MAX_USE and a person finds it; in the spool it would be tried at every start.
+ * @returns where it lies now
+ */
+export async function quarantineTorn(torn: TornFile, error: CdhError, clock: Clock): Promise<string> {
+  const directory = join(torn.coreDir, QUARANTINE_DIRECTORY);
+  await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
+  const target = publishedPath(directory, torn.name);
+  await writeStateFile(`${target}.reason.json`, {
+    bundle: `${torn.name}.zip`,
+    sizeBytes: torn.sizeBytes,
+    quarantinedAt: toRfc3339(clock.now()),
+    code: error.code,
+    reason: error.message,
+    attempts: 1,
+  });
+  await rename(torn.path, target);
+  return target;
+}
