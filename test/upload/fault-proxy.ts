@@ -13,7 +13,8 @@ export type Operation =
   | "part"
   | "complete"
   | "abort"
-  | "listUploads";
+  | "listUploads"
+  | "listParts";
 
 /** A request that passes through the proxy. */
 export interface ProxiedRequest {
@@ -116,7 +117,7 @@ function classify(incoming: IncomingMessage, counts: Map<Operation, number>): Pr
 function operationOf(method: string, query: URLSearchParams): Operation {
   if (query.has("uploads")) return method === "POST" ? "create" : "listUploads";
   if (query.has("partNumber")) return "part";
-  if (query.has("uploadId")) return method === "POST" ? "complete" : "abort";
+  if (query.has("uploadId")) return method === "POST" ? "complete" : method === "GET" ? "listParts" : "abort";
   if (method === "HEAD") return "head";
   if (method === "PUT") return "put";
   if (method === "DELETE") return "delete";

@@ -236,6 +236,66 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
     for (const bundle of bundles) await expectStored(s3, s3.bucket, bundle);
   });
 
+  describe("an upload that was interrupted goes on with the parts that the store has", () => {
+    const SIX_PARTS = { coreBytes: 30_000_000 };
+    const partsSent = (): number[] =>
+      proxy.seen.filter((seen) => seen.operation === "part").map((seen) => Number(seen.query.get("partNumber")));
+
+    it("after the connection was lost", async () => {
+      const work = await bench({ PART_CONCURRENCY: "1" });
+      const bundle = await work.publish(SIX_PARTS);
+      proxy.seen.splice(0);
+      let away = false;
+      let refused = 0;
+      proxy.decide = (seen) => {
+        if (seen.operation === "part" && seen.query.get("partNumber") === "4" && refused === 0) away = true;
+        if (!away) return PASS;
+        refused += 1;
+        return { kind: "cutBefore" };
+      };
+      const child = work.run();
+      await expectSoon("it gave up for now", () => child.output().includes("the store is in trouble"), { child });
+      proxy.seen.splice(0);
+      away = false;
+      await expectSoon("the spool is empty", async () => (await work.spool()).length === 0, { child });
+      expect(partsSent()).toEqual([4, 5, 6]);
+      await expectStored(s3, s3.bucket, bundle);
+      await expectNoUploads(s3, s3.bucket, `_host/${bundle.fileName}`);
+    });
+
+    it("after it was killed", async () => {
+      const work = await bench({ PART_CONCURRENCY: "1" });
+      const bundle = await work.publish(SIX_PARTS);
+      proxy.seen.splice(0);
+      const killed = work.run({ BANDWIDTH_LIMIT: "8M" });
+      await expectSoon("three parts are there", () => partsSent().includes(4), { child: killed });
+      await killed.stop("KILL");
+      proxy.seen.splice(0);
+      const result = await work.sweep();
+      expect(result.exitCode, result.stderr).toBe(0);
+      expect(partsSent()).toEqual([4, 5, 6]);
+      await expectStored(s3, s3.bucket, bundle);
+      await expectNoUploads(s3, s3.bucket, `_host/${bundle.fileName}`);
+    });
+
+    it("but never with parts of other bytes", async () => {
+      const work = await bench();
+      const bundle = await work.publish(SIX_PARTS);
+      const path = `/${s3.bucket}/_host/${bundle.fileName}`;
+      const begun = await (await s3Request(s3, "POST", path, { query: { uploads: "" } })).text();
+      const uploadId = /<UploadId>([^<]+)</.exec(begun)?.[1] ?? "";
+      const other = Buffer.alloc(5 * 1024 ** 2, "somebody else's");
+      const part = await s3Request(s3, "PUT", path, { query: { uploadId, partNumber: "1" }, body: other });
+      expect(part.status).toBe(200);
+      proxy.seen.splice(0);
+      const result = await work.sweep();
+      expect(result.exitCode, result.stderr).toBe(0);
+      expect(partsSent().toSorted()).toEqual([1, 2, 3, 4, 5, 6]);
+      await expectStored(s3, s3.bucket, bundle);
+      await expectNoUploads(s3, s3.bucket, `_host/${bundle.fileName}`);
+    });
+  });
+
   it("corrects its own clock when it is off by an hour", async () => {
     const work = await bench();
     const bundle = await work.publish(LARGE);

@@ -1,10 +1,4 @@
-import {
-  PutObjectCommand,
-  type PutObjectCommandInput,
-  type PutObjectCommandOutput,
-  type S3Client,
-} from "@aws-sdk/client-s3";
-import { createHash } from "node:crypto";
+import type { PutObjectCommandInput, S3Client } from "@aws-sdk/client-s3";
 import type { FileHandle } from "node:fs/promises";
 import type { Clock } from "../clock.ts";
 import { CdhError, reasonOf } from "../errors.ts";
@@ -12,21 +6,21 @@ import type { Logger } from "../log.ts";
 import {
   digestBytes,
   digestFile,
-  encodeCrc32,
   encodeSha256,
   expectedEtag,
   openRegularFile,
   partBytesFor,
   type FileDigest,
 } from "./digest.ts";
-import { FileBody } from "./file-body.ts";
-import { bareEtag, causeOf, S3Bucket, type ShownObject } from "./s3-bucket.ts";
-import { readServiceError } from "./s3-errors.ts";
+import { bareEtag, S3Bucket, type ShownObject } from "./s3-bucket.ts";
+import { S3Conditions } from "./s3-conditions.ts";
 import { decodeMetadata, encodeMetadata } from "./s3-metadata.ts";
-import { abortStaleUploads, uploadMultipart } from "./s3-multipart.ts";
 import { presignGet } from "./s3-presign.ts";
 import { S3Requests } from "./s3-request.ts";
 import type { S3Target } from "./s3-target.ts";
+import { S3Unfinished } from "./s3-unfinished.ts";
+import { uploadObject, type UploadAnswer, type UploadTools } from "./s3-upload.ts";
+import { isOurs, verifyObject } from "./s3-verify.ts";
 import { Semaphore } from "./semaphore.ts";
 import type { StoreSettings } from "./settings.ts";
 import type {
@@ -40,7 +34,7 @@ import type {
   PutSource,
   VerifiedBy,
 } from "./store.ts";
-import { createThrottle, type Throttle } from "./throttle.ts";
+import { createThrottle } from "./throttle.ts";
 
 type CreateInput = Partial<PutObjectCommandInput>;
 
@@ -49,16 +43,9 @@ export class S3Store implements ObjectStore {
   readonly url: string;
   readonly #bucket: S3Bucket;
   readonly #settings: StoreSettings;
-  readonly #permits: Semaphore;
-  readonly #throttle: Throttle;
-  readonly #clock: Clock;
-  readonly #startedAt: number;
+  readonly #tools: UploadTools;
   readonly #log: Logger;
   readonly #crc32: boolean;
-  /** Servers that do not know If-None-Match say so once. */
-  #ifNoneMatch = true;
-  /** Whether the server was seen to refuse, by If-None-Match, what lies there already; others ignore the header. */
-  #refusesProven: boolean | undefined;
   /** Whether the server was seen to keep a SHA-256 of an object; then nobody needs MD5 for a whole one. */
   #sha256Proven = false;
 
@@ -69,10 +56,14 @@ export class S3Store implements ObjectStore {
     this.#crc32 = settings.s3Checksum === "crc32" || (settings.s3Checksum === "auto" && target.endpoint === undefined);
     this.#bucket = new S3Bucket(requests, target, { url: this.url, checksums: this.#crc32 });
     this.#settings = settings;
-    this.#permits = new Semaphore(settings.partConcurrency);
-    this.#throttle = createThrottle(settings.bandwidthLimit, clock);
-    this.#clock = clock;
-    this.#startedAt = clock.now();
+    this.#tools = {
+      requests,
+      conditions: new S3Conditions(),
+      unfinished: new S3Unfinished(requests, target.bucket, options),
+      permits: new Semaphore(settings.partConcurrency),
+      throttle: createThrottle(settings.bandwidthLimit, clock),
+      clock,
+    };
     this.#log = log;
   }
 
@@ -87,8 +78,7 @@ export class S3Store implements ObjectStore {
       const md5 = !isWhole || !this.#sha256Proven;
       const digest = await digestFile(handle, source, { partBytes, md5, crc32: this.#crc32, signal: options.signal });
       return await this.#put(key, digest, before, options, async (create) => {
-        if (isWhole) await this.#putWhole(key, digest, create, options, handle);
-        else await this.#putParts(key, handle, digest, create, options);
+        await this.#send(key, handle, digest, create, options);
         return undefined;
       });
     } finally {
@@ -101,15 +91,15 @@ export class S3Store implements ObjectStore {
     const digest = digestBytes(body);
     const before = await this.#before(key, options);
     const put = await this.#put(key, digest, before, options, async (create) => {
-      const answer = await this.#putWhole(key, digest, create, options, body);
+      const { etag } = await this.#send(key, body, digest, create, options);
       // A few kilobytes that can be made again: the server's own MD5 of what it has is proof enough.
-      if (bareEtag(answer.ETag ?? "") !== expectedEtag(digest, false)) return undefined;
+      if (bareEtag(etag ?? "") !== expectedEtag(digest, false)) return undefined;
       const metadata = { ...options.metadata, "cdh-sha256": digest.sha256 };
       const { sizeBytes, sha256 } = digest;
-      const modifiedAt = this.#clock.now();
+      const modifiedAt = this.#tools.clock.now();
       return { key, sizeBytes, sha256, metadata, modifiedAt, alreadyThere: false, verifiedBy: "etag" };
     });
-    if (this.#refusesProven === undefined && !put.alreadyThere && options.overwrite !== true) {
+    if (this.#tools.conditions.refusalProven === undefined && !put.alreadyThere && options.overwrite !== true) {
       await this.#learn(key, digest, body, options);
     }
     return put;
@@ -137,6 +127,7 @@ export class S3Store implements ObjectStore {
   }
 
   async close(): Promise<void> {
+    await this.#tools.unfinished.abortKept();
     this.#bucket.requests.client.destroy();
   }
 
@@ -154,7 +145,7 @@ export class S3Store implements ObjectStore {
   ): Promise<PutResult> {
     const { signal } = options;
     if (before !== undefined) {
-      const verifiedBy = await this.#verify(key, before, digest, signal);
+      const verifiedBy = await verifyObject(this.#bucket, key, before, digest, signal);
       if (verifiedBy !== undefined) return result(key, before, digest, true, verifiedBy);
       // Our own hash on other bytes: an upload of this very content that went wrong. It is replaced.
       const ours = isOurs(before, digest);
@@ -174,7 +165,7 @@ export class S3Store implements ObjectStore {
       throw failure ?? error;
     });
     if (after === undefined) throw failure ?? this.#mismatch(key, "the store accepted it, but shows no such object");
-    const verifiedBy = await this.#verify(key, after, digest, signal);
+    const verifiedBy = await verifyObject(this.#bucket, key, after, digest, signal);
     const refused = failure instanceof CdhError && failure.code === "CDH_STORE_CONFLICT";
     if (verifiedBy !== undefined) return result(key, after, digest, refused, verifiedBy);
     if (!isOurs(after, digest)) throw failure ?? this.#conflict(key, digest, after);
@@ -186,7 +177,7 @@ export class S3Store implements ObjectStore {
 
   /** Look what lies under a key, unless the put itself is known to find out. */
   async #before(key: string, options: PutOptions): Promise<ShownObject | undefined> {
-    if (options.overwrite === true || this.#refusesProven === true) return undefined;
+    if (options.overwrite === true || this.#tools.conditions.refusalProven === true) return undefined;
     return await this.#bucket.lookUp(key, options.signal);
   }
 
@@ -195,17 +186,18 @@ export class S3Store implements ObjectStore {
    * them by If-None-Match need not be asked before each put; one that keeps their SHA-256 spares us the MD5.
    */
   async #learn(key: string, digest: FileDigest, body: Uint8Array, options: PutOptions): Promise<void> {
-    this.#refusesProven = false;
-    if (this.#ifNoneMatch) {
-      const again = this.#putWhole(key, digest, this.#createInput(digest, options, true), options, body);
+    const { conditions } = this.#tools;
+    conditions.refusalProven = false;
+    if (conditions.areKnown) {
+      const again = this.#send(key, body, digest, this.#createInput(digest, options, true), options);
       await again.catch((error: unknown) => {
-        this.#refusesProven = error instanceof CdhError && error.code === "CDH_STORE_CONFLICT";
+        conditions.refusalProven = error instanceof CdhError && error.code === "CDH_STORE_CONFLICT";
       });
     }
     if (this.#settings.s3Checksum !== "auto" || this.#crc32) return;
     try {
       const withoutMd5 = { ...digest, partMd5s: [] };
-      await this.#putWhole(key, withoutMd5, this.#createInput(digest, options, false), options, body);
+      await this.#send(key, body, withoutMd5, this.#createInput(digest, options, false), options);
       this.#bucket.showChecksums = true;
       const shown = await this.#bucket.head(key, options.signal);
       this.#sha256Proven = shown?.ChecksumSHA256 === encodeSha256(digest.sha256);
@@ -215,137 +207,24 @@ export class S3Store implements ObjectStore {
     this.#bucket.showChecksums = this.#sha256Proven;
   }
 
-  /** Compare what the store shows with what was hashed here; undefined when it is something else. */
-  async #verify(
+  /** Send an object, whole or in parts. @returns what the server says that it has */
+  async #send(
     key: string,
-    shown: ShownObject,
-    digest: FileDigest,
-    signal: AbortSignal | undefined,
-  ): Promise<VerifiedBy | undefined> {
-    if (shown.ContentLength !== digest.sizeBytes) return undefined;
-    if (digest.crc32 !== undefined && shown.ChecksumCRC32 !== undefined && shown.ChecksumType === "FULL_OBJECT") {
-      if (shown.ChecksumCRC32 !== encodeCrc32(digest.crc32.whole)) return undefined;
-      // 32 bits find an accident; whether it is the same content at all is for the hash to say.
-      if (isOurs(shown, digest)) return "checksum";
-    }
-    // Only of an object that was sent whole: parts have a checksum of checksums.
-    if (shown.ChecksumSHA256 === encodeSha256(digest.sha256)) return "checksum";
-    const etag = bareEtag(shown.ETag ?? "");
-    if (digest.partMd5s.length === 1 && etag === expectedEtag(digest, false)) return "etag";
-    if (digest.partMd5s.length > 0 && etag === expectedEtag(digest, true)) return "etag";
-    return (await this.#hashObject(key, digest.sizeBytes, signal)) === digest.sha256 ? "readBack" : undefined;
-  }
-
-  async #hashObject(key: string, sizeBytes: number, signal: AbortSignal | undefined): Promise<string | undefined> {
-    const hash = createHash("sha256");
-    let bytes = 0;
-    for await (const chunk of (await this.#bucket.get(key, undefined, signal)) ?? []) {
-      hash.update(chunk);
-      bytes += chunk.length;
-      if (bytes > sizeBytes) return undefined;
-    }
-    return hash.digest("hex");
-  }
-
-  /** Send a whole object in one request. @returns what the server says that it has */
-  async #putWhole(
-    key: string,
-    digest: FileDigest,
-    create: CreateInput,
-    options: PutOptions,
     source: FileHandle | Uint8Array,
-  ): Promise<PutObjectCommandOutput> {
-    const { signal } = options;
-    const [md5] = digest.partMd5s;
-    const fixed = {
-      ...this.#bucket.object(key),
-      ContentLength: digest.sizeBytes,
-      ...(md5 === undefined ? { ChecksumSHA256: encodeSha256(digest.sha256) } : { ContentMD5: md5.toString("base64") }),
-      ...(this.#crc32 ? { ChecksumCRC32: encodeCrc32(digest.crc32?.whole) } : {}),
-    };
-    const sendOptions = { what: `store ${key}`, signal };
-    const send = (input: CreateInput): Promise<PutObjectCommandOutput> =>
-      this.#bucket.requests.send(async ({ client, abortSignal, kick }) => {
-        if (source instanceof Uint8Array) {
-          return await client.send(new PutObjectCommand({ ...input, ...fixed, Body: source }), { abortSignal });
-        }
-        let sent = 0;
-        const onChunk = (bytes: number): void => {
-          kick();
-          sent += bytes;
-          options.onProgress?.(sent);
-        };
-        const throttle = this.#throttle;
-        const body = new FileBody(source, { offset: 0, length: digest.sizeBytes, throttle, signal, onChunk });
-        try {
-          return await client.send(new PutObjectCommand({ ...input, ...fixed, Body: body }), { abortSignal });
-        } finally {
-          body.destroy();
-        }
-      }, sendOptions);
-    return await this.#withCondition(create, (input) =>
-      source instanceof Uint8Array ? send(input) : this.#permits.run(() => send(input)),
-    );
-  }
-
-  async #putParts(
-    key: string,
-    handle: FileHandle,
     digest: FileDigest,
     create: CreateInput,
     options: PutOptions,
-  ): Promise<void> {
-    await this.#withCondition(create, ({ IfNoneMatch, ...input }) =>
-      uploadMultipart({
-        requests: this.#bucket.requests,
-        bucket: this.#bucket.target.bucket,
-        fullKey: this.#bucket.fullKey(key),
-        what: `store ${key}`,
-        handle,
-        digest,
-        permits: this.#permits,
-        throttle: this.#throttle,
-        create: input,
-        crc32: this.#crc32,
-        ifNoneMatch: IfNoneMatch !== undefined,
-        signal: options.signal,
-        onProgress: options.onProgress,
-        onCreated: (uploadId) => this.#abortLeftovers(key, uploadId, options.signal),
-      }),
-    );
-  }
-
-  async #abortLeftovers(key: string, uploadId: string, signal: AbortSignal | undefined): Promise<void> {
-    const { requests, target } = this.#bucket;
-    try {
-      const count = await abortStaleUploads({
-        requests,
-        bucket: target.bucket,
-        fullKey: this.#bucket.fullKey(key),
-        own: { uploadId, createdAt: this.#clock.now() },
-        before: this.#startedAt,
-        signal,
-      });
-      if (count > 0) this.#log.info("aborted unfinished uploads", { key, count });
-    } catch (error) {
-      if (signal?.aborted === true) throw error;
-      // Not every service lists them, and not every role may.
-      this.#log.debug("cannot list unfinished uploads", { key, reason: reasonOf(error) });
-    }
-  }
-
-  /** Send with If-None-Match, and without it from then on when the service does not know it. */
-  async #withCondition<T>(create: CreateInput, send: (create: CreateInput) => Promise<T>): Promise<T> {
-    const { IfNoneMatch, ...plain } = create;
-    if (IfNoneMatch === undefined || !this.#ifNoneMatch) return await send(plain);
-    try {
-      return await send(create);
-    } catch (error) {
-      const { s3Code, httpStatus } = readServiceError(causeOf(error));
-      if (httpStatus !== 501 && s3Code !== "NotImplemented") throw error;
-      this.#ifNoneMatch = false;
-      return await send(plain);
-    }
+  ): Promise<UploadAnswer> {
+    return await uploadObject(this.#tools, {
+      object: this.#bucket.object(key),
+      what: `store ${key}`,
+      source,
+      digest,
+      create,
+      crc32: this.#crc32,
+      signal: options.signal,
+      onProgress: options.onProgress,
+    });
   }
 
   #createInput(digest: FileDigest, options: PutOptions, onlyIfMissing: boolean): CreateInput {
@@ -376,11 +255,6 @@ export class S3Store implements ObjectStore {
       hint: "it will be sent again; when it stays so, the store or something before it changes what is sent",
     });
   }
-}
-
-/** Tell whether an object says of itself that it is this content. */
-function isOurs(shown: ShownObject, digest: FileDigest): boolean {
-  return decodeMetadata(shown.Metadata)["cdh-sha256"] === digest.sha256;
 }
 
 function result(
