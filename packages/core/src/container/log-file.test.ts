@@ -134,16 +134,20 @@ describe("readLogTail", () => {
   });
 
   it("keeps to the end of a packed file, and leaves out what is damaged or unpacks without an end", async () => {
-    const many = cri(...Array.from({ length: 100_000 }, (_, index) => `line ${index}`));
+    const many = cri(...Array.from({ length: 30_000 }, (_, index) => `line ${index}`));
     await node.write(`${DIRECTORY}/0.log.20260104-000000.gz`, gzipSync(many));
     await node.write(`${DIRECTORY}/0.log`, cri("new"));
     const found = (await tail(500, 100_000)) as { text: string };
-    expect(found.text).toMatch(/^line 99\d{3}\n(line \d+\n)*line 99999\nnew\n$/);
+    expect(found.text).toMatch(/^line 29501\n(line \d+\n)*line 29999\nnew\n$/);
     expect(found.text.split("\n").length).toBe(501);
     expect(((await tail(5000, 100_000)) as { text: string }).text.length).toBeLessThan(100_000);
 
     const packed = gzipSync(many);
-    for (const damaged of [packed.subarray(0, 5000), Buffer.from("compressed"), gzipSync(Buffer.alloc(300_000_000))]) {
+    for (const damaged of [
+      packed.subarray(0, 5000),
+      Buffer.from("compressed"),
+      gzipSync(Buffer.alloc(80_000_000), { level: 1 }),
+    ]) {
       await node.write(`${DIRECTORY}/0.log.20260104-000000.gz`, damaged);
       expect(await tail(500)).toEqual({ text: "new\n", files: ["0.log"], restartCount: 0 });
     }

@@ -83,8 +83,8 @@ async function readFolder(options: LogTailOptions, folder: string): Promise<Coll
     const handle = await openLog(options.roots, `${folder}/${file.name}`);
     if (handle === undefined) continue;
     try {
-      const read = file.compressed ? readCompressedTail : readTail;
-      const found = await read(handle, wanted, options.maxBytes ?? DEFAULT_MAX_BYTES);
+      const readLines = file.compressed ? readCompressedTail : readTail;
+      const found = await readLines(handle, wanted, options.maxBytes ?? DEFAULT_MAX_BYTES, options.signal);
       if (found.length > 0) used.unshift(file.name);
       messages = [...found, ...messages];
     } finally {
@@ -164,8 +164,13 @@ async function readTail(handle: FileHandle, lines: number, maxBytes: number): Pr
   }
 }
 
-async function readCompressedTail(handle: FileHandle, lines: number, maxBytes: number): Promise<Buffer[]> {
-  const tail = await unpackTail(handle, maxBytes);
+async function readCompressedTail(
+  handle: FileHandle,
+  lines: number,
+  maxBytes: number,
+  signal?: AbortSignal,
+): Promise<Buffer[]> {
+  const tail = await unpackTail(handle, maxBytes, signal);
   return tail === undefined ? [] : parseLogLines(tail.bytes, tail.whole).slice(-lines);
 }
 

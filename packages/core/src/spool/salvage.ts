@@ -104,9 +104,9 @@ async function salvageOne(path: string, torn: TornName, options: SalvageOptions)
       } catch (error) {
         if (!(error instanceof CdhError) || error.code !== "CDH_DAMAGED") throw error;
         const { size } = await handle.stat();
-        const path = await quarantineTorn({ coreDir, name, path: claim, sizeBytes: size }, error, clock);
+        const aside = await quarantineTorn({ coreDir, name, path: claim, sizeBytes: size }, error, clock);
         await removeWriterMark(coreDir, name);
-        return { name, path, status: "failed", error, quarantined: true };
+        return { name, path: aside, status: "failed", error, quarantined: true };
       } finally {
         clearInterval(heartbeat);
       }
