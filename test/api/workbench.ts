@@ -48,6 +48,8 @@ export interface Workbench extends AsyncDisposable {
   readonly server: TiedChild;
   readonly tls: KeyPair;
   ask(path: string, options?: AskOptions): Promise<Answer>;
+  /** Ask another server of the same cluster. */
+  askAt(port: number): Workbench["ask"];
   /** Open a request and leave its body to the caller. */
   open(path: string, options?: AskOptions): Promise<IncomingMessage>;
   /** What the server logged, by message. */
@@ -132,12 +134,12 @@ export async function startWorkbench(
   server.shell.stderr?.on("data", (text: string) => (log += text));
   let ended = false;
   void server.ended.then(() => (ended = true));
-  const open = (path: string, ask: AskOptions = {}): Promise<IncomingMessage> =>
+  const openAt = (at: number, path: string, ask: AskOptions = {}): Promise<IncomingMessage> =>
     new Promise((resolve, reject) => {
       const body = ask.body === undefined ? undefined : JSON.stringify(ask.body);
       const wanted: RequestOptions = {
         host: "127.0.0.1",
-        port,
+        port: at,
         path,
         method: ask.method ?? "GET",
         ca: readFileSync(cluster.ca.cert),
@@ -155,18 +157,22 @@ export async function startWorkbench(
       sent.on("error", reject);
       sent.end(body);
     });
-  const ask = async (path: string, options_: AskOptions = {}): Promise<Answer> => {
-    const message = await open(path, options_);
-    const chunks: Buffer[] = [];
-    for await (const chunk of message) chunks.push(chunk as Buffer);
-    const body = Buffer.concat(chunks);
-    return {
-      status: message.statusCode ?? 0,
-      headers: message.headers,
-      body,
-      json: <T>() => JSON.parse(body.toString()) as T,
+  const open = (path: string, asked?: AskOptions): Promise<IncomingMessage> => openAt(port, path, asked);
+  const askAt =
+    (at: number) =>
+    async (path: string, asked: AskOptions = {}): Promise<Answer> => {
+      const message = await openAt(at, path, asked);
+      const chunks: Buffer[] = [];
+      for await (const chunk of message) chunks.push(chunk as Buffer);
+      const body = Buffer.concat(chunks);
+      return {
+        status: message.statusCode ?? 0,
+        headers: message.headers,
+        body,
+        json: <T>() => JSON.parse(body.toString()) as T,
+      };
     };
-  };
+  const ask = askAt(port);
   const bench: Workbench = {
     cluster,
     storeDir,
@@ -176,6 +182,7 @@ export async function startWorkbench(
     server,
     tls,
     ask,
+    askAt,
     open,
     logged: (msg) =>
       log

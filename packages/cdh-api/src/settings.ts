@@ -48,6 +48,8 @@ export const apiSettings = defineSettings({
     doc: "PEM file of the certificate's key. Needed.",
   }),
   ...storeSettings,
+  // People wait for the answer: what a nightly upload has patience for is an error here.
+  storeTimeoutMs: { ...storeSettings.storeTimeoutMs, default: 15_000 },
   metricsAddress: setting<string | undefined>({
     env: "METRICS_ADDR",
     flag: "--metrics-addr",

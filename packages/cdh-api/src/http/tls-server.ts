@@ -74,6 +74,7 @@ export class TlsServer {
         requestTimeout: 30_000,
         keepAliveTimeout: 90_000,
         handshakeTimeout: 10_000,
+        connectionsCheckingInterval: 2000,
         noDelay: true,
       },
       options.answer,

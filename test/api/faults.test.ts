@@ -1,0 +1,299 @@
+import { randomBytes } from "node:crypto";
+import { copyFileSync, readFileSync } from "node:fs";
+import { connect as connectTcp } from "node:net";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { makeManifest, makeTinyCore } from "../../packages/core/src/testing/sample-bundle.ts";
+import { builtPath, notBuilt } from "../helpers/built.ts";
+import { freePort } from "../helpers/s3-server.ts";
+import { scratchDirectory } from "../helpers/scratch.ts";
+import { describeUnless } from "../helpers/skip.ts";
+import { startTied } from "../helpers/tied-child.ts";
+import { missingTools } from "../helpers/tools.ts";
+import { AUDIENCE, BASE, expectSoon, putDump, startWorkbench, type PutDump, type Workbench } from "./workbench.ts";
+
+const directory = scratchDirectory("api-faults");
+const LIST = `${BASE}/namespaces/shop/coredumps`;
+const SMALL_BYTES = 3 * 1024 * 1024;
+/** More than a connection's buffers hold in the kernels of both sides. */
+const BIG_BYTES = 32 * 1024 * 1024;
+const token = "admins-token";
+
+interface List {
+  metadata: { resourceVersion: string; continue?: string; remainingItemCount?: number };
+  items: { metadata: { name: string; namespace: string } }[];
+}
+
+describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api when things go wrong", () => {
+  let bench: Workbench;
+  let dump: PutDump;
+  let big: string;
+  let small: string;
+  let bigBytes: Buffer;
+
+  const admit = (one: Workbench): void => {
+    one.cluster.tokens.set(token, { user: "admin", audiences: [AUDIENCE] });
+    one.cluster.grants = [{ user: "admin", verbs: ["*"], resources: ["*"], namespaces: ["*"] }];
+  };
+  const names = async (path = LIST): Promise<string[]> =>
+    (await bench.ask(path, { token })).json<List>().items.map((item) => item.metadata.name);
+
+  beforeAll(async () => {
+    bigBytes = randomBytes(BIG_BYTES);
+    bench = await startWorkbench(directory, {
+      env: { REFRESH_INTERVAL: "1s", STALL_TIMEOUT: "8s", DOWNLOADS_MAX: "202", RIGHTS_CACHE: "5s" },
+      prepare: async (store) => {
+        dump = await putDump(store);
+        const one = await putDump(store, { namespace: "big" });
+        big = one.name;
+        await store.putBytes(`${one.stem}.zip`, bigBytes, { overwrite: true });
+        const other = await putDump(store, { namespace: "big" });
+        small = other.name;
+        await store.putBytes(`${other.stem}.zip`, bigBytes.subarray(0, SMALL_BYTES), { overwrite: true });
+      },
+    });
+    admit(bench);
+  });
+  afterAll(() => bench?.[Symbol.asyncDispose]());
+
+  it("garbage in place of a manifest is left out and counted; what is put right is listed", async () => {
+    const deep = `${"[".repeat(5000)}${"]".repeat(5000)}`;
+    const good = makeManifest(makeTinyCore(), 100);
+    const garbage: (string | Buffer)[] = [
+      "",
+      "{",
+      "null",
+      "[]",
+      '"text"',
+      "{}",
+      deep,
+      randomBytes(5000),
+      JSON.stringify({ ...good, schemaVersion: 2 }),
+      JSON.stringify({ ...good, pod: "worker" }),
+      JSON.stringify({ ...good, problems: { length: 1e9 } }),
+      JSON.stringify({ ...good, crashId: 5 }),
+      Buffer.alloc(17 * 1024 * 1024, "{"),
+    ];
+    for (const [index, body] of garbage.entries()) {
+      await bench.store.putBytes(`shop/garbage-${index}.manifest.json`, Buffer.from(body), { overwrite: true });
+    }
+    await expectSoon(
+      "all are counted",
+      async () => (await bench.metric("cdh_api_garbage_manifests")) === garbage.length,
+    );
+    expect(await names()).toEqual([dump.name]);
+    const right = {
+      ...good,
+      crashId: "put-right",
+      identity: { source: "kubelet", verified: true },
+      pod: { namespace: "shop" },
+    };
+    await bench.store.putBytes("shop/garbage-0.manifest.json", Buffer.from(JSON.stringify(right)), { overwrite: true });
+    await expectSoon("it is listed", async () => (await names()).includes("put-right"));
+    for (let index = 0; index < garbage.length; index += 1)
+      await bench.store.delete(`shop/garbage-${index}.manifest.json`);
+    await expectSoon("nothing is left of them", async () => (await bench.metric("cdh_api_garbage_manifests")) === 0);
+    expect(await names()).toEqual([dump.name]);
+  });
+
+  it("hostile texts in a manifest stay texts", async () => {
+    const nasty = "\u001b[31m'\"<script>\u202e\n\0";
+    const { name } = await putDump(bench.store, {
+      process: { comm: nasty, exe: `/x/${nasty}` },
+      pod: { name: nasty, namespace: "shop", labels: { [nasty]: nasty } },
+      signal: { number: 11, name: nasty },
+    });
+    await expectSoon("it is listed", async () => (await names()).includes(name));
+    const object = (await bench.ask(`${LIST}/${name}`, { token })).json<{
+      metadata: { labels: Record<string, string> };
+    }>();
+    for (const value of Object.values(object.metadata.labels))
+      expect(value).toMatch(/^[A-Za-z0-9]([-\w.]*[A-Za-z0-9])?$/);
+    const html = await bench.ask(`${LIST}/${name}/report?format=html`, { token });
+    expect([html.status, html.body.includes("<script>")]).toEqual([200, false]);
+    await bench.ask(`${LIST}/${name}`, { token, method: "DELETE" });
+  });
+
+  it("what is not proven to be a tenant's is shown to administrators only", async () => {
+    const kinds = {
+      host: await putDump(bench.store, { namespace: "_host", pod: undefined as never }),
+      restricted: await putDump(bench.store, { restricted: true }),
+      dumpMode2: await putDump(bench.store, { process: { comm: "sudo", dumpMode: 2 } }),
+      unverified: await putDump(bench.store, { identity: { source: "hostname", verified: false } }),
+      unknown: await putDump(bench.store, { identity: undefined as never }),
+      hostile: await putDump(bench.store, { pod: { name: "x", namespace: "../shop" } }),
+    };
+    const wanted = Object.values(kinds)
+      .map(({ name }) => name)
+      .toSorted();
+    await expectSoon("they are listed", async () => {
+      const found = await names(`${BASE}/namespaces/core-dump-handler-host/coredumps`);
+      return JSON.stringify(found.toSorted()) === JSON.stringify(wanted);
+    });
+    expect(await names()).toEqual([dump.name]);
+    for (const { name } of Object.values(kinds)) {
+      expect((await bench.ask(`${LIST}/${name}/bundle`, { token, method: "HEAD" })).status).toBe(404);
+    }
+  });
+
+  it("the API server is asked once in a while, not for each request; when it fails nobody is let in", async () => {
+    bench.cluster.tokens.set("another", { user: "admin", audiences: [AUDIENCE] });
+    const before = bench.cluster.asked.length;
+    await Promise.all(Array.from({ length: 30 }, () => bench.ask(LIST, { token: "another" })));
+    // One token review and at most one access review; the user's right may be known already.
+    expect(bench.cluster.asked.length - before).toBeLessThanOrEqual(2);
+    bench.cluster.failure = 500;
+    try {
+      const { status, body, headers } = await bench.ask(`${BASE}/coredumps`, { token: "unheard-of" });
+      expect([status, headers["retry-after"]]).toEqual([503, "5"]);
+      expect(JSON.parse(body.toString())).toMatchObject({ kind: "Status", reason: "ServiceUnavailable", code: 503 });
+    } finally {
+      bench.cluster.failure = undefined;
+    }
+  });
+
+  it("200 downloads at a time with slow and dead readers among them: all whole, memory bounded", async () => {
+    const pid = programOf(bench.server.shell.pid ?? 0);
+    const before = residentBytes(pid, "VmRSS");
+    const path = `${BASE}/namespaces/big/coredumps/${big}/bundle`;
+    // One takes a little now and then, one takes nothing at all.
+    const slow = await bench.open(path, { token });
+    const dead = await bench.open(path, { token });
+    dead.on("error", () => {});
+    dead.pause();
+    dead.socket.pause();
+    let slowBytes = 0;
+    let isSlowDone = false;
+    const reading = (async () => {
+      for await (const piece of slow) {
+        slowBytes += (piece as Buffer).length;
+        if (!isSlowDone) await delay(5);
+      }
+    })();
+    const fast = await Promise.all(
+      Array.from({ length: 200 }, async () => {
+        const message = await bench.open(path.replace(big, small), { token });
+        let bytes = 0;
+        for await (const piece of message) bytes += (piece as Buffer).length;
+        return bytes;
+      }),
+    );
+    expect(fast.every((bytes) => bytes === SMALL_BYTES)).toBe(true);
+    isSlowDone = true;
+    await reading;
+    expect(slowBytes).toBe(BIG_BYTES);
+    await expectSoon("the dead one was cut off", () =>
+      bench.logged("download").some((line) => line["name"] === big && line["isWhole"] === false),
+    );
+    dead.destroy();
+    const peak = residentBytes(pid, "VmHWM");
+    console.log(`202 downloads at a time: resident ${mib(before)} before, peak ${mib(peak)}`);
+    expect(peak).toBeLessThan(256 * 1024 * 1024);
+  }, 120_000);
+
+  it("more downloads than allowed are told to come again", async () => {
+    const path = `${BASE}/namespaces/big/coredumps/${big}/bundle`;
+    const open = await Promise.all(Array.from({ length: 210 }, () => bench.open(path, { token })));
+    const refused = open.filter((message) => message.statusCode === 429);
+    expect(refused.length).toBe(8);
+    expect(refused[0]?.headers["retry-after"]).toBe("2");
+    for (const message of open) message.on("error", () => {}).destroy();
+    await expectSoon("there is room again", async () => (await bench.metric("cdh_api_downloads_running")) === 0);
+  });
+
+  it("connections that say nothing, or say it too slowly, are closed", async () => {
+    const closed = (socket: NodeJS.EventEmitter): Promise<void> =>
+      new Promise((resolve) => {
+        socket.once("close", () => resolve());
+        socket.on("error", () => {});
+      });
+    const silent = connectTcp({ host: "127.0.0.1", port: bench.port });
+    const slow = connectTls({ host: "127.0.0.1", port: bench.port, ca: readFileSync(bench.cluster.ca.cert) }, () =>
+      slow.write("GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "),
+    );
+    silent.resume();
+    slow.resume();
+    await Promise.all([closed(silent), closed(slow)]);
+  }, 40_000);
+
+  describe("replicas and replacements", () => {
+    it("a link of one replica works at another; a new certificate is taken without a restart", async () => {
+      const second = { cert: join(directory, "second.crt"), key: join(directory, "second.key") };
+      copyFileSync(bench.tls.cert, second.cert);
+      copyFileSync(bench.tls.key, second.key);
+      const port = await freePort();
+      await using other = startTied(builtPath("cdh-api"), ["serve"], {
+        env: {
+          ...bench.cluster.env,
+          STORE_URL: `file://${bench.storeDir}`,
+          LISTEN_ADDR: `127.0.0.1:${port}`,
+          TLS_CERT_FILE: second.cert,
+          TLS_KEY_FILE: second.key,
+          LOG_FORMAT: "json",
+        },
+      });
+      const there: Workbench = { ...bench, port, ask: bench.askAt(port), server: other };
+      await expectSoon("it is ready", async () => (await there.ask("/readyz").catch(() => undefined))?.status === 200);
+      const made = await bench.ask(`${LIST}/${dump.name}/link`, { token, method: "POST", body: {} });
+      const { url } = made.json<{ url: string }>();
+      expect((await there.ask(url)).status).toBe(200);
+
+      const serial = (): Promise<string> =>
+        new Promise((resolve, reject) => {
+          const socket = connectTls({ host: "127.0.0.1", port, ca: readFileSync(bench.cluster.ca.cert) }, () => {
+            resolve(socket.getPeerCertificate().serialNumber);
+            socket.end();
+          });
+          socket.on("error", reject);
+        });
+      const before = await serial();
+      const fresh = bench.cluster.serverPair("renewed");
+      copyFileSync(fresh.key, second.key);
+      copyFileSync(fresh.cert, second.cert);
+      await expectSoon("the new one is shown", async () => (await serial()) !== before);
+      // Its key is another one, and links of the old key end with it.
+      expect((await there.ask(url)).status).toBe(401);
+    }, 60_000);
+
+    it("SIGTERM lets a download end", async () => {
+      const own = await startWorkbench(join(directory, "term"), {
+        prepare: async (store) => {
+          const one = await putDump(store, { namespace: "big", crashId: "to-the-end" });
+          await store.putBytes(`${one.stem}.zip`, bigBytes, { overwrite: true });
+        },
+      });
+      admit(own);
+      const message = await own.open(`${BASE}/namespaces/big/coredumps/to-the-end/bundle`, { token });
+      message.pause();
+      const stopped = own.server.stop();
+      await expectSoon("no new connection is taken", async () => {
+        return (await own.ask("/healthz").catch(() => undefined)) === undefined;
+      });
+      let bytes = 0;
+      for await (const piece of message) bytes += (piece as Buffer).length;
+      expect(bytes).toBe(BIG_BYTES);
+      await stopped;
+      expect(await own.server.ended).toBe(0);
+      await own.cluster[Symbol.asyncDispose]();
+    }, 60_000);
+  });
+});
+
+/** The program that the tied shell runs. */
+function programOf(shell: number): number {
+  const children = readFileSync(`/proc/${shell}/task/${shell}/children`, "utf8").trim().split(" ").map(Number);
+  const found = children.find((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("cdh-api.mjs"));
+  if (found === undefined) throw new Error("cdh-api does not run");
+  return found;
+}
+
+function residentBytes(pid: number, field: "VmRSS" | "VmHWM"): number {
+  const kib = new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  return Number(kib) * 1024;
+}
+
+function mib(bytes: number): string {
+  return `${Math.round(bytes / 1024 / 1024)} MiB`;
+}
