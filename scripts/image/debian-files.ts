@@ -26,7 +26,7 @@ function copy(from: string, to: string, mode: number): void {
 
 /**
  * Copy what our programs need of Debian, and nothing else: loader and libraries for Node, chroot(1) for the self-test on
- * a node, dash for the launchers, certificates. Nothing of the other architecture is executed.
+ * a node, certificates. No shell. Nothing of the other architecture is executed.
  * @param root Debian's files for the image's architecture: an unpacked base, or unpacked packages
  */
 export function copyDebianFiles(root: string, out: string, arch: Architecture): void {
@@ -39,7 +39,6 @@ export function copyDebianFiles(root: string, out: string, arch: Architecture): 
   const base = path.basename(loader);
   copy(find(root, loader, ...folders.map((folder) => path.join(folder, base))), path.join(out, loader), 0o755);
   copy(find(root, "usr/sbin/chroot"), path.join(out, "usr/sbin/chroot"), 0o755);
-  copy(find(root, "bin/dash", "usr/bin/dash"), path.join(out, "bin/sh"), 0o755);
   for (const name of DEBIAN_PACKAGES) {
     const copyright = `usr/share/doc/${name}/copyright`;
     copy(find(root, copyright, "usr/share/doc/gcc-12-base/copyright"), path.join(out, copyright), 0o644);

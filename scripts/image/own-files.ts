@@ -3,7 +3,7 @@ import path from "node:path";
 import { interpreterPatch, readLoaderFacts } from "../../packages/cdh-sysctl/src/loader.ts";
 import { dist, root } from "../build/paths.ts";
 import { LOADERS, type Architecture } from "../build/private-loader.ts";
-import { HOME } from "./paths.ts";
+import { HOME, NODE_OPTIONS } from "./paths.ts";
 
 /** Where the build left the composer and Node for an architecture. */
 function sources(arch: Architecture): { composer: string; node: string } {
@@ -24,7 +24,7 @@ export function copyOwnFiles(out: string, arch: Architecture): void {
 
   const launchers = fs.readdirSync(path.join(dist, "bin")).filter((name) => /^cdh-[a-z]+$/.test(name));
   for (const name of launchers) {
-    fs.copyFileSync(path.join(dist, "bin", name), path.join(home, "bin", name));
+    fs.writeFileSync(path.join(home, "bin", name), launcher(name));
     fs.copyFileSync(path.join(dist, "lib", `${name}.mjs`), path.join(home, "lib", `${name}.mjs`));
   }
   for (const name of fs.readdirSync(path.join(composer, "lib")).filter((file) => /\.so\.\d+$/.test(file))) {
@@ -40,8 +40,25 @@ export function copyOwnFiles(out: string, arch: Architecture): void {
   for (const name of [...launchers, "cdc"]) fs.chmodSync(path.join(home, "bin", name), 0o755);
   fs.chmodSync(path.join(home, "node/bin/node"), 0o755);
 
-  fs.copyFileSync(path.join(root, "docker/entrypoint.sh"), path.join(home, "entrypoint"));
+  fs.copyFileSync(path.join(root, "docker/entrypoint.cjs"), path.join(home, "entrypoint"));
   fs.chmodSync(path.join(home, "entrypoint"), 0o755);
+}
+
+/**
+ * Write a launcher that needs no shell: the kernel itself starts Node for it, with at most one flag. The flags are those
+ * of the build's launcher; what the image's NODE_OPTIONS says is left out.
+ */
+function launcher(name: string): string {
+  const built = fs.readFileSync(path.join(dist, "bin", name), "utf8");
+  const flags =
+    /node\/bin\/node" (.*)"\$here/
+      .exec(built)?.[1]
+      ?.split(" ")
+      .filter((flag) => flag !== "") ?? [];
+  const own = flags.filter((flag) => flag !== NODE_OPTIONS);
+  if (own.length > 1) throw new Error(`${name} needs ${own.join(" and ")}: the kernel passes one flag`);
+  const node = [`/${HOME}/node/bin/node`, ...own].join(" ");
+  return `#!${node}\nimport("/${HOME}/lib/${name}.mjs");\n`;
 }
 
 function setInterpreter(executable: string, loader: string): void {

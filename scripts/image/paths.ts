@@ -3,6 +3,9 @@ import type { Architecture } from "../build/private-loader.ts";
 /** Where everything of ours lies in the image; the chart names it as well. */
 export const HOME = "opt/core-dump-handler";
 
+/** What the image's environment tells every Node in it; the Dockerfile says the same. */
+export const NODE_OPTIONS = "--max-semi-space-size=1";
+
 /** Debian's name for an architecture's folder of libraries. */
 export const TRIPLETS: Readonly<Record<Architecture, string>> = { x64: "x86_64-linux-gnu", arm64: "aarch64-linux-gnu" };
 
@@ -12,7 +15,7 @@ export const LOADER_PATHS: Readonly<Record<Architecture, string>> = {
   arm64: "lib/ld-linux-aarch64.so.1",
 };
 
-/** What Node, dash and chroot are linked with. */
+/** What Node and chroot are linked with. */
 export const LIBRARIES = [
   "libc.so.6",
   "libm.so.6",
@@ -24,12 +27,4 @@ export const LIBRARIES = [
 ];
 
 /** Debian's packages that these files come from. */
-export const DEBIAN_PACKAGES = [
-  "libc6",
-  "libgcc-s1",
-  "libstdc++6",
-  "libatomic1",
-  "coreutils",
-  "dash",
-  "ca-certificates",
-];
+export const DEBIAN_PACKAGES = ["libc6", "libgcc-s1", "libstdc++6", "libatomic1", "coreutils", "ca-certificates"];

@@ -2,52 +2,81 @@
 # Builds the image from docker/Dockerfile with buildah, on a Debian base that debootstrap makes under the name that the
 # Dockerfile asks for: no registry of images is needed, only Debian's packages and npm's.
 #
-#   test/image/build.sh [amd64|arm64]      needs root, buildah, debootstrap, Node >= 20 with npm
+#   test/image/build.sh [amd64|arm64]      needs root, git, buildah, debootstrap, zstd, Node >= 20 with npm
 #
-# Prints the image's name, size and contents. The base holds this machine's certificates, so that the build can reach what
-# this machine can reach: an image for others is built on the real base.
+# What is committed is built, in a storage of its own that is removed again. Leaves .cache/image/core-dump-handler-ARCH.tar
+# (a docker archive) and beside it the commit; the base is kept there too. Prints the image's name and size. The base
+# holds this machine's certificates, so that the build can reach what this machine can reach: an image for others is
+# built on the real base.
+#
+# Exit status: 0 built, 1 the Dockerfile does not build, 3 this machine cannot make the base, others as they come.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-arch=${1:-$(dpkg --print-architecture)}
+own=$(dpkg --print-architecture)
+arch=${1:-$own}
+node=$(command -v node)
 base=localhost/node:26.10.0-bookworm-slim
-image=localhost/core-dump-handler:$arch
-export STORAGE_DRIVER="${STORAGE_DRIVER:-vfs}" BUILDAH_ISOLATION=chroot
+image=cdh.test/core-dump-handler:$(node -p 'require(process.argv[1]).version' "$root/package.json")
+revision=$(git -C "$root" rev-parse HEAD)
+out=$root/.cache/image
+archive=$out/core-dump-handler-$arch.tar
+base_archive=$out/base-bookworm-$own-$("$node" --version).tar.zst
+export BUILDAH_ISOLATION=chroot
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+mkdir -p "$out"
 
-if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
+clean() {
+  # Storage that is mounted somewhere below cannot be removed.
+  awk -v dir="$work/" 'index($2, dir) == 1 { print $2 }' /proc/self/mounts | sort -r | while read -r mount; do umount -l "$mount"; done
+  rm -rf "$work"
+}
+trap clean EXIT
+trap 'exit 130' INT TERM HUP
+
+driver=overlay
+store() { buildah --root "$work/storage" --runroot "$work/run" --storage-driver "$driver" "$@"; }
+if ! container=$(store from scratch 2>/dev/null) || ! store mount "$container" >/dev/null 2>&1; then
+  # Below another overlay file system, say; each step then copies everything.
+  driver=vfs
+  container=$(store from scratch)
+fi
+
+# Give a step's output only when it fails.
+failure=3
+quietly() { "$@" >"$work/log" 2>&1 || { tail -n 40 "$work/log" >&2; exit $failure; }; }
+
+if [ ! -f "$base_archive" ]; then
   rootfs=$work/rootfs
-  debootstrap --variant=minbase --include=ca-certificates bookworm "$rootfs" >"$work/log" 2>&1 || { tail "$work/log" >&2; exit 1; }
-  cp -L "$(command -v node)" "$rootfs/usr/local/bin/node"
+  quietly debootstrap --variant=minbase --include=ca-certificates bookworm "$rootfs"
+  cp -L "$node" "$rootfs/usr/local/bin/node"
   mkdir -p "$rootfs/usr/local/lib/node_modules"
-  cp -a "$(npm root -g)/npm" "$rootfs/usr/local/lib/node_modules/npm"
+  cp -a "$(npm root -g 2>/dev/null)/npm" "$rootfs/usr/local/lib/node_modules/npm"
   printf '#!/bin/sh\nexec node /usr/local/lib/node_modules/npm/bin/npm-cli.js "$@"\n' >"$rootfs/usr/local/bin/npm"
   chmod +x "$rootfs/usr/local/bin/npm"
   cp /etc/ssl/certs/ca-certificates.crt "$rootfs/etc/ssl/certs/ca-certificates.crt"
   # Node itself asks for these two, beside what debootstrap's minimum has.
-  chroot "$rootfs" apt-get install -y -qq --no-install-recommends libatomic1 libstdc++6 >"$work/log" 2>&1
-  container=$(buildah from scratch)
-  buildah copy -q "$container" "$rootfs" / >/dev/null
-  buildah config --env NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
-    --env PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
-  buildah commit -q --rm "$container" "$base" >/dev/null
+  quietly chroot "$rootfs" apt-get install -y -qq --no-install-recommends libatomic1 libstdc++6
+  rm -rf "$rootfs"/var/cache/apt/archives/*.deb
+  tar -C "$rootfs" -cf - . | zstd -q -3 -T0 -o "$base_archive.new"
+  mv "$base_archive.new" "$base_archive"
+  rm -rf "$rootfs"
 fi
+zstd -q -d -o "$work/base.tar" "$base_archive"
+store add -q "$container" "$work/base.tar" / >/dev/null
+rm "$work/base.tar"
+store config --env NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
+  --env PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+store commit -q --rm "$container" "$base" >/dev/null
+failure=1
 
-(cd "$root" && git archive HEAD) | tar -x -C "$work"
-cd "$work"
-buildah build --pull-never --platform "linux/$arch" --build-arg "NODE=$base" \
-  --build-arg "BUILDPLATFORM=linux/$(dpkg --print-architecture)" \
-  --ignorefile docker/Dockerfile.dockerignore --tag "$image" -f docker/Dockerfile . >"$work/build.log" 2>&1 ||
-  { tail -n 40 "$work/build.log" >&2; exit 1; }
-
-container=$(buildah from --pull-never --platform "linux/$arch" "$image")
-mounted=$(buildah mount "$container")
-echo "$image: $(du -sm "$mounted" | cut -f1) MB"
-(cd "$mounted" && find . -type f ! -path './opt/core-dump-handler/licenses/*' ! -path './usr/share/doc/*' | sort)
-if [ "$arch" = "$(dpkg --print-architecture)" ]; then
-  for program in cdc cdh-sysctl cdh-upload cdh-inspect; do
-    echo "$program $(buildah run "$container" -- /opt/core-dump-handler/entrypoint "$program" --version)"
-  done
-fi
-buildah rm "$container" >/dev/null
+mkdir "$work/source"
+(cd "$root" && git archive "$revision") | tar -x -C "$work/source"
+cd "$work/source"
+quietly store build --pull-never --platform "linux/$arch" --build-arg "NODE=$base" --build-arg "BUILDPLATFORM=linux/$own" \
+  --build-arg "REVISION=$revision" --ignorefile docker/Dockerfile.dockerignore --tag "$image" -f docker/Dockerfile .
+rm -f "$archive" "$archive.revision"
+quietly store push "$image" "docker-archive:$archive.new:$image"
+mv "$archive.new" "$archive"
+echo "$revision" >"$archive.revision"
+echo "$image ($arch): $(($(stat -c %s "$archive") / 1048576)) MiB in $archive"

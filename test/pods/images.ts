@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { sha256OfFile } from "../helpers/bundle-files.ts";
@@ -74,14 +74,4 @@ export async function makeCrasher(work: string): Promise<string[]> {
     await makeImage(join(work, "image-crasher"), CRASHER, root, { Cmd: ["/crasher"] }),
     await makeImage(join(work, "image-pause"), PAUSE, root, { Cmd: ["/crasher"] }),
   ];
-}
-
-/** Where test/image/build.sh leaves the image that buildah built from the Dockerfile. */
-export const BUILT_IMAGE = join(REPOSITORY, ".cache/image/core-dump-handler.tar");
-
-/** Say whether buildah's image is there and of this very commit. */
-export function hasBuiltImage(): boolean {
-  if (!existsSync(BUILT_IMAGE)) return false;
-  const head = spawnSync("git", ["rev-parse", "HEAD"], { cwd: REPOSITORY, encoding: "utf8" }).stdout.trim();
-  return readFileSync(`${BUILT_IMAGE}.revision`, "utf8").trim() === head;
 }

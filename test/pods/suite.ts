@@ -5,10 +5,11 @@ import { notBuilt } from "../helpers/built.ts";
 import { holdKernel, kernelUnavailable, type KernelHold } from "../helpers/kernel-state.ts";
 import { startS3Server, type S3Server } from "../helpers/s3-server.ts";
 import { findTool, missingTools } from "../helpers/tools.ts";
+import { builtImage } from "../image/built-image.ts";
 import { API_PORT, makeApiServer, type ApiServer } from "./api-server.ts";
 import { watchArrivals, type Arrivals } from "./arrivals.ts";
 import { deploy, NAMESPACE, type Deployment } from "./deployment.ts";
-import { BUILT_IMAGE, hasBuiltImage, makeCrasher, OUR_REPOSITORY } from "./images.ts";
+import { makeCrasher, OUR_REPOSITORY } from "./images.ts";
 import { assembleOurRoot, makeNextVersion, NEXT_VERSION, packOurImage, VERSION } from "./our-image.ts";
 import { makeS3Gate, type S3Gate } from "./s3-gate.ts";
 import { GATEWAY, podNodeUnavailable, startPodNode, type PodNode } from "./pod-node.ts";
@@ -79,9 +80,10 @@ export function setUpPods(): PodsSuite {
     const api = makeApiServer(work, NAMESPACE);
     suite.api = api;
     await node.serve(API_PORT, api.server);
-    suite.imageSource = hasBuiltImage() ? "built by buildah from docker/Dockerfile" : "assembled from dist";
+    const built = builtImage().path;
+    suite.imageSource = built !== undefined ? "built by buildah from docker/Dockerfile" : "assembled from dist";
     const root = assembleOurRoot(work);
-    const ours = hasBuiltImage() ? BUILT_IMAGE : await packOurImage(work, root, VERSION);
+    const ours = built ?? (await packOurImage(work, root, VERSION));
     for (const image of [...(await makeCrasher(work)), ours]) await node.importImage(image);
     suite.importNext = async () => {
       makeNextVersion(root);

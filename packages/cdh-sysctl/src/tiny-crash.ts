@@ -6,16 +6,32 @@ const PROGRAM_HEADER_BYTES = 56;
 const LOAD_ADDRESS = 0x40_0000n;
 const CODE_OFFSET = ELF_HEADER_BYTES + PROGRAM_HEADER_BYTES;
 
-/** Machine code that writes to address 0, and the machine's number in an ELF header. */
+/** Both of RLIMIT_CORE's numbers as RLIM64_INFINITY. */
+const NO_LIMIT = Array.from({ length: 16 }, () => 0xff);
+
+/**
+ * Machine code that lifts its own core limit where it may, prlimit64(0, RLIMIT_CORE, &no limit, 0), then writes to address
+ * 0; and the machine's number in an ELF header.
+ */
 const CODE = {
-  // xor eax, eax; mov [rax], al
-  x64: { machine: 62, bytes: [0x31, 0xc0, 0x88, 0x00] },
-  // mov x0, #0; str x0, [x0]
-  arm64: { machine: 183, bytes: [0x00, 0x00, 0x80, 0xd2, 0x00, 0x00, 0x00, 0xf9] },
+  // mov eax, 302; xor edi, edi; mov esi, 4; lea rdx, [rip + 9]; xor r10d, r10d; syscall; xor eax, eax; mov [rax], al
+  x64: {
+    machine: 62,
+    bytes: [0xb8, 0x2e, 0x01, 0x00, 0x00, 0x31, 0xff, 0xbe, 0x04, 0x00, 0x00, 0x00]
+      .concat([0x48, 0x8d, 0x15, 0x09, 0x00, 0x00, 0x00, 0x45, 0x31, 0xd2, 0x0f, 0x05])
+      .concat([0x31, 0xc0, 0x88, 0x00], NO_LIMIT),
+  },
+  // mov x0, #0; mov x1, #4; adr x2, . + 24; mov x3, #0; mov x8, #261; svc #0; mov x0, #0; str x0, [x0]
+  arm64: {
+    machine: 183,
+    bytes: [0x00, 0x00, 0x80, 0xd2, 0x81, 0x00, 0x80, 0xd2, 0xc2, 0x00, 0x00, 0x10, 0x03, 0x00, 0x80, 0xd2]
+      .concat([0xa8, 0x20, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4, 0x00, 0x00, 0x80, 0xd2, 0x00, 0x00, 0x00, 0xf9])
+      .concat(NO_LIMIT),
+  },
 } as const;
 
 /**
- * Make an executable of some hundred bytes that dies of SIGSEGV at its first instruction. It needs no C library, no
+ * Make an executable of some hundred bytes that lifts its core limit and dies of SIGSEGV. It needs no C library, no
  * shell and no compiler, so it crashes on every host, and its core is a few pages.
  * @throws {CdhError} CDH_ENVIRONMENT on other machines than x64 and arm64
  * @see elf(5)
