@@ -32,7 +32,7 @@ function sectionOf(cell: Cell): string {
   return [
     `### ${titleOf(cell)}`,
     "",
-    `${machine}.`,
+    `${machine}.${cell.leftOut.length === 0 ? "" : ` Left out, because they take minutes: ${cell.leftOut.join(", ")}.`}`,
     "",
     markdownOf(rowsOf(cell)),
     ...(targets.length === 0 ? [] : ["", ...targets]),
@@ -69,16 +69,15 @@ export function writeSection(mark: string, text: string, file: string = DOCS_FIL
 export function writeDocs(file: string, cells: readonly Cell[], legend: readonly string[]): void {
   const { generated } = generatedIn(file, "bench");
   const sections = new Map<string, string>();
+  // One line for each handler of any section, also those that this run left out.
+  const lines = [...(generated.split(/^### /m)[0] ?? "").matchAll(/^- (`[^`]+`: .*)$/gm)].map(([, line = ""]) => line);
+  const all = [...new Map([...lines, ...legend].map((line) => [line.split(":")[0], line])).values()];
   for (const part of generated.split(/^(?=### )/m).filter((text) => text.startsWith("### "))) {
     sections.set(part.slice(0, part.indexOf("\n")), part);
   }
   for (const cell of cells) sections.set(`### ${titleOf(cell)}`, sectionOf(cell));
   const ordered = [...sections].toSorted(([a], [b]) => rankOf(a) - rankOf(b)).map(([, text]) => text.trimEnd());
-  writeSection(
-    "bench",
-    [INTRODUCTION, ...legend.map((line) => `- ${line}`), "", ordered.join("\n\n")].join("\n"),
-    file,
-  );
+  writeSection("bench", [INTRODUCTION, ...all.map((line) => `- ${line}`), "", ordered.join("\n\n")].join("\n"), file);
 }
 
 /** Name a cell on the command line: `512M mixed`. */

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { writeDocs } from "./docs.ts";
-import { parseBenchOptions } from "./options.ts";
+import { handlersFor, HANDLERS, parseBenchOptions } from "./options.ts";
 import { median, rowsOf, targetLines } from "./report.ts";
 import type { Cell } from "./run.ts";
 
@@ -11,6 +11,7 @@ function cell(sizeMb: number, holds: Record<string, number>): Cell {
   return {
     sizeMb,
     kind: "mixed",
+    leftOut: sizeMb > 1000 ? ["pigz"] : [],
     series: Object.entries(holds).map(([name, holdMs]) => ({
       name: name as Cell["series"][number]["name"],
       command: name,
@@ -53,6 +54,19 @@ describe("the bench's report", () => {
     expect(text.match(/^### .*$/gm)).toEqual(["### 8 MB, mixed", "### 512 MB, mixed"]);
     expect(text).toContain("| zstd-1 | 1.00 | 2000 |");
     expect(text).not.toContain("| zstd-1 | 1.00 | 1000 |");
+
+    writeDocs(file, [cell(4096, { cat: 5 })], ["`cat`: cat to nowhere"]);
+    const more = readFileSync(file, "utf8");
+    expect(more.match(/^### .*$/gm)).toEqual(["### 8 MB, mixed", "### 512 MB, mixed", "### 4 GB, mixed"]);
+    expect(more.match(/^- `.*$/gm)).toEqual(["- `zstd-1`: zstd", "- `cat`: cat to nowhere"]);
+    expect(more.match(/Left out.*$/gm)).toEqual(["Left out, because they take minutes: pigz."]);
+  });
+
+  it("leaves slow handlers out of gigabytes, unless they are named", () => {
+    expect(handlersFor(512, undefined)).toEqual({ run: HANDLERS, leftOut: [] });
+    expect(handlersFor(4096, undefined).leftOut).toEqual(["pigz", "gzip-6"]);
+    expect(handlersFor(4096, undefined).run).not.toContain("pigz");
+    expect(handlersFor(4096, ["pigz"])).toEqual({ run: ["pigz"], leftOut: [] });
   });
 
   it("reads its command line, and refuses what it doesn't know", () => {

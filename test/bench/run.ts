@@ -5,7 +5,7 @@ import type { Handler, HandlerOrReason } from "./handler.ts";
 import { composerHandler } from "./handlers-cdc.ts";
 import { shellHandler } from "./handlers-shell.ts";
 import { systemdHandler } from "./handlers-systemd.ts";
-import type { HandlerName, Kind } from "./options.ts";
+import { isLarge, type HandlerName, type Kind } from "./options.ts";
 
 /** One crash under one handler. */
 export interface Sample {
@@ -30,6 +30,8 @@ export interface Cell {
   sizeMb: number;
   kind: Kind;
   series: Series[];
+  /** Handlers that are too slow for this size. */
+  leftOut: HandlerName[];
 }
 
 /** Make a handler ready, or learn why it can't be. */
@@ -53,7 +55,7 @@ async function sampleOf(hold: KernelHold, handler: Handler, sizeMb: number, kind
 
 /**
  * Measure every handler at one size and kind, in interleaved rounds: whatever the machine does meanwhile hits all alike.
- * The first round warms up and does not count; each round starts with another handler.
+ * The first round warms up and does not count, except with gigabytes; each round starts with another handler.
  */
 export async function measureCell(
   hold: KernelHold,
@@ -61,10 +63,11 @@ export async function measureCell(
   sizeMb: number,
   kind: Kind,
   runs: number,
+  leftOut: HandlerName[],
   say: (text: string) => void,
 ): Promise<Cell> {
   const series = handlers.map(({ name, command }): Series => ({ name, command, samples: [] }));
-  for (let round = 0; round <= runs; round++) {
+  for (let round = isLarge(sizeMb) ? 1 : 0; round <= runs; round++) {
     for (let turn = 0; turn < handlers.length; turn++) {
       const index = (turn + round) % handlers.length;
       const handler = handlers[index];
@@ -76,5 +79,5 @@ export async function measureCell(
       if (round > 0) series[index]?.samples.push(sample);
     }
   }
-  return { sizeMb, kind, series };
+  return { sizeMb, kind, series, leftOut };
 }
