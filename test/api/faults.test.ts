@@ -204,9 +204,9 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api when thi
   });
 
   it("connections that say nothing, or say it too slowly, are closed", async () => {
-    const closed = (socket: NodeJS.EventEmitter): Promise<void> =>
+    const closed = (socket: NodeJS.EventEmitter): Promise<string> =>
       new Promise((resolve) => {
-        socket.once("close", () => resolve());
+        socket.once("close", () => resolve("closed"));
         socket.on("error", () => {});
       });
     const silent = connectTcp({ host: "127.0.0.1", port: bench.port });
@@ -215,7 +215,7 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api when thi
     );
     silent.resume();
     slow.resume();
-    await Promise.all([closed(silent), closed(slow)]);
+    expect(await Promise.all([closed(silent), closed(slow)])).toEqual(["closed", "closed"]);
   }, 40_000);
 
   describe("replicas and replacements", () => {
