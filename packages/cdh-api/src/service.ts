@@ -4,7 +4,7 @@ import { daemonRoutes, startHttpServer, type Health } from "@cdh/core/http-serve
 import { findKubernetes } from "@cdh/core/kubernetes";
 import type { Logger } from "@cdh/core/log";
 import { createMetrics } from "@cdh/core/metrics";
-import type { ObjectStore } from "@cdh/core/store/store";
+import type { ObjectInfo, ObjectStore } from "@cdh/core/store/store";
 import { randomInt } from "node:crypto";
 import { hostname } from "node:os";
 import { Agent } from "node:https";
@@ -20,8 +20,11 @@ import type { AppContext } from "./http/app-context.ts";
 import { Gate } from "./http/gate.ts";
 import type { PageRoute } from "./page/routes.ts";
 import { readTlsPair, TlsServer } from "./http/tls-server.ts";
+import type { DumpIndex } from "./index/dump-index.ts";
+import { stampOf } from "./index/store-reader.ts";
 import { DumpStore } from "./index/dump-store.ts";
 import { startRetention, whyNot } from "./retention/service.ts";
+import { factsOfRecord, type ManifestFacts } from "./retention/stored-bundle.ts";
 import type { ApiSettings } from "./settings.ts";
 
 /** After SIGTERM downloads may go on for so long. */
@@ -113,7 +116,18 @@ export async function runService(options: ServiceOptions): Promise<void> {
       dumps.run(stopSignal),
       frontProxy?.run(stopSignal),
       server.followFiles(stopSignal),
-      startRetention({ settings, placement: rules, store, clock, log, metrics, access, identity, stopSignal }),
+      startRetention({
+        settings,
+        placement: rules,
+        store,
+        clock,
+        log,
+        metrics,
+        access,
+        identity,
+        stopSignal,
+        index: { isLoaded: () => dumps.isLoaded, lookUp: (stem, manifest) => knownFacts(dumps.index, stem, manifest) },
+      }),
     ]);
   } finally {
     await server.close(stopSignal.aborted ? GRACE_MS : 0);
@@ -136,4 +150,10 @@ function tlsFilesOf(settings: ApiSettings): { certFile: string; keyFile: string 
 
 function readyAnswer(reasons: readonly string[]): { status: number; body: string } {
   return { status: reasons.length === 0 ? 200 : 503, body: reasons.length === 0 ? "ok\n" : `${reasons.join("\n")}\n` };
+}
+
+/** What retention needs of a manifest, when the index has read the one that the store shows. */
+function knownFacts(index: DumpIndex, stem: string, manifest: ObjectInfo): ManifestFacts | undefined {
+  const record = index.byStem(stem);
+  return record?.manifestStamp === stampOf(manifest) ? factsOfRecord(record) : undefined;
 }

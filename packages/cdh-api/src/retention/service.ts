@@ -13,7 +13,7 @@ import { countRetention, type RetentionEvents } from "./retention-metrics.ts";
 import { runRound, type RoundOptions } from "./round.ts";
 import { policyOf, type RetentionSettings } from "./settings.ts";
 
-import { Surveyor } from "./survey.ts";
+import { Surveyor, type FactsLookup } from "./survey.ts";
 
 /** What retention needs of the program around it. */
 export interface RetentionOptions {
@@ -25,6 +25,8 @@ export interface RetentionOptions {
   metrics: Metrics;
   /** The API server, for the Lease and for what is gone. */
   access: KubernetesAccess | undefined;
+  /** What the index of the API knows of manifests already, and whether it has been filled. */
+  index?: { isLoaded: () => boolean; lookUp: FactsLookup } | undefined;
   /** Unique among the replicas: the pod's name. */
   identity: string;
   /** Where the Lease is; the pod's own namespace when left out. */
@@ -77,6 +79,8 @@ function noCluster(): CdhError {
 async function runRounds(options: RetentionOptions, events: RetentionEvents, signal: AbortSignal): Promise<void> {
   const { settings, clock, log } = options;
   const round = makeRound(options, { ...events, dryRun: settings.retentionDryRun });
+  // Every manifest is read once, by the index.
+  while (options.index?.isLoaded() === false && !signal.aborted) await clock.sleep(1000, signal).catch(() => {});
   while (!signal.aborted) {
     const startedAt = clock.monotonic();
     let hasMore = false;
@@ -103,7 +107,10 @@ async function runRounds(options: RetentionOptions, events: RetentionEvents, sig
 
 /** Put together what a round needs. */
 export function makeRound(
-  options: Pick<RetentionOptions, "settings" | "placement" | "store" | "clock" | "log" | "access" | "identity">,
+  options: Pick<
+    RetentionOptions,
+    "settings" | "placement" | "store" | "clock" | "log" | "access" | "identity" | "index"
+  >,
   { dryRun, removed }: { dryRun: boolean; removed: RetentionEvents["removed"] },
 ): RoundOptions {
   const { settings, store, clock, log, access, identity } = options;
@@ -115,7 +122,7 @@ export function makeRound(
     policy,
     identity,
     dryRun,
-    surveyor: new Surveyor(store, options.placement),
+    surveyor: new Surveyor(store, options.placement, options.index?.lookUp),
     remover: new Remover({ store, clock, log, events: { removed }, ratePerSecond: settings.retentionRate }),
     cluster: access !== undefined && needsKubernetes(policy) ? new ClusterWatch(access) : undefined,
   };

@@ -1,4 +1,5 @@
 import type { Manifest } from "@cdh/core/bundle/manifest";
+import type { DumpRecord } from "../index/dump-record.ts";
 import { isKeptByPod, namespaceOf, type PlacementRules } from "../index/placement.ts";
 
 /** What Kubernetes allows for a name, wherever it stands in a path. */
@@ -39,6 +40,20 @@ export interface StoredBundle {
   isKept: boolean;
   /** `garbage`: there is a manifest, and nobody can read it. Absent: there is none. */
   facts?: ManifestFacts | "garbage";
+}
+
+/** Take the same from what the index of the API keeps of it. */
+export function factsOfRecord(record: DumpRecord): ManifestFacts {
+  const { podNamespace: namespace, podName: name, podUid: uid } = record;
+  return {
+    crashedAt: record.crashedAt,
+    namespace: record.namespace,
+    cluster: record.clusterName ?? "",
+    isKept: record.keepByPod,
+    ...(record.identityVerified === true && isName(namespace) && isName(name) && isName(uid)
+      ? { pod: { namespace, name, uid } }
+      : {}),
+  };
 }
 
 function isName(text: string | undefined): text is string {

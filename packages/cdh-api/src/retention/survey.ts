@@ -1,9 +1,15 @@
 import { CdhError } from "@cdh/core/errors";
 import { parseManifest } from "@cdh/core/bundle/reader-manifest";
-import { Semaphore } from "@cdh/core/store/semaphore";
-import type { ObjectStore } from "@cdh/core/store/store";
+import type { ObjectInfo, ObjectStore } from "@cdh/core/store/store";
 import type { PlacementRules } from "../index/placement.ts";
-import { factsOf, keysOfStem, tryParseKey, type ManifestFacts, type StoredBundle } from "./stored-bundle.ts";
+import {
+  factsOf,
+  keysOfStem,
+  tryParseKey,
+  type ManifestFacts,
+  type StoredBundle,
+  type StoredObject,
+} from "./stored-bundle.ts";
 
 /** No manifest is larger. */
 const MANIFEST_MAX_BYTES = 16 * 1024 * 1024;
@@ -15,6 +21,9 @@ interface Known {
   facts: ManifestFacts | "garbage";
 }
 
+/** Give what somebody else knows of a manifest in the very state that a listing shows; undefined: it has to be read. */
+export type FactsLookup = (stem: string, manifest: ObjectInfo) => ManifestFacts | undefined;
+
 /**
  * Look at the whole store: one listing, and each manifest once. What was read is remembered by size and date, so the
  * next look costs a listing.
@@ -22,11 +31,13 @@ interface Known {
 export class Surveyor {
   readonly #store: ObjectStore;
   readonly #rules: PlacementRules;
+  readonly #lookUp: FactsLookup;
   #known = new Map<string, Known>();
 
-  constructor(store: ObjectStore, rules: PlacementRules) {
+  constructor(store: ObjectStore, rules: PlacementRules, lookUp: FactsLookup = () => undefined) {
     this.#store = store;
     this.#rules = rules;
+    this.#lookUp = lookUp;
   }
 
   /**
@@ -36,13 +47,18 @@ export class Surveyor {
    */
   async survey(signal: AbortSignal): Promise<StoredBundle[]> {
     const bundles = new Map<string, StoredBundle>();
-    for await (const { key, sizeBytes, modifiedAt } of this.#store.list("", { signal })) {
-      const parsed = tryParseKey(key);
+    for await (const object of this.#store.list("", { signal })) {
+      const parsed = tryParseKey(object.key);
       if (parsed === undefined) continue;
-      const bundle = bundles.get(parsed.stem) ?? { stem: parsed.stem, isKept: false };
-      if (parsed.role === "keep") bundle.isKept = true;
-      else bundle[parsed.role] = { sizeBytes, modifiedAt };
-      bundles.set(parsed.stem, bundle);
+      const { stem, role } = parsed;
+      const { sizeBytes, modifiedAt } = object;
+      let bundle = bundles.get(stem);
+      if (bundle === undefined) bundles.set(stem, (bundle = { stem, isKept: false }));
+      if (role === "keep") bundle.isKept = true;
+      else bundle[role] = { sizeBytes, modifiedAt };
+      if (role !== "manifest") continue;
+      const facts = this.#lookUp(stem, object);
+      if (facts !== undefined) bundle.facts = facts;
     }
     await this.#readFacts(bundles, signal);
     // A protection without anything to protect is no bundle.
@@ -50,41 +66,41 @@ export class Surveyor {
   }
 
   async #readFacts(bundles: ReadonlyMap<string, StoredBundle>, signal: AbortSignal): Promise<void> {
+    const before = this.#known;
     const known = new Map<string, Known>();
-    const permits = new Semaphore(READS_AT_ONCE);
-    const reads: Promise<void>[] = [];
+    // What was read stays known, so that a store with hiccups is read to its end in a few looks.
+    this.#known = known;
+    const unread: { bundle: StoredBundle; manifest: StoredObject }[] = [];
+    for (const bundle of bundles.values()) {
+      const { stem, manifest } = bundle;
+      if (manifest === undefined || bundle.facts !== undefined) continue;
+      const one = before.get(stem);
+      if (one?.sizeBytes === manifest.sizeBytes && one.modifiedAt === manifest.modifiedAt) {
+        known.set(stem, one);
+        bundle.facts = one.facts;
+      } else unread.push({ bundle, manifest });
+    }
     // A store in trouble is not asked a hundred thousand times more.
     const failure = new AbortController();
     const either = AbortSignal.any([signal, failure.signal]);
-    for (const bundle of bundles.values()) {
-      const { stem, manifest } = bundle;
-      if (manifest === undefined) continue;
-      const before = this.#known.get(stem);
-      if (before?.sizeBytes === manifest.sizeBytes && before.modifiedAt === manifest.modifiedAt) {
-        known.set(stem, before);
-        bundle.facts = before.facts;
-        continue;
-      }
-      const reading = permits.run(async () => {
+    const next = unread.values();
+    const reader = async (): Promise<void> => {
+      for (const { bundle, manifest } of next) {
         either.throwIfAborted();
-        const facts = await this.#read(stem, manifest.sizeBytes, either);
+        const facts = await this.#read(bundle.stem, manifest.sizeBytes, either);
         if (facts === undefined) {
           // Somebody deleted it since it was listed.
           delete bundle.manifest;
-          return;
+          continue;
         }
-        known.set(stem, { ...manifest, facts });
+        known.set(bundle.stem, { ...manifest, facts });
         bundle.facts = facts;
-      });
-      reads.push(
-        reading.catch((error: unknown) => {
-          failure.abort(error);
-        }),
-      );
-    }
-    await Promise.all(reads);
-    // What was read stays known, so that a store with hiccups is read to its end in a few looks.
-    this.#known = known;
+      }
+    };
+    const readers = Array.from({ length: READS_AT_ONCE }, () =>
+      reader().catch((error: unknown) => failure.abort(error)),
+    );
+    await Promise.all(readers);
     either.throwIfAborted();
   }
 
