@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeRawZip } from "@cdh/core/testing/raw-zip";
@@ -16,10 +16,12 @@ describeUnless(notBuilt("cdh-inspect") ?? findTool("script").reason, "cdh-inspec
   let bundle: string;
 
   /** Run in a pseudo-terminal, made by script(1). */
-  const onTerminal = async (command: string): Promise<string> => {
+  const onTerminal = async (command: string, before = ""): Promise<string> => {
     const script = findTool("script").path ?? "script";
     const env = { PATH: process.env["PATH"] ?? "", TERM: "xterm-256color", HOME: place };
-    const result = await runPath(script, ["-qec", `${builtPath("cdh-inspect")} ${command}`, "/dev/null"], { env });
+    const result = await runPath(script, ["-qec", `${before}${builtPath("cdh-inspect")} ${command}`, "/dev/null"], {
+      env,
+    });
     return result.stdout;
   };
   /** Take away what our own colours and progress bars are made of. */
@@ -69,6 +71,24 @@ describeUnless(notBuilt("cdh-inspect") ?? findTool("script").reason, "cdh-inspec
     expect(text.length).toBeGreaterThan(20);
     // eslint-disable-next-line no-control-regex -- that none of these gets out is what is tested
     expect(withoutOwn(text)).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/);
+  });
+
+  it.each([80, 120])("fits a terminal of %i columns, with names that work", async (width) => {
+    const store = join(place, "store/payments");
+    await mkdir(store, { recursive: true });
+    const { dumpInfo, core, log, manifest } = makeSampleEntries(makeTinyCore(), {
+      pod: { name: "checkout-7d9f8b6c5-x2x9k", namespace: "payments" },
+      process: { exe: "/usr/local/lib/jvm/java-21-openjdk-amd64/bin/java" },
+    });
+    await writeFile(join(store, `${SAMPLE_NAME}.zip`), makeRawZip([dumpInfo, core, log, manifest]));
+    const listed = await onTerminal(`ls ${join(place, "store")}`, `stty cols ${width};`);
+    const lines = withoutOwn(listed).trimEnd().split("\n");
+    expect(lines).toHaveLength(2);
+    for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(width);
+    const name = lines[1]?.split(/\s+/).at(-1) ?? "";
+    expect(SAMPLE_NAME.startsWith(name)).toBe(true);
+    const shown = withoutOwn(await onTerminal(`show ${join(place, "store", name)}`, `stty cols ${width};`));
+    expect(shown).toContain("died of SIGSEGV in payments/checkout-7d9f8b6c5-x2x9k");
   });
 
   it("shows colours and a progress bar there", async () => {

@@ -52,6 +52,16 @@ const languages: Language[] = [
     },
   },
   {
+    name: "C without frame pointers",
+    tool: "gcc",
+    signal: "SIGSEGV",
+    make: () => {
+      const program = join(built, "frameless");
+      compile("gcc", ["-g", "-O2", "-fomit-frame-pointer", "-fno-ipa-cp", "-o", program, "frames.c"]);
+      return [program];
+    },
+  },
+  {
     name: "Go",
     tool: "go",
     signal: "SIGABRT",
@@ -104,6 +114,16 @@ const languages: Language[] = [
   },
 ];
 
+/** Return addresses that gdb found, up to the first frame that it has no name for; inlined functions have none. */
+function callersOf(text: string): string[] {
+  const lines = text.split("\n").filter((line) => /^#[1-9]/.test(line));
+  const end = lines.findIndex((line) => / in \?\?/.test(line));
+  return (end === -1 ? lines : lines.slice(0, end)).flatMap((line) => {
+    const address = /^#\d+ +(0x[0-9a-f]+) in/.exec(line)?.[1];
+    return address === undefined ? [] : [`0x${BigInt(address).toString(16)}`];
+  });
+}
+
 function json(result: BuiltResult): Record<string, unknown> {
   expect(result.stderr).not.toContain("bug");
   return JSON.parse(result.stdout) as Record<string, unknown>;
@@ -116,7 +136,10 @@ describeUnless(
     const suite = setUpKernel();
     afterAll(() => rmSync(built, { recursive: true, force: true }));
 
-    describe.each(languages)("about $name", ({ tool, signal, make }) => {
+    /** How many callers of the crashed function both found. */
+    const seen = new Map<string, number>();
+
+    describe.each(languages)("about $name", ({ name, tool, signal, make }) => {
       it("registers, threads, build-ids and frames", async (context) => {
         const reason = missingTools(tool);
         if (reason !== undefined) skipAloud(context, reason);
@@ -155,13 +178,22 @@ describeUnless(
         expect(shown.stdout).toContain(`died of ${signal}`);
         const stacks = await runBuilt("cdh-inspect", ["bt", path, "--exe", program], { timeoutMs: 120_000 });
         expect(stacks.exitCode, stacks.stderr).toBe(0);
-        const theirs = gdb(program, core, "bt 1");
-        const innermost = /^#0 +(0x[0-9a-f]+)?/m.exec(theirs)?.[1];
+        const innermost = /^#0 +(0x[0-9a-f]+)?/m.exec(gdb(program, core, "bt 1"))?.[1];
         const raw = json(await runBuilt("cdh-inspect", ["bt", "--raw", "-o", "json", path])) as {
           threads: { frames: { pc: string; function?: string }[] }[];
         };
         const [top] = raw.threads[0]?.frames ?? [];
         if (innermost !== undefined) expect(BigInt(top?.pc ?? 0)).toBe(BigInt(innermost));
+        // gdb unwinds Go by tables of Go's own; inlined functions share their caller's address.
+        if (name !== "Go") {
+          const ours = raw.threads[0]?.frames.slice(1).map(({ pc }) => pc) ?? [];
+          const theirs = callersOf(gdb(program, core, "bt")).filter((pc) => pc !== top?.pc);
+          const callers = theirs.filter((pc) => ours.includes(pc));
+          // gdb also shows a function that went on to another by a tail call, which is on no stack.
+          expect(theirs.length - callers.length).toBeLessThanOrEqual(1);
+          expect(ours.slice(0, callers.length)).toEqual(callers);
+          seen.set(name, callers.length);
+        }
         expect(stacks.stdout).toContain("Thread 1 ");
 
         const address = threads[0]?.registers["sp"] ?? "";
@@ -173,15 +205,26 @@ describeUnless(
       }, 300_000);
     });
 
-    it("walks the same frames as gdb where there are frame pointers, without one", async () => {
-      const [program] = languages[0]?.make() ?? [""];
-      const crash = await runCrash(program);
-      const { path } = await suite.composer.bundleOf(crash.pid);
-      const raw = json(await runBuilt("cdh-inspect", ["bt", "--raw", "-o", "json", path])) as {
-        threads: { frames: { function?: string }[] }[];
-      };
-      const names = raw.threads[0]?.frames.map((frame) => frame.function);
-      expect(names?.slice(0, 6)).toEqual(["frame_five", "frame_four", "frame_three", "frame_two", "frame_one", "main"]);
+    it("compares stacks that are worth it", (context) => {
+      if (!seen.has("Python") || !seen.has("Rust")) skipAloud(context, "neither Python nor Rust ran here");
+      expect(seen.get("C")).toBeGreaterThanOrEqual(5);
+      expect(seen.get("C without frame pointers")).toBeGreaterThanOrEqual(5);
+      expect(Math.max(...seen.values())).toBeGreaterThanOrEqual(10);
+    });
+
+    it("names the frames without a debugger, with frame pointers and without", async () => {
+      for (const language of languages.slice(0, 2)) {
+        const [program] = language.make();
+        const crash = await runCrash(program);
+        const { path } = await suite.composer.bundleOf(crash.pid);
+        const raw = json(await runBuilt("cdh-inspect", ["bt", "--raw", "-o", "json", path])) as {
+          threads: { frames: { function?: string }[] }[];
+        };
+        const names = raw.threads[0]?.frames.map((frame) => frame.function?.replace(/\..*/, ""));
+        const expected = ["frame_five", "frame_four", "frame_three", "frame_two", "frame_one", "main"];
+        expect(names?.slice(0, 6)).toEqual(expected);
+        expect(names?.at(-1)).toBe("_start");
+      }
     });
   },
 );

@@ -9,6 +9,12 @@ export interface Column<Row> {
   header: string;
   value: (row: Row) => string;
   align?: "left" | "right";
+  /** Say it shorter where the terminal is narrow. */
+  narrow?: (row: Row) => string;
+  /** Left out where the terminal is too narrow even then; the lowest number goes first. */
+  optional?: number;
+  /** Cut in the middle, as a last resort, down to so many characters. */
+  minWidth?: number;
 }
 
 /**

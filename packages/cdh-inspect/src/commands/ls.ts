@@ -3,12 +3,14 @@ import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { CdhError, EXIT } from "@cdh/core/errors";
 import { renderRows, type Column } from "@cdh/core/output";
 import { tryParseSignal, signalName } from "@cdh/core/signals";
+import { fitColumns, terminalWidth } from "@cdh/core/table-width";
 import { formatBytes } from "@cdh/core/units";
 import { InspectCommand } from "../inspect-command.ts";
 import { clusterUrl, isPlugin } from "../kube/plugin.ts";
 import { summariseAll } from "../list.ts";
 import { formatMoment } from "@cdh/core/report/moment";
 import { parseMoment } from "../moment.ts";
+import { shortenNames } from "../short-names.ts";
 import { matches, newestFirst, type Summary, type SummaryFilter } from "../summary.ts";
 
 /** List crashes, newest first. */
@@ -58,7 +60,10 @@ export class LsCommand extends InspectCommand {
     const unreadable = all.filter((summary) => summary.error !== undefined);
     if (this.quiet) this.write(wanted.map((summary) => `${summary.bundle}\n`).join(""));
     else if (format === "table" && wanted.length === 0) this.context.stderr.write(emptyMessage(found.length, place));
-    else this.write(renderRows(format, "bundles", wanted, columns(wanted)));
+    else {
+      const fitted = fitColumns(columns(wanted, all), wanted, terminalWidth(this.context.stdout));
+      this.write(renderRows(format, "bundles", wanted, fitted));
+    }
     if (format === "table" || this.quiet)
       for (const { bundle, error } of unreadable) this.warn(`${bundle}: ${error?.message} (${error?.code})`);
     return unreadable.length > 0 ? EXIT.incomplete : EXIT.ok;
@@ -91,30 +96,50 @@ function emptyMessage(found: number, place: string): string {
   return found === 0 ? `no bundles in ${place}\n` : `none of the ${found} bundles in ${place} is what was asked for\n`;
 }
 
-function columns(rows: readonly Summary[]): Column<Summary>[] {
+function columns(rows: readonly Summary[], all: readonly Summary[]): Column<Summary>[] {
   const prefix = commonDirectory(rows.map((row) => row.bundle));
+  const shortNames = shortenNames(all.map((row) => row.bundle));
   return [
-    { header: "TIME (UTC)", value: (row) => formatMoment(row.crashedAt) || "-" },
     {
-      header: "NAMESPACE/POD",
-      value: (row) => (row.pod === undefined ? (row.node ?? "-") : `${row.namespace ?? "?"}/${row.pod}`),
+      header: "TIME (UTC)",
+      value: (row) => formatMoment(row.crashedAt) || "-",
+      narrow: (row) => formatMoment(row.crashedAt).slice(0, "2026-11-21 08:26".length) || "-",
     },
-    { header: "CONTAINER", value: (row) => row.container ?? "-" },
-    { header: "EXECUTABLE", value: (row) => row.exe ?? "-" },
+    { header: "NAMESPACE/POD", value: whereOf, minWidth: 16 },
+    { header: "CONTAINER", value: (row) => row.container ?? "-", optional: 2, minWidth: 8 },
+    {
+      header: "EXECUTABLE",
+      value: (row) => row.exe ?? "-",
+      narrow: (row) => row.exe?.slice(row.exe.lastIndexOf("/") + 1) ?? "-",
+      minWidth: 8,
+    },
     { header: "SIGNAL", value: (row) => row.signal ?? "-" },
     {
       header: "CORE",
       align: "right",
       value: (row) => (row.coreBytes === undefined ? "-" : formatBytes(row.coreBytes)),
+      optional: 3,
     },
     {
       header: "BUNDLE",
       align: "right",
       value: (row) => (row.bundleBytes === undefined ? "-" : formatBytes(row.bundleBytes)),
+      optional: 1,
     },
-    { header: "STATE", value: stateOf },
-    { header: "NAME", value: (row) => row.bundle.slice(prefix) },
+    { header: "STATE", value: stateOf, minWidth: 8 },
+    {
+      header: "NAME",
+      value: (row) => row.bundle.slice(prefix),
+      narrow: (row) => shortNames.get(row.bundle) ?? row.bundle.slice(prefix),
+      minWidth: 8,
+    },
   ];
+}
+
+/** A crash of no known pod happened on a node, and must not look as if it were a pod of a namespace. */
+function whereOf({ namespace, pod, node }: Summary): string {
+  if (pod !== undefined) return `${namespace ?? "?"}/${pod}`;
+  return node === undefined ? "-" : `(on ${node})`;
 }
 
 function stateOf(row: Summary): string {

@@ -6,8 +6,10 @@ import type { RegisterReport, Report } from "./report.ts";
 const HIDDEN = /^(orig_rax|orig_ax|eflags|pstate|cs|ss|ds|es|fs|gs|fs_base|gs_base)$/;
 /** Registers that say where the thread was; each has a line of its own. */
 const PLACES = /^(pc|rip|eip|sp|rsp|esp|lr|bp|rbp|fp)$/;
-const COLUMNS = 4;
-const PLACE_WIDTH = 24;
+/** What fits into the 80 columns of a usual terminal. */
+const COLUMNS = 3;
+const PLACES_IN_LINE = 2;
+const PLACE_WIDTH = 28;
 
 /**
  * Lay out the crashed thread's registers: first those that say where it was, then the others in columns, then where the
@@ -28,9 +30,9 @@ export function registerLines(report: Report, paint: Paint): string[] {
     lines.push(`  ${cells.map((register) => cell(register, paint)).join("  ")}`.trimEnd());
   }
   const pointing = rest.filter(({ place }) => place !== undefined);
-  for (let index = 0; index < pointing.length; index += 3) {
+  for (let index = 0; index < pointing.length; index += PLACES_IN_LINE) {
     const places = pointing
-      .slice(index, index + 3)
+      .slice(index, index + PLACES_IN_LINE)
       .map(({ name, place }) => `${name.padEnd(3)} → ${printable(place ?? "").padEnd(PLACE_WIDTH)}`);
     lines.push(paint.dim(`  ${places.join("  ").trimEnd()}`));
   }

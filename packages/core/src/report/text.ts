@@ -21,6 +21,7 @@ const TRUNCATION_WORDS: Record<string, string> = {
 /** Longest command line on the screen. */
 const CMDLINE_MAX = 160;
 const PROBLEMS_SHOWN = 8;
+const SECOND = 1000;
 
 /** One line of what is known: a word, and a text that is safe to print. */
 export interface FactRow {
@@ -113,12 +114,18 @@ function signalText({ manifest: { signal }, signalMeaning }: Report, paint: Pain
   return `${paint.bold(printable(signal.name))} (${signal.number})${code === undefined ? "" : `, ${printable(code)}`}${meaning}`;
 }
 
+/** The kernel tells the crash's time in whole seconds, so that the life of a process is not known better. */
+function lifeText(ms: number): string {
+  if (ms < 2 * SECOND) return "within 2 s of its start";
+  return `after about ${ms < 60 * SECOND ? `${Math.round(ms / SECOND)} s` : formatDuration(ms)} of running`;
+}
+
 function whenText({ crashedAt, process }: Manifest, now: number | undefined): string | undefined {
   const time = Date.parse(crashedAt);
   if (Number.isNaN(time)) return undefined;
   const started = Date.parse(process.startedAt ?? "");
   const age = now !== undefined && now >= time ? `, ${formatDuration(now - time)} ago` : "";
-  const life = Number.isNaN(started) || started > time ? "" : `, after ${formatDuration(time - started)} of running`;
+  const life = Number.isNaN(started) || started - time >= SECOND ? "" : `, ${lifeText(time - started)}`;
   return `${printable(formatMoment(crashedAt))} UTC${age}${life}`;
 }
 
