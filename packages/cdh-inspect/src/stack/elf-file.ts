@@ -148,6 +148,17 @@ export class ElfFile {
     const wide = this.#header.bits === 64;
     const entryBytes = wide ? 24 : 16;
     const best = new Map<bigint, Best>();
+    // A program may have a million symbols and a thousand frames: each symbol looks only at the addresses that it covers.
+    const wanted = offsets.toSorted((left, right) => (left < right ? -1 : 1));
+    const firstFrom = (sorted: readonly bigint[], value: bigint): number => {
+      let [low, high] = [0, sorted.length];
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        if ((sorted[middle] ?? 0n) + this.baseVaddr < value) low = middle + 1;
+        else high = middle;
+      }
+      return low;
+    };
     const end = table.offset + table.sizeBytes;
     const step = PIECE_BYTES - (PIECE_BYTES % entryBytes);
     for (let at = table.offset; at < end;) {
@@ -161,8 +172,13 @@ export class ElfFile {
         const value = field.word(entry + (wide ? 8 : 4));
         const size = field.word(entry + (wide ? 16 : 8));
         const isLocal = field.u8(entry + (wide ? 4 : 12)) >>> 4 === STB_LOCAL;
-        for (const offset of offsets)
-          consider(best, offset, offset + this.baseVaddr, { value, size, isLocal, nameOffset: field.u32(entry) });
+        const symbol = { value, size, isLocal, nameOffset: field.u32(entry) };
+        const after = value + (size > 0n ? size : UNSIZED_MAX);
+        for (let index = firstFrom(wanted, value); index < wanted.length; index += 1) {
+          const offset = wanted[index] ?? 0n;
+          if (offset + this.baseVaddr >= after) break;
+          consider(best, offset, symbol);
+        }
       }
       at += piece.length;
     }
@@ -183,15 +199,13 @@ export class ElfFile {
   }
 }
 
+/** Keep the better of two symbols that cover an address. */
 function consider(
   best: Map<bigint, Best>,
   offset: bigint,
-  address: bigint,
   { value, size, isLocal, nameOffset }: { value: bigint; size: bigint; isLocal: boolean; nameOffset: number },
 ): void {
-  if (value > address) return;
   const isSized = size > 0n;
-  if (address >= value + (isSized ? size : UNSIZED_MAX)) return;
   const known = best.get(offset);
   // A symbol that says it covers the address beats one that merely stands before it; a public name beats an alias that the
   // library has for itself.

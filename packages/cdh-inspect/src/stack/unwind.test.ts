@@ -193,5 +193,5 @@ describe("walkStack by tables", () => {
     }
     // Else nothing but refusals was tried.
     expect(known).toBeGreaterThan(rounds / 20);
-  });
+  }, 120_000);
 });
