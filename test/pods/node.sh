@@ -30,6 +30,11 @@ finish() {
       index=$((index + 1))
     done
   fi
+  # The kernel may have started a composer for one of the last crashes.
+  for _ in $(seq 200); do
+    readlink /proc/[0-9]*/exe | grep -qF "$dir/" || break
+    sleep 0.05
+  done
   # The last process of a cgroup may take a moment to go.
   for _ in $(seq 200); do
     find /sys/fs/cgroup -depth -type d -path "*/$name*" -exec rmdir {} +

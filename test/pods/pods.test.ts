@@ -47,6 +47,7 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
     signal: { name: "SIGSEGV", codeName: "SEGV_MAPERR", faultAddress: "0x1234" },
     node: { nodeName: "node-1" },
   });
+  const problemsOf = ({ manifest }: Arrival): string => JSON.stringify(manifest.problems);
   const shown = ({ key, manifest }: Arrival): string =>
     `${key.split("/")[0]}/${manifest.pod?.name}/${manifest.container?.name}, ${manifest.core.sizeBytes} bytes of core`;
 
@@ -66,12 +67,21 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
     table.saw("no capability, no new privileges, seccomp on");
   });
 
+  it("the doctor, asked in the node container, proves capture", async () => {
+    const id = ours.ids.get("node") ?? "";
+    const said = await suite.node.crictl("exec", "--sync", id, "cdh-sysctl", "doctor", "-o", "json");
+    const { checks } = JSON.parse(said) as { checks: { id: string; outcome: string; finding: string }[] };
+    const capture = checks.find((check) => check.id === "capture");
+    expect(capture).toMatchObject({ outcome: "ok", finding: expect.stringContaining("verified") as string });
+    table.saw(capture?.finding ?? "");
+  });
+
   it("a crashing container", async () => {
     const labels = { app: "web", "info.coredump.owner": "team-a" };
     const pod = await startCrashingPod(suite.node, { namespace: "shop", name: "single-0", labels });
     const id = await pod.start({ name: "server" });
     const arrival = await crash(id);
-    expect(arrival.manifest).toMatchObject(attributed(pod, id, "server"));
+    expect(arrival.manifest, problemsOf(arrival)).toMatchObject(attributed(pod, id, "server"));
     expect(arrival.manifest).toMatchObject({
       pod: { labels },
       core: { complete: true },
@@ -91,7 +101,7 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
     const other = await pod.start({ name: "server" });
     const id = await pod.start({ name: "sidecar" });
     const arrival = await crash(id);
-    expect(arrival.manifest).toMatchObject(attributed(pod, id, "sidecar"));
+    expect(arrival.manifest, problemsOf(arrival)).toMatchObject(attributed(pod, id, "sidecar"));
     const { entries } = await suite.arrivals.open(arrival);
     expect(entries.filter(({ name }) => /-\d+\.log$/.test(name))).toHaveLength(2);
     expect(suite.node.pidOf(other)).toBeGreaterThan(0);
@@ -104,7 +114,7 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
       const pod = await startCrashingPod(suite.node, { namespace, name: "same-0", labels: { colour: namespace } });
       const id = await pod.start({ name: "server" });
       const arrival = await crash(id);
-      expect(arrival.manifest).toMatchObject(attributed(pod, id, "server"));
+      expect(arrival.manifest, problemsOf(arrival)).toMatchObject(attributed(pod, id, "server"));
       expect(arrival.manifest.pod?.labels).toMatchObject({ colour: namespace });
       expect(arrival.key).toContain(`${namespace}/`);
       seen.push(arrival.key.split("/")[0] ?? "");
@@ -116,7 +126,7 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
     const pod = await startCrashingPod(suite.node, { namespace: "shop", name: "hostnet-0", hostNetwork: true });
     const id = await pod.start({ name: "server" });
     const arrival = await crash(id);
-    expect(arrival.manifest).toMatchObject(attributed(pod, id, "server"));
+    expect(arrival.manifest, problemsOf(arrival)).toMatchObject(attributed(pod, id, "server"));
     table.saw(shown(arrival));
   });
 
@@ -125,8 +135,9 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
     const counts: (number | undefined)[] = [];
     for (const restarts of [0, 1, 2]) {
       const id = await pod.start({ name: "server", restarts });
-      const { manifest } = await crash(id);
-      expect(manifest).toMatchObject(attributed(pod, id, "server", restarts));
+      const arrival = await crash(id);
+      const { manifest } = arrival;
+      expect(manifest, problemsOf(arrival)).toMatchObject(attributed(pod, id, "server", restarts));
       expect(manifest.process.pidInNamespace).toBe(1);
       counts.push(manifest.container?.restartCount);
     }
@@ -137,7 +148,7 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
     const pod = await startCrashingPod(suite.node, { namespace: "shop", name: "user-0" });
     const id = await pod.start({ name: "server", user: 1234 });
     const arrival = await crash(id);
-    expect(arrival.manifest).toMatchObject(attributed(pod, id, "server"));
+    expect(arrival.manifest, problemsOf(arrival)).toMatchObject(attributed(pod, id, "server"));
     expect(arrival.manifest).toMatchObject({ process: { uid: 1234 }, core: { complete: true } });
     table.saw(`${shown(arrival)} of uid 1234`);
   });
@@ -146,7 +157,7 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
     const pod = await startCrashingPod(suite.node, { namespace: "shop", name: "readonly-0" });
     const id = await pod.start({ name: "server", readOnlyRoot: true });
     const arrival = await crash(id);
-    expect(arrival.manifest).toMatchObject(attributed(pod, id, "server"));
+    expect(arrival.manifest, problemsOf(arrival)).toMatchObject(attributed(pod, id, "server"));
     expect(arrival.manifest.core.complete).toBe(true);
     table.saw(shown(arrival));
   });
@@ -155,7 +166,7 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
     const pod = await startCrashingPod(suite.node, { namespace: "shop", name: "nolimit-0" });
     const id = await pod.start({ name: "server", args: ["nocore"] });
     const arrival = await crash(id);
-    expect(arrival.manifest).toMatchObject(attributed(pod, id, "server"));
+    expect(arrival.manifest, problemsOf(arrival)).toMatchObject(attributed(pod, id, "server"));
     expect(arrival.manifest).toMatchObject({
       process: { rlimitCoreBytes: 0 },
       core: { complete: false, truncatedBy: "rlimit", sizeBytes: 0 },
@@ -200,7 +211,7 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
       ({ container }) => container?.id === id,
       60_000,
     );
-    expect(arrival.manifest).toMatchObject(attributed(pod, id, "server"));
+    expect(arrival.manifest, problemsOf(arrival)).toMatchObject(attributed(pod, id, "server"));
     expect(arrival.manifest.core).toMatchObject({ complete: false, truncatedBy: "shortRead" });
     expect(arrival.manifest.core.sizeBytes).toBeGreaterThan(1 << 20);
     expect(arrival.manifest.core.sizeBytes).toBeLessThan(1 << 30);
@@ -235,7 +246,7 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
     }
     await ours.restart("upload");
     const arrival = await suite.arrivals.next("it arrives", ({ container }) => container?.id === id, 60_000);
-    expect(arrival.manifest).toMatchObject(attributed(pod, id, "server"));
+    expect(arrival.manifest, problemsOf(arrival)).toMatchObject(attributed(pod, id, "server"));
     await expectSoon("the spool is empty", () => suite.spooled().length === 0);
     const twins = (await suite.arrivals.all()).filter(({ manifest }) => manifest.container?.id === id);
     expect(twins).toHaveLength(1);
@@ -250,7 +261,7 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
     const pod = await startCrashingPod(suite.node, { namespace: "shop", name: "alone-0" });
     const id = await pod.start({ name: "server" });
     const arrival = await crash(id);
-    expect(arrival.manifest).toMatchObject(attributed(pod, id, "server"));
+    expect(arrival.manifest, problemsOf(arrival)).toMatchObject(attributed(pod, id, "server"));
     await ours.restart("node");
     table.saw(`${shown(arrival)}; started again it is well`);
   });

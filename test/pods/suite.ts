@@ -109,6 +109,8 @@ export function setUpPods(): PodsSuite {
         crioEndpoint: `unix://${node.socket}`,
         extraVolumes: [{ name: "tools", hostPath: { path: tools, type: "Directory" } }],
       },
+      // What is learnt about a pod must not depend on how busy the machine is.
+      composer: { metadataTimeout: 60 },
       node: {
         crictl: "/tools/crictl",
         watchInterval: "1s",
