@@ -64,6 +64,26 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's input", 
     expect(manifest.core.compression).toBe({ true: "deflate", false: "none" }[compression] ?? compression);
   });
 
+  it.each([{ compression: "zstd" }, { compression: "deflate" }])(
+    "what does not compress hardly grows with $compression",
+    async ({ compression }) => {
+      await using rig = makeRig();
+      rig.env({ COMPRESSION: compression });
+      // Bytes above 143 take nine bits each in deflate's fixed codes: the worst there is.
+      const memory = noise(6_000_000, 5);
+      for (let at = 0; at < memory.length; at += 1) memory[at] = 144 + ((memory[at] ?? 0) % 112);
+      const high = smallCore(compression === "deflate" ? memory : noise(6_000_000, 5));
+      await rig.run(high);
+      const { manifest } = await expectBundleOf(rig, high);
+      expect(manifest.core.storedBytes).toBeLessThan(high.length * 1.001);
+      await using other = makeRig();
+      other.env({ COMPRESSION: compression });
+      const random = smallCore(noise(6_000_000, 6));
+      await other.run(random);
+      expect((await expectBundleOf(other, random)).manifest.core.storedBytes).toBeLessThan(random.length * 1.001);
+    },
+  );
+
   it("zeros that are stored plain take holes on the disk and no memory of their own", async () => {
     await using rig = makeRig();
     rig.env({ COMPRESSION: "none" });

@@ -113,6 +113,7 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
   const process = await collection.process;
   await Promise.race([collection.place, clock.sleep(RECORD_WAIT_MS)]);
   await request.input.close();
+  request.onRelease?.();
   const drainMs = Math.round(clock.monotonic() - startedAt);
 
   const { skip, suppressed } = await verdict;

@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import { setPriority } from "node:os";
 import { dirname, join } from "node:path";
 import type { Problem } from "@cdh/core/bundle/manifest";
 import { systemClock } from "@cdh/core/clock";
@@ -16,15 +15,13 @@ import { openComposerLog, openKernelLog } from "./composer-log.ts";
 import { compose } from "./compose.ts";
 import { descriptorInput, withFirstRead } from "./input.ts";
 import { loadNative } from "./native.ts";
+import { stepBack } from "./priority.ts";
 import type { Outcome } from "./request.ts";
 import { composerSettings, timerMs, type ComposerSettings } from "./settings.ts";
 import { VERSION } from "./version.ts";
 
 /** Environment variables; the kernel gives none. */
 type Environment = Readonly<Record<string, string | undefined>>;
-
-/** The pod that crashed has time; whoever else works on the node has not. @see nice(2) */
-const NICENESS = 10;
 
 /**
  * Keep the crash that the kernel just handed over. Nothing refuses here: bad settings, unknown words and a missing
@@ -39,7 +36,6 @@ export async function runForKernel(
   const crash = parseKernelArguments(argv);
   const exeDir = dirname(process.execPath);
   const { settings, problems } = readSettings(exeDir, crash, env);
-  lowerPriority();
   const native = await loadNative().catch(() => undefined);
   const kernelLog = openKernelLog();
   const log = createLogger({
@@ -65,6 +61,7 @@ export async function runForKernel(
       native,
       version: VERSION,
       problems,
+      onRelease: stepBack,
     });
     report(outcome, crash, log, kernelLog);
     return outcome.exitCode;
@@ -138,12 +135,4 @@ function report(outcome: Outcome, crash: Crash, log: Logger, kernelLog: (text: s
 
 function who(crash: Crash): string {
   return `${crash.comm ?? "?"} (pid ${crash.pid ?? crash.pidInNamespace ?? "?"}, ${signalName(crash.signal ?? 0)})`;
-}
-
-function lowerPriority(): void {
-  try {
-    setPriority(NICENESS);
-  } catch {
-    // A sandbox may refuse; the core comes first.
-  }
 }

@@ -23,6 +23,8 @@ export interface ComposeRequest {
   version: string;
   /** What went wrong before this, such as unreadable settings. */
   problems: Problem[];
+  /** Called when the crashed process has been let go: what is left to do has time. */
+  onRelease?: () => void;
 }
 
 /** What became of a crash. */

@@ -1,6 +1,7 @@
 import { constants, crc32, createDeflateRaw, createZstdCompress } from "node:zlib";
 import type { Transform } from "node:stream";
 import { CompressorLane, type CompressedFrame } from "./compressor-lane.ts";
+import { storedBlocksBytes, writeStoredBlocks } from "./deflate-stored.ts";
 import type { Compression } from "./manifest.ts";
 import { FRAME_BYTES } from "./zstd-frames.ts";
 
@@ -26,8 +27,11 @@ export interface FrameCompressor {
  */
 export const DEFAULT_LEVEL = 1;
 
-/** Holds any frame whole: zstd and deflate add at most 4 KiB to a chunk that does not compress. */
-const OUTPUT_BYTES = FRAME_BYTES + 8 * 1024;
+/** Holds any frame of zstd whole, which adds a few bytes to each block that does not compress. */
+const ZSTD_OUTPUT_BYTES = FRAME_BYTES + 8 * 1024;
+
+/** Some builds of zlib use fixed codes at level 1, which take up to nine bits a byte. @see RFC 1951, 3.2.6 */
+const DEFLATE_OUTPUT_BYTES = FRAME_BYTES + FRAME_BYTES / 8 + 8 * 1024;
 
 /** An empty final block with fixed Huffman codes: ends a deflate stream. @see RFC 1951, 3.2.3 */
 const DEFLATE_END = Uint8Array.of(0x03, 0x00);
@@ -45,11 +49,12 @@ export function makeFrameCompressor(compression: Compression, level: number = DE
   }
   if (compression === "deflate") {
     // A full flush ends on a byte and forgets what came before: blocks of several lanes join into one stream.
-    const options = { level: clamp(level, 1, 9), chunkSize: OUTPUT_BYTES, flush: constants.Z_FULL_FLUSH };
-    return { compression, trailer: DEFLATE_END, crcOf: "core", ...laneCompressor(() => createDeflateRaw(options)) };
+    const options = { level: clamp(level, 1, 9), chunkSize: DEFLATE_OUTPUT_BYTES, flush: constants.Z_FULL_FLUSH };
+    const lanes = withoutGrowth(laneCompressor(() => createDeflateRaw(options)));
+    return { compression, trailer: DEFLATE_END, crcOf: "core", ...lanes };
   }
   const params = { [constants.ZSTD_c_compressionLevel]: clamp(level, 1, 19), [constants.ZSTD_c_checksumFlag]: 1 };
-  const options = { chunkSize: OUTPUT_BYTES, flush: constants.ZSTD_e_end, params };
+  const options = { chunkSize: ZSTD_OUTPUT_BYTES, flush: constants.ZSTD_e_end, params };
   return { compression, trailer: NOTHING, crcOf: "stored", ...laneCompressor(() => createZstdCompress(options)) };
 }
 
@@ -63,6 +68,23 @@ function laneCompressor(createStream: () => Transform): Pick<FrameCompressor, "c
     },
     close: () => {
       for (const lane of free.splice(0)) lane.close();
+    },
+  };
+}
+
+/** Store a chunk that deflate only makes longer. */
+function withoutGrowth(
+  lanes: Pick<FrameCompressor, "compress" | "close">,
+): Pick<FrameCompressor, "compress" | "close"> {
+  const free: Buffer[] = [];
+  return {
+    close: () => lanes.close(),
+    compress: async (chunk) => {
+      const frame = await lanes.compress(chunk);
+      if (frame.bytes.length <= storedBlocksBytes(chunk.length)) return frame;
+      frame.release();
+      const buffer = free.pop() ?? Buffer.allocUnsafeSlow(storedBlocksBytes(FRAME_BYTES));
+      return { bytes: writeStoredBlocks(chunk, buffer), release: () => void free.push(buffer) };
     },
   };
 }

@@ -1,8 +1,8 @@
 import type { FileHandle } from "node:fs/promises";
 import { FRAME_BYTES } from "../bundle/zstd-frames.ts";
 
-/** The most that a stored mebibyte of core takes: both methods add a few bytes per block that does not compress. */
-export const PIECE_MAX_BYTES = FRAME_BYTES + 64 * 1024;
+/** The most that a stored mebibyte of core takes: deflate with fixed codes takes up to nine bits a byte. */
+export const PIECE_MAX_BYTES = FRAME_BYTES + FRAME_BYTES / 8 + 64 * 1024;
 
 const WINDOW_BYTES = 4 * PIECE_MAX_BYTES;
 
