@@ -1,12 +1,16 @@
 import { Option } from "clipanion";
 import { CdhCommand } from "@cdh/core/cli";
 import { printable } from "@cdh/core/output";
+import type { Report } from "@cdh/core/report/report";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { openBucket } from "./bucket.ts";
 import { KubeClient } from "./kube/client.ts";
+import { pathOf } from "./kube/coredumps.ts";
 import { readKubeconfig } from "./kube/kubeconfig.ts";
 import { clusterUrl, isPlugin } from "./kube/plugin.ts";
 import { choosePaint, type Paint } from "./paint.ts";
+import { parseLocation } from "./location.ts";
+import { findCoreDump } from "./places/kube.ts";
 import { findAll, findOne, type Found, type PlaceOpeners } from "./places.ts";
 import { readSubject, type Subject } from "./subject.ts";
 
@@ -51,6 +55,16 @@ export abstract class InspectCommand extends CdhCommand {
     } finally {
       await subject.close();
     }
+  }
+
+  /** Get the report that a cluster's API makes itself; undefined when the text means no cluster. @throws {CdhError} */
+  async clusterReport(text: string): Promise<Report | undefined> {
+    const location = parseLocation(this.placeOf(text));
+    if (location.kind !== "kube") return undefined;
+    const client = await this.cluster();
+    const { stopSignal: signal } = this.context;
+    const dump = await findCoreDump(client, location, signal);
+    return (await client.json(pathOf(dump.namespace, dump.name, "report"), { signal })) as Report;
   }
 
   /** Colours for stdout, or none. */

@@ -14,8 +14,7 @@ import { downloadTo } from "../kube/download.ts";
 import { clusterUrl } from "../kube/plugin.ts";
 import { clusterSource } from "../kube/source.ts";
 import { parseLocation } from "../location.ts";
-import { findCoreDumps } from "../places/kube.ts";
-import { ambiguous } from "../places/found.ts";
+import { findCoreDump } from "../places/kube.ts";
 import { unpackCore } from "../unpack.ts";
 
 /** Download a bundle or a core from the cluster. */
@@ -75,16 +74,7 @@ export class GetCommand extends InspectCommand {
       throw new CdhError("CDH_CONFIG_INVALID", `cannot download ${text}`, {
         hint: "a crash in the cluster: NAME or kube://namespace/name",
       });
-    const { how, dumps } = await findCoreDumps(client, location, this.context.stopSignal);
-    const [newest] = dumps;
-    if (newest === undefined)
-      throw new CdhError("CDH_NOT_FOUND", `no crash in ${location.namespace ?? client.cluster.namespace}`);
-    if (how === "part" && dumps.length > 1)
-      throw ambiguous(
-        location.name,
-        dumps.map((dump) => ({ label: dump.name, sizeBytes: 0, modifiedAt: 0, open: unopened })),
-      );
-    return newest;
+    return findCoreDump(client, location, this.context.stopSignal);
   }
 
   async #download(client: KubeClient, path: string, file: string, progress: Progress): Promise<string> {
@@ -143,8 +133,4 @@ export class GetCommand extends InspectCommand {
     }
     return EXIT.ok;
   }
-}
-
-function unopened(): never {
-  throw new Error("only named, never opened");
 }

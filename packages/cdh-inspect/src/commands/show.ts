@@ -3,6 +3,7 @@ import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { CdhError } from "@cdh/core/errors";
 import { stringifyJson } from "@cdh/core/output";
 import { InspectCommand } from "../inspect-command.ts";
+import type { Report } from "@cdh/core/report/report";
 import { renderText } from "@cdh/core/report/text";
 import { makeReport } from "../report.ts";
 
@@ -42,11 +43,24 @@ export class ShowCommand extends InspectCommand {
     const lines = Number(this.lines);
     if (!/^\d+$/.test(this.lines) || lines > 100_000)
       throw new CdhError("CDH_CONFIG_INVALID", `--lines ${this.lines}: a number of lines`);
-    await this.withSubject(this.bundle, async (subject) => {
-      const report = await makeReport(subject, lines);
-      if (format === "json") this.write(`${stringifyJson(report, 2)}\n`);
-      else if (format === "jsonl") this.write(`${stringifyJson(report)}\n`);
-      else this.write(renderText(report, this.paint(), this.context.clock.now()));
-    });
+    const report = await this.#report(lines);
+    if (format === "json") this.write(`${stringifyJson(report, 2)}\n`);
+    else if (format === "jsonl") this.write(`${stringifyJson(report)}\n`);
+    else this.write(renderText(report, this.paint(), this.context.clock.now()));
+  }
+
+  async #report(lines: number): Promise<Report> {
+    try {
+      return await this.withSubject(this.bundle, (subject) => makeReport(subject, lines));
+    } catch (error) {
+      // In a cluster, reading the report and downloading the bundle are different rights.
+      if (!(error instanceof CdhError) || error.code !== "CDH_STORE_DENIED") throw error;
+      const report = await this.clusterReport(this.bundle);
+      if (report === undefined) throw error;
+      return {
+        ...report,
+        logs: report.logs.map((log) => ({ ...log, lines: lines === 0 ? [] : log.lines.slice(-lines) })),
+      };
+    }
   }
 }

@@ -25,8 +25,9 @@ export function rewriteCounts(args: readonly string[]): string[] {
 /** Make a place of what a person typed to the plugin: a URL stays, a bare name is one in the namespace. */
 export function clusterUrl(text: string, namespace: string | undefined): string {
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text)) return text;
-  // `NAMESPACE/NAME`, as ls shows it where there are several.
-  if (/^[^/]+\/[^/]+$/.test(text) && namespace === undefined) return `kube://${text}`;
   // kubectl's way to name a kind does no harm.
-  return `kube://${namespace ?? ""}/${text.replace(/^(pod|pods|coredump|coredumps|cdump)\//, "")}`;
+  const name = text.replace(/^(pod|pods|po|coredump|coredumps|cdump)\//, "");
+  // `NAMESPACE/NAME`, as ls shows it where there are several.
+  if (/^[^/]+\/[^/]+$/.test(name) && namespace === undefined) return `kube://${name}`;
+  return `kube://${namespace ?? ""}/${name}`;
 }

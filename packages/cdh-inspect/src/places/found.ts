@@ -38,7 +38,7 @@ export function choosePart(found: readonly Found[], base: number, part: string):
 }
 
 /** Say that a part of a name fits several bundles. */
-export function ambiguous(text: string, found: readonly Found[]): CdhError {
+export function ambiguous(text: string, found: readonly Pick<Found, "label">[]): CdhError {
   const names = found.slice(0, 5).map((one) => basename(one.label));
   return new CdhError("CDH_NOT_FOUND", `${text} fits ${found.length} bundles`, {
     hint: `one of ${names.join(", ")}${found.length > 5 ? " …" : ""}`,

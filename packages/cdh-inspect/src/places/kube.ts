@@ -2,7 +2,7 @@ import type { KubeClient } from "../kube/client.ts";
 import { getCoreDump, listCoreDumps, pathOf, type CoreDump } from "../kube/coredumps.ts";
 import { clusterSource } from "../kube/source.ts";
 import { CdhError } from "@cdh/core/errors";
-import type { Finding, Found } from "./found.ts";
+import { ambiguous, type Finding, type Found } from "./found.ts";
 
 /** What `kube://namespace/name` says. */
 export interface ClusterPlace {
@@ -50,6 +50,20 @@ export async function findCoreDumps(
   throw new CdhError("CDH_NOT_FOUND", `no crash ${name} in ${scope ?? "any namespace"}`, {
     hint: "ls shows what is there; -n chooses the namespace",
   });
+}
+
+/** Find the one crash that a person means. @throws {CdhError} CDH_NOT_FOUND when there is none, or a part of a name fits several */
+export async function findCoreDump(client: KubeClient, place: ClusterPlace, signal?: AbortSignal): Promise<CoreDump> {
+  const { how, dumps } = await findCoreDumps(client, place, signal);
+  const [newest] = dumps;
+  if (newest === undefined)
+    throw new CdhError("CDH_NOT_FOUND", `no crash in ${place.namespace ?? client.cluster.namespace}`);
+  if (how === "part" && dumps.length > 1)
+    throw ambiguous(
+      place.name,
+      dumps.map(({ name }) => ({ label: name })),
+    );
+  return newest;
 }
 
 function newestFirst(left: CoreDump, right: CoreDump): number {
