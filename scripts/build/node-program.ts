@@ -16,6 +16,7 @@ import { dist, root, toolBin } from "./paths.ts";
 const STREAMER_FLAGS = "--max-semi-space-size=1 ";
 /** The uploader lives in little memory: 200 bundles of 5 MB peak at 112 MB instead of 127, for 4 % of the time. */
 const SMALL_FLAGS = "--optimize-for-size ";
+const SMALL = new Set(["cdh-upload", "cdh-api"]);
 const STREAMERS = new Set(["cdh-sysctl", "cdh-upload", "cdh-inspect", "cdh-api"]);
 
 /** A program under another name is kubectl's plugin: the name of its bundle tells it which one it is. */
@@ -47,7 +48,7 @@ while [ -L "$self" ]; do
 done
 here=\${self%/*}
 program=${program}
-${PLUGIN_CASE[program] ?? ""}exec "$here/../node/bin/node" ${STREAMERS.has(program) ? STREAMER_FLAGS : ""}${program === "cdh-upload" ? SMALL_FLAGS : ""}"$here/../lib/$program.mjs" "$@"
+${PLUGIN_CASE[program] ?? ""}exec "$here/../node/bin/node" ${STREAMERS.has(program) ? STREAMER_FLAGS : ""}${SMALL.has(program) ? SMALL_FLAGS : ""}"$here/../lib/$program.mjs" "$@"
 `;
 }
 

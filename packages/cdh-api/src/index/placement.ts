@@ -45,3 +45,8 @@ export function isKeptByPod(manifest: Manifest): boolean {
   const value = manifest.pod?.labels?.[KEEP_LABEL];
   return value !== undefined && value !== "false";
 }
+
+/** Tell whether a name was made by {@link nameOfStem}. */
+export function isMadeName(name: string): boolean {
+  return /^x[0-9a-f]{32}$/.test(name);
+}

@@ -1,7 +1,7 @@
 import type { Manifest } from "@cdh/core/bundle/manifest";
 import { GROUP_VERSION, KIND } from "../group.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
-import { uidOf } from "../index/placement.ts";
+import { isMadeName, uidOf } from "../index/placement.ts";
 import { labelsOf } from "./labels.ts";
 
 /** A JSON object. */
@@ -48,45 +48,44 @@ export function detailOf(record: DumpRecord, manifest: Manifest): Json {
 }
 
 function specSummaryOf(record: DumpRecord): Json {
-  const owner =
-    record.ownerName === undefined ? undefined : defined({ kind: record.ownerKind, name: record.ownerName });
-  return defined({
-    crashId: record.name,
+  const owner = record.ownerName === undefined ? undefined : { kind: record.ownerKind, name: record.ownerName };
+  return {
+    crashId: isMadeName(record.name) ? undefined : record.name,
     crashedAt: new Date(record.crashedAt).toISOString(),
-    node: defined({
+    node: {
       nodeName: record.nodeName,
       clusterName: record.clusterName,
       architecture: record.architecture,
-    }),
-    process: defined({ pid: record.pid, uid: record.uid, comm: record.comm, exe: record.exe }),
-    signal: defined({
+    },
+    process: { pid: record.pid, uid: record.uid, comm: record.comm, exe: record.exe },
+    signal: {
       number: record.signalNumber,
       name: record.signalName,
       codeName: record.codeName,
       faultAddress: record.faultAddress,
-    }),
-    core: defined({
+    },
+    core: {
       compression: record.compression,
       sizeBytes: record.coreBytes,
       storedBytes: record.coreStoredBytes,
       expectedBytes: record.expectedBytes,
       complete: record.complete,
       truncatedBy: record.truncatedBy,
-    }),
-    container: tryDefined({
+    },
+    container: unlessEmpty({
       name: record.containerName,
       imageRef: record.imageRef,
       restartCount: record.restartCount,
     }),
-    pod: tryDefined({ name: record.podName, namespace: record.podNamespace, uid: record.podUid, owner }),
-    identity: tryDefined({ source: record.identitySource, verified: record.identityVerified }),
+    pod: unlessEmpty({ name: record.podName, namespace: record.podNamespace, uid: record.podUid, owner }),
+    identity: unlessEmpty({ source: record.identitySource, verified: record.identityVerified }),
     restricted: record.restricted ? true : undefined,
-    suppressed: tryDefined({ count: record.suppressedCount }),
-  });
+    suppressed: unlessEmpty({ count: record.suppressedCount }),
+  };
 }
 
 function statusOf(record: DumpRecord): Json {
-  return defined({
+  return {
     bundle:
       record.bundleBytes === undefined
         ? undefined
@@ -95,22 +94,18 @@ function statusOf(record: DumpRecord): Json {
             sizeBytes: record.bundleBytes,
             storedAt: kubeTime(record.storedAt),
           },
-    core: defined({
+    core: {
       sizeBytes: record.coreBytes,
       storedBytes: record.coreStoredBytes,
       expectedBytes: record.expectedBytes,
-    }),
+    },
     complete: record.complete,
     problemCount: record.problemCount,
-  });
+  };
 }
 
-/** Leave out what is undefined. */
-function defined(fields: Json): Json {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
-}
-
-function tryDefined(fields: Json): Json | undefined {
-  const left = defined(fields);
-  return Object.keys(left).length === 0 ? undefined : left;
+/** Leave an object out when nothing of it is known; single fields that are undefined are left out by JSON itself. */
+function unlessEmpty(fields: Json): Json | undefined {
+  for (const name in fields) if (fields[name] !== undefined) return fields;
+  return undefined;
 }

@@ -1,9 +1,11 @@
 import { GROUP, KEEP_LABEL, LABELS, type DumpLabel } from "../group.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
 
+const VALID = /^[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?$/;
+
 /** Make a text a label's value: at most 63 of `[A-Za-z0-9_.-]`, beginning and ending with a letter or digit. */
 export function labelValue(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
+  if (text === undefined || VALID.test(text)) return text;
   const value = text
     .replaceAll(/[^A-Za-z0-9_.-]/g, "-")
     .replace(/^[^A-Za-z0-9]+/, "")

@@ -1,0 +1,79 @@
+import { expect, it } from "vitest";
+import { SeededRandom } from "@cdh/core/testing/random";
+import { makeRecord } from "../testing/record.ts";
+import { ChangeLog, type Change } from "./change-log.ts";
+import { DumpIndex } from "./dump-index.ts";
+import type { DumpRecord } from "./dump-record.ts";
+
+function ordered(records: Iterable<DumpRecord>): string[] {
+  return [...records]
+    .toSorted((a, b) => {
+      if (a.namespace !== b.namespace) return a.namespace < b.namespace ? -1 : 1;
+      if (a.crashedAt !== b.crashedAt) return b.crashedAt - a.crashedAt;
+      return a.name < b.name ? -1 : 1;
+    })
+    .map((record) => record.name);
+}
+
+it("lists in order, in pages of any size, whatever comes and goes", () => {
+  const random = new SeededRandom(73);
+  const index = new DumpIndex(new ChangeLog(1));
+  const model = new Map<string, DumpRecord>();
+  for (let step = 0; step < 600; step += 1) {
+    const name = `dump-${random.integer(120)}`;
+    const stem = `stem-${name}`;
+    if (random.integer(3) === 0) {
+      expect(index.remove(stem, step)?.name).toBe(model.get(stem)?.name);
+      model.delete(stem);
+    } else {
+      const namespace = `ns-${random.integer(4)}`;
+      const record = makeRecord({ name, stem, namespace, crashedAt: random.integer(50), revision: step });
+      index.put(record);
+      model.set(stem, record);
+    }
+    if (step % 20 !== 0) continue;
+    const all = ordered(model.values());
+    expect([...index.list()].map((record) => record.name)).toEqual(all);
+    const size = 1 + random.integer(9);
+    const paged: string[] = [];
+    for (let after: DumpRecord | undefined; ;) {
+      const page: DumpRecord[] = [];
+      for (const record of index.list(undefined, after)) {
+        if (page.length === size) break;
+        page.push(record);
+      }
+      if (page.length === 0) break;
+      paged.push(...page.map((record) => record.name));
+      after = page.at(-1);
+    }
+    expect(paged).toEqual(all);
+    for (const namespace of index.namespaces()) {
+      const own = [...model.values()].filter((record) => record.namespace === namespace);
+      expect([...index.list(namespace)].map((record) => record.name)).toEqual(ordered(own));
+      expect(index.count(namespace)).toBe(own.length);
+    }
+  }
+});
+
+it("finds a dump only in its own namespace", () => {
+  const index = new DumpIndex(new ChangeLog(1));
+  index.put(makeRecord({ name: "a", namespace: "shop" }));
+  expect(index.find("shop", "a")?.name).toBe("a");
+  expect(index.find("other", "a")).toBeUndefined();
+  expect(index.find("shop", "__proto__")).toBeUndefined();
+});
+
+it("tells watchers of each change, with what was before", () => {
+  const index = new DumpIndex(new ChangeLog(1));
+  const seen: Change[] = [];
+  const stop = index.watch((change) => void seen.push(change));
+  index.put(makeRecord({ revision: 1 }), { quiet: true });
+  index.put(makeRecord({ revision: 2, keep: true }));
+  index.remove("shop/one", 3);
+  stop();
+  index.put(makeRecord({ revision: 4 }));
+  expect(seen.map(({ revision, before, after }) => [revision, before?.keep, after?.keep])).toEqual([
+    [2, false, true],
+    [3, true, undefined],
+  ]);
+});
