@@ -1,18 +1,8 @@
-import { CdhError } from "@cdh/core/errors";
-import { parseManifest } from "@cdh/core/bundle/reader-manifest";
 import type { ObjectInfo, ObjectStore } from "@cdh/core/store/store";
 import type { PlacementRules } from "../index/placement.ts";
-import {
-  factsOf,
-  keysOfStem,
-  tryParseKey,
-  type ManifestFacts,
-  type StoredBundle,
-  type StoredObject,
-} from "./stored-bundle.ts";
+import { isGarbage, readStoredManifest } from "../index/store-reader.ts";
+import { factsOf, tryParseKey, type ManifestFacts, type StoredBundle, type StoredObject } from "./stored-bundle.ts";
 
-/** No manifest is larger. */
-const MANIFEST_MAX_BYTES = 16 * 1024 * 1024;
 const READS_AT_ONCE = 16;
 
 interface Known {
@@ -87,7 +77,7 @@ export class Surveyor {
     const reader = async (): Promise<void> => {
       for (const { bundle, manifest } of next) {
         either.throwIfAborted();
-        const facts = await this.#read(bundle.stem, manifest.sizeBytes, either);
+        const facts = await this.#read(bundle.stem, either);
         if (facts === undefined) {
           // Somebody deleted it since it was listed.
           delete bundle.manifest;
@@ -104,23 +94,14 @@ export class Surveyor {
     either.throwIfAborted();
   }
 
-  async #read(stem: string, sizeBytes: number, signal: AbortSignal): Promise<ManifestFacts | "garbage" | undefined> {
-    if (sizeBytes > MANIFEST_MAX_BYTES) return "garbage";
-    const { manifest: key } = keysOfStem(stem);
-    const body = await this.#store.get(key, { offset: 0 }, signal);
-    if (body === undefined) return undefined;
-    const chunks: Uint8Array[] = [];
-    let length = 0;
-    for await (const chunk of body) {
-      length += chunk.length;
-      if (length > MANIFEST_MAX_BYTES) return "garbage";
-      chunks.push(Buffer.from(chunk));
-    }
+  async #read(stem: string, signal: AbortSignal): Promise<ManifestFacts | "garbage" | undefined> {
     try {
-      const facts = factsOf(parseManifest(Buffer.concat(chunks), key), this.#rules);
+      const manifest = await readStoredManifest(this.#store, stem, signal);
+      if (manifest === undefined) return undefined;
+      const facts = factsOf(manifest, this.#rules);
       return { ...facts, namespace: intern(facts.namespace), cluster: intern(facts.cluster) };
     } catch (error) {
-      if (error instanceof CdhError) return "garbage";
+      if (isGarbage(error)) return "garbage";
       throw error;
     }
   }
