@@ -1,8 +1,8 @@
 /**
  * Make the npm package of cdh-inspect: `node scripts/bootstrap.mjs -- node scripts/pack-inspect.ts`.
  *
- * It is one file without dependencies, for the oldest Node whose zlib knows zstd. `npm publish` then takes
- * dist/npm/cdh-inspect, or the tarball that this leaves beside it.
+ * It has no dependencies, and runs on the oldest Node whose zlib knows zstd; an older one is told so, because npm only warns.
+ * `npm publish` then takes dist/npm/cdh-inspect, or the tarball that this leaves beside it.
  */
 import { build } from "esbuild";
 import { execFileSync } from "node:child_process";
@@ -17,6 +17,17 @@ const REQUIRE_BANNER =
 /** zlib.zstdDecompress is in Node since 22.15 and 23.8. */
 const ENGINES = ">=22.15.0 <23 || >=23.8.0";
 
+/** What npm starts; written for any Node. 11 is the exit status for an environment that refuses. */
+const LAUNCHER = `#!/usr/bin/env node
+import zlib from "node:zlib";
+
+if (typeof zlib.zstdDecompress === "function") await import("./main.mjs");
+else {
+  process.stderr.write(\`cdh-inspect: Node 22.15 or later is needed, this is \${process.version}\\n\`);
+  process.exitCode = 11;
+}
+`;
+
 const source = path.join(root, "packages", "cdh-inspect");
 const output = path.join(dist, "npm", "cdh-inspect");
 const { version, license } = JSON.parse(fs.readFileSync(path.join(source, "package.json"), "utf8")) as {
@@ -29,7 +40,7 @@ fs.mkdirSync(output, { recursive: true });
 await build({
   absWorkingDir: root,
   entryPoints: ["packages/cdh-inspect/src/main.ts"],
-  outfile: path.join(output, "cdh-inspect.mjs"),
+  outfile: path.join(output, "main.mjs"),
   bundle: true,
   platform: "node",
   format: "esm",
@@ -37,10 +48,10 @@ await build({
   mainFields: ["module", "main"],
   alias: INSPECT_ALIAS,
   legalComments: "none",
-  banner: { js: `#!/usr/bin/env node\n${REQUIRE_BANNER}` },
+  banner: { js: REQUIRE_BANNER },
   logLevel: "warning",
 });
-fs.chmodSync(path.join(output, "cdh-inspect.mjs"), 0o755);
+fs.writeFileSync(path.join(output, "cdh-inspect.mjs"), LAUNCHER, { mode: 0o755 });
 fs.copyFileSync(path.join(root, "LICENSE"), path.join(output, "LICENSE"));
 fs.copyFileSync(path.join(dist, "licenses", "cdh-inspect.txt"), path.join(output, "THIRD-PARTY-LICENSES.txt"));
 fs.copyFileSync(path.join(source, "README.md"), path.join(output, "README.md"));
@@ -52,7 +63,7 @@ const manifest = {
   license,
   type: "module",
   bin: { "cdh-inspect": "cdh-inspect.mjs", "kubectl-coredump": "cdh-inspect.mjs" },
-  files: ["cdh-inspect.mjs", "THIRD-PARTY-LICENSES.txt"],
+  files: ["cdh-inspect.mjs", "main.mjs", "THIRD-PARTY-LICENSES.txt"],
   engines: { node: ENGINES },
 };
 fs.writeFileSync(path.join(output, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);

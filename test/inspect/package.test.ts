@@ -1,11 +1,12 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { notBuilt } from "../helpers/built.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
-import { describeUnless } from "../helpers/skip.ts";
+import { describeUnless, skipAloud } from "../helpers/skip.ts";
 
 describeUnless(notBuilt("cdh-inspect"), "the npm package of cdh-inspect", () => {
   let place: string;
@@ -42,6 +43,7 @@ describeUnless(notBuilt("cdh-inspect"), "the npm package of cdh-inspect", () => 
       "README.md",
       "THIRD-PARTY-LICENSES.txt",
       "cdh-inspect.mjs",
+      "main.mjs",
       "package.json",
     ]);
     expect(run("npx", "--offline", "cdh-inspect", "--version").trim()).toBe(manifest["version"]);
@@ -54,4 +56,18 @@ describeUnless(notBuilt("cdh-inspect"), "the npm package of cdh-inspect", () => 
     );
     expect(shown).toContain("threads died of SIGSEGV in payments/checkout-7d9f");
   }, 120_000);
+
+  it("tells an older Node what it needs", (context) => {
+    const old = ["/usr/bin/node", "/usr/local/bin/node"].filter(existsSync).find((path) => {
+      const [major = 0, minor = 0] = run(path, "-p", "process.versions.node").split(".").map(Number);
+      return major < 22 || (major === 22 && minor < 15);
+    });
+    if (old === undefined) skipAloud(context, "no Node before 22.15 on this machine");
+    const bin = join(place, "node_modules/cdh-inspect/cdh-inspect.mjs");
+    const { status, stderr } = spawnSync(old, [bin, "--version"], { encoding: "utf8" });
+    expect([status, stderr]).toEqual([
+      11,
+      expect.stringMatching(/^cdh-inspect: Node 22\.15 or later is needed, this is v/),
+    ]);
+  });
 });
