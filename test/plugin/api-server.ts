@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer as createTlsServer } from "node:https";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer as createPlainServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { issue, makeAuthority, type KeyPair } from "../helpers/cluster-pki.ts";
@@ -30,7 +31,10 @@ export async function startApiServer(
 ): Promise<ApiServer> {
   mkdirSync(directory, { recursive: true });
   const ca = makeAuthority(directory, "ca");
-  const own = issue(directory, "server", ca, { subject: "/CN=server", addresses: ["IP:127.0.0.1"] });
+  const own = issue(directory, "server", ca, {
+    subject: "/CN=server",
+    addresses: ["IP:127.0.0.1", "DNS:cluster.test"],
+  });
   const seen: Seen[] = [];
   const tls = { cert: readFileSync(own.cert), key: readFileSync(own.key), ca: readFileSync(ca.cert) };
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
@@ -154,4 +158,39 @@ export async function startBreaker(target: number): Promise<Breaker> {
     },
   };
   return breaker;
+}
+
+/** An HTTP proxy that tunnels everything to loopback. */
+export interface ConnectProxy {
+  readonly port: number;
+  /** Each host and port that it was asked for. */
+  readonly asked: string[];
+  close(): void;
+}
+
+/** Start a proxy. */
+export async function startConnectProxy(): Promise<ConnectProxy> {
+  const asked: string[] = [];
+  const sockets = new Set<Duplex>();
+  const server = createPlainServer().on("connect", (request, near: Duplex) => {
+    asked.push(request.url ?? "");
+    const far = connect(Number(request.url?.split(":").at(-1)), "127.0.0.1", () => {
+      near.write("HTTP/1.1 200 Connection established\r\n\r\n");
+      far.pipe(near).pipe(far);
+    });
+    for (const socket of [near, far]) {
+      sockets.add(socket);
+      socket.on("error", () => undefined);
+    }
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    asked,
+    close: () => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
 }
