@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { mkdir, open, rename, rm, type FileHandle } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import type { CoreReader } from "@cdh/core/bundle/core-reader";
 import type { Bundle, BundleEntry } from "@cdh/core/bundle/reader";
 import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
@@ -84,11 +84,6 @@ export async function unpackEntry(
     }
     return { sizeBytes, writtenBytes: sizeBytes };
   });
-}
-
-/** Where an entry lands. Names are checked when the bundle is opened: none of them leaves the directory. */
-export function targetPath(directory: string, name: string): string {
-  return join(directory, ...name.split("/"));
 }
 
 type Fill = (file: FileHandle, hash: Hash, from: number) => Promise<{ sizeBytes: number; writtenBytes: number }>;

@@ -39,7 +39,8 @@ export interface RunResult {
 export async function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const subprocess = execa(file, args, {
     reject: false,
-    detached: true,
+    // On Windows this would open a console window, and there are no process groups.
+    detached: process.platform !== "win32",
     cleanup: true,
     stripFinalNewline: false,
     maxBuffer: options.maxOutputBytes ?? 8 * 1024 * 1024,

@@ -9,7 +9,8 @@ import { formatBytes, formatDuration } from "@cdh/core/units";
 import { InspectCommand } from "../inspect-command.ts";
 import { startProgress } from "@cdh/core/progress";
 import type { Subject } from "../subject.ts";
-import { targetPath, unpackCore, unpackEntry, type UnpackedFile } from "../unpack.ts";
+import { targetPath } from "../target-path.ts";
+import { unpackCore, unpackEntry, type UnpackedFile } from "../unpack.ts";
 import { BUNDLE_HELP } from "./show.ts";
 
 /** Write a bundle's entries to files. */
