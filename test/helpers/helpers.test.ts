@@ -90,27 +90,32 @@ describeUnless(compilerUnavailable(), "the crash programs", () => {
 });
 
 describe("pinned tools", () => {
-  it.each(PINNED_TOOLS.filter((name) => name !== "crds"))("%s runs in the version that is pinned", async (name) => {
-    const args = {
-      minio: ["--version"],
-      versitygw: ["--version"],
-      crictl: ["--version"],
-      helm: ["version", "--short"],
-      kubeconform: ["-v"],
-      kubernetes: ["kubectl", "version", "--client"],
-    }[name];
-    const { path, reason } = findTool(name);
-    if (path === undefined) return expect(reason).toContain("test/tools/install.sh");
-    const pinned = /\s(v\d\S+)/.exec(
-      readFileSync(join(REPOSITORY, "test/tools", name, "go.mod"), "utf8")
-        .split("\n")
-        .find((line) => /minio\/minio |versitygw |cri-tools |helm\/v3 |kubeconform |k8s\.io\/kubernetes /.test(line)) ??
-        "",
-    );
-    const said = await runPath(path, args);
-    expect(said.exitCode).toBe(0);
-    if (name !== "minio") expect(said.stdout + said.stderr).toContain(pinned?.[1]?.replace(/^v/, ""));
-  });
+  // One is no program, the other does not know its version.
+  it.each(PINNED_TOOLS.filter((name) => name !== "crds" && name !== "helm-unittest"))(
+    "%s runs in the version that is pinned",
+    async (name) => {
+      const args = {
+        minio: ["--version"],
+        versitygw: ["--version"],
+        crictl: ["--version"],
+        helm: ["version", "--short"],
+        kubeconform: ["-v"],
+        kubernetes: ["kubectl", "version", "--client"],
+      }[name];
+      const { path, reason } = findTool(name);
+      if (path === undefined) return expect(reason).toContain("test/tools/install.sh");
+      const pinned = /\s(v\d\S+)/.exec(
+        readFileSync(join(REPOSITORY, "test/tools", name, "go.mod"), "utf8")
+          .split("\n")
+          .find((line) =>
+            /minio\/minio |versitygw |cri-tools |helm\/v3 |kubeconform |k8s\.io\/kubernetes /.test(line),
+          ) ?? "",
+      );
+      const said = await runPath(path, args);
+      expect(said.exitCode).toBe(0);
+      if (name !== "minio") expect(said.stdout + said.stderr).toContain(pinned?.[1]?.replace(/^v/, ""));
+    },
+  );
 });
 
 describe.each(["minio", "versitygw", "s3rver"] as const)("the S3 server %s", (kind) => {

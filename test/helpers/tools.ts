@@ -4,7 +4,16 @@ import { delimiter, join } from "node:path";
 import { REPOSITORY } from "./repository.ts";
 
 /** What `test/tools/install.sh` builds from the Go module proxy, pinned; `crds` is a folder of YAML files. */
-export const PINNED_TOOLS = ["minio", "versitygw", "crictl", "helm", "kubeconform", "kubernetes", "crds"] as const;
+export const PINNED_TOOLS = [
+  "minio",
+  "versitygw",
+  "crictl",
+  "helm",
+  "helm-unittest",
+  "kubeconform",
+  "kubernetes",
+  "crds",
+] as const;
 
 /** Name a tool of `test/tools`. */
 export type PinnedTool = (typeof PINNED_TOOLS)[number];

@@ -10,7 +10,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 bin="$root/.cache/tools/bin"
-all="minio versitygw crictl helm kubeconform kubernetes crds"
+all="minio versitygw crictl helm helm-unittest kubeconform kubernetes crds"
 
 # Prints the package to build, then what the linker stamps (a plain `go build` leaves the tool's own version empty).
 describe() {
@@ -24,6 +24,9 @@ tool() {
     versitygw) describe versitygw github.com/versity/versitygw github.com/versity/versitygw/cmd/versitygw main.Version ;;
     crictl) describe crictl sigs.k8s.io/cri-tools sigs.k8s.io/cri-tools/cmd/crictl sigs.k8s.io/cri-tools/pkg/version.Version ;;
     helm) describe helm helm.sh/helm/v3 helm.sh/helm/v3/cmd/helm helm.sh/helm/v3/internal/version.version ;;
+    helm-unittest)
+      describe helm-unittest github.com/helm-unittest/helm-unittest github.com/helm-unittest/helm-unittest/cmd/helm-unittest
+      ;;
     kubeconform) describe kubeconform github.com/yannh/kubeconform github.com/yannh/kubeconform/cmd/kubeconform main.version ;;
     # Our own main.go over the parts of Kubernetes; helm and the API's clients read major and minor too.
     kubernetes)
