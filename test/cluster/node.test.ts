@@ -6,7 +6,8 @@ import { holdKernel, kernelUnavailable, readKernelSettings, type KernelHold } fr
 import { clusterUnavailable, run } from "../helpers/real-cluster.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
-import { BUILT_IMAGE, CRASHER, hasBuiltImage, makeCrasher, OUR_REPOSITORY } from "../pods/images.ts";
+import { builtImage } from "../image/built-image.ts";
+import { CRASHER, makeCrasher, OUR_REPOSITORY } from "../pods/images.ts";
 import { assembleOurRoot, packOurImage, VERSION } from "../pods/our-image.ts";
 import { helmFor, type Helm } from "./helm-release.ts";
 import { nodeUnavailable, startRealNode, type RealNode } from "./real-node.ts";
@@ -36,7 +37,7 @@ describeUnless(
       work = mkdtempSync("/tmp/cdhn-work-");
       node = await startRealNode();
       helm = helmFor(node.cluster);
-      const ours = hasBuiltImage() ? BUILT_IMAGE : await packOurImage(work, assembleOurRoot(work), VERSION);
+      const ours = builtImage().path ?? (await packOurImage(work, assembleOurRoot(work), VERSION));
       for (const image of [...(await makeCrasher(work)), ours]) await node.importImage(image);
       store = join(node.dir, "store");
       mkdirSync(store);
@@ -81,6 +82,14 @@ describeUnless(
         ),
       );
       expect(stdout).toMatch(/file:\/\/\/store/);
+      const doctor = await node.cluster.kubectl(
+        ["-n", "observe", "exec", DAEMON_SET, "-c", "node", "--"].concat(
+          "/opt/core-dump-handler/bin/cdh-sysctl",
+          "doctor",
+        ),
+      );
+      expect(doctor.stdout).toMatch(/✓ capture/);
+      expect(doctor).toMatchObject({ status: 0, stdout: expect.not.stringContaining("✗") as string });
     }, 180_000);
 
     it("helm test crashes, finds its bundle, and says so", async () => {
