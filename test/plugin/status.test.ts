@@ -6,6 +6,7 @@ import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { startApiServer, writeContexts, type ApiServer } from "./api-server.ts";
+import { nodePage, uploadPage } from "./metrics-pages.ts";
 
 const directory = scratchDirectory("plugin-status");
 const PLUGIN = join(REPOSITORY, "dist/bin/kubectl-coredump");
@@ -24,22 +25,6 @@ function pod(node: string, phase = "Running", owner = "DaemonSet"): Record<strin
     status: { phase, conditions: [{ type: "Ready", status: phase === "Running" ? "True" : "False" }] },
   };
 }
-
-const NODE = (healthy: number, version = "0.1.0", drift = 0): string => `# HELP cdh_sysctl_healthy h
-# TYPE cdh_sysctl_healthy gauge
-cdh_sysctl_healthy ${healthy}
-cdh_sysctl_composer_info{version="${version}",sha256="ab\\"c"} 1
-cdh_sysctl_drift_total{what="core_pattern"} ${drift}
-cdh_sysctl_drift_total{what="composer"} 1
-cdh_sysctl_last_check_timestamp_seconds 1.79525e9
-`;
-const UPLOAD = (bundles: number, uploadedAt: number): string => `cdh_spool_bundles ${bundles}
-cdh_spool_bytes ${bundles * 1048576}
-cdh_spool_oldest_age_seconds ${bundles === 0 ? 0 : 300}
-cdh_quarantine_bundles 0
-cdh_store_available 1
-cdh_upload_last_success_timestamp_seconds ${uploadedAt}
-`;
 
 describeUnless(notBuilt("cdh-inspect") ?? missingTools("openssl"), "kubectl coredump status", () => {
   let server: ApiServer;
@@ -72,10 +57,10 @@ describeUnless(notBuilt("cdh-inspect") ?? missingTools("openssl"), "kubectl core
     denied = /^never$/;
     const hourAgo = Date.now() / 1000 - 3600;
     pages = {
-      "node-a:9110": NODE(1),
-      "node-a:9100": UPLOAD(0, hourAgo),
-      "node-b:9110": NODE(1, "0.1.0", 2),
-      "node-b:9100": UPLOAD(3, 0),
+      "node-a:9110": nodePage(1),
+      "node-a:9100": uploadPage(0, hourAgo),
+      "node-b:9110": nodePage(1, "0.1.0", 2),
+      "node-b:9100": uploadPage(3, 0),
     };
   });
   afterAll(() => server?.[Symbol.asyncDispose]());
@@ -121,7 +106,7 @@ describeUnless(notBuilt("cdh-inspect") ?? missingTools("openssl"), "kubectl core
   it("says which node does not capture: no pod, not healthy, a pod that waits, another version", async () => {
     nodes.push("node-c");
     pods.push(pod("node-d", "Pending"));
-    pages["node-b:9110"] = NODE(0, "0.0.9");
+    pages["node-b:9110"] = nodePage(0, "0.0.9");
     const { exitCode, stdout } = await status();
     expect(exitCode).toBe(3);
     expect(stdout).toContain("1 of 4 nodes capture, 1 not known");
