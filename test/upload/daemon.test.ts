@@ -60,6 +60,61 @@ async function readMessage(incoming: IncomingMessage): Promise<Message> {
   };
 }
 
+/** A stand-in for the API server's Events, over TLS, as a pod finds it. */
+async function startEventsApi(directory: string, openssl: string) {
+  const account = join(directory, "account");
+  await mkdir(account);
+  await writeFile(join(account, "token"), "the-token\n");
+  execFileSync(
+    openssl,
+    [
+      "req",
+      "-x509",
+      "-newkey",
+      "rsa:2048",
+      "-nodes",
+      "-days",
+      "2",
+      "-subj",
+      "/CN=127.0.0.1",
+      "-addext",
+      "subjectAltName=IP:127.0.0.1",
+      "-keyout",
+      join(account, "key.pem"),
+      "-out",
+      join(account, "ca.crt"),
+    ],
+    { stdio: "ignore" },
+  );
+  const events = new Map<string, Record<string, unknown>>();
+  const messages: Message[] = [];
+  const port = await listen(
+    createHttpsServer(
+      { key: readFileSync(join(account, "key.pem")), cert: readFileSync(join(account, "ca.crt")) },
+      (incoming, outgoing) => {
+        void readMessage(incoming).then((message) => {
+          messages.push(message);
+          const { name } = (message.body["metadata"] ?? {}) as { name?: string };
+          const key = message.method === "POST" ? `${message.url}/${name}` : message.url;
+          if (message.method === "POST") events.set(key, message.body);
+          if (message.method === "PATCH") events.set(key, { ...events.get(key), ...message.body });
+          const found = events.get(key);
+          outgoing
+            .writeHead(found === undefined ? 404 : 200, { "content-type": "application/json" })
+            .end(JSON.stringify(found ?? {}));
+        });
+      },
+    ),
+  );
+  const env = {
+    KUBERNETES_SERVICE_HOST: "127.0.0.1",
+    KUBERNETES_SERVICE_PORT: String(port),
+    KUBERNETES_SERVICE_ACCOUNT_DIR: account,
+    NODE_NAME: "node-1",
+  };
+  return { events, messages, env };
+}
+
 describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
   it("sends what appears at once, and what was there before, and what a lost event hid", async () => {
     const work = await bench();
@@ -225,50 +280,7 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     const openssl = findTool("openssl");
     if (openssl.path === undefined) skipAloud(context, openssl.reason);
     const work = await bench();
-    const account = join(work.directory, "account");
-    await mkdir(account);
-    await writeFile(join(account, "token"), "the-token\n");
-    execFileSync(
-      openssl.path,
-      [
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=127.0.0.1",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-keyout",
-        join(account, "key.pem"),
-        "-out",
-        join(account, "ca.crt"),
-      ],
-      { stdio: "ignore" },
-    );
-    const events = new Map<string, Record<string, unknown>>();
-    const messages: Message[] = [];
-    const port = await listen(
-      createHttpsServer(
-        { key: readFileSync(join(account, "key.pem")), cert: readFileSync(join(account, "ca.crt")) },
-        (incoming, outgoing) => {
-          void readMessage(incoming).then((message) => {
-            messages.push(message);
-            const { name } = (message.body["metadata"] ?? {}) as { name?: string };
-            const key = message.method === "POST" ? `${message.url}/${name}` : message.url;
-            if (message.method === "POST") events.set(key, message.body);
-            if (message.method === "PATCH") events.set(key, { ...events.get(key), ...message.body });
-            const found = events.get(key);
-            outgoing
-              .writeHead(found === undefined ? 404 : 200, { "content-type": "application/json" })
-              .end(JSON.stringify(found ?? {}));
-          });
-        },
-      ),
-    );
+    const api = await startEventsApi(work.directory, openssl.path);
     const pod = {
       namespace: "team-a",
       manifest: {
@@ -277,19 +289,14 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
       },
     };
     await work.publish(pod);
-    const child = work.run({
-      KUBERNETES_SERVICE_HOST: "127.0.0.1",
-      KUBERNETES_SERVICE_PORT: String(port),
-      KUBERNETES_SERVICE_ACCOUNT_DIR: account,
-      NODE_NAME: "node-1",
-    });
-    await expectSoon("the Event is there", () => events.size === 1, { child });
+    const child = work.run(api.env);
+    await expectSoon("the Event is there", () => api.events.size === 1, { child });
     await work.publish(pod);
     await work.publish();
-    await expectSoon("it was counted", () => [...events.values()][0]?.["count"] === 2, { child });
+    await expectSoon("it was counted", () => [...api.events.values()][0]?.["count"] === 2, { child });
     await expectSoon("all is stored", async () => (await work.spool()).length === 0, { child });
-    expect(events.size).toBe(1);
-    const [event] = events.values();
+    expect(api.events.size).toBe(1);
+    const [event] = api.events.values();
     expect(event).toMatchObject({
       kind: "Event",
       type: "Warning",
@@ -306,7 +313,34 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     expect(event?.["message"]).toMatch(
       /^\/bin\/sleep \(pid \d+\) in container app crashed with SIGSEGV \(SEGV_MAPERR\); core dump of .* stored at file:/,
     );
-    expect(messages[0]?.headers["authorization"]).toBe("Bearer the-token");
+    expect(api.messages[0]?.headers["authorization"]).toBe("Bearer the-token");
+  });
+
+  it("says on the pod, in the metrics and in the log that it gave up a bundle that was never sent", async (context) => {
+    const openssl = findTool("openssl");
+    if (openssl.path === undefined) skipAloud(context, openssl.reason);
+    const port = await freePort();
+    const work = await bench({ METRICS_ADDR: `127.0.0.1:${port}`, MAX_USE: "30000", VACUUM_UNSENT: "true" });
+    await writeFile(work.store, "a file where the store should be");
+    const api = await startEventsApi(work.directory, openssl.path);
+    const old = await work.publish({ namespace: "team-a", coreBytes: 20_000 });
+    execFileSync("touch", ["-d", "2026-01-01", old.path]);
+    const young = await work.publish({ namespace: "team-a", coreBytes: 20_000 });
+    const child = work.run(api.env);
+    await expectSoon("the Event is there", () => api.events.size === 1, { child });
+    expect(await work.spool()).toEqual([young.fileName]);
+    const [event] = api.events.values();
+    expect(event).toMatchObject({ reason: "CoreDumpLost", type: "Warning", involvedObject: { name: "web-1" } });
+    expect(event?.["message"]).toContain("was removed from the node to make room before it was uploaded");
+    const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    expect(metrics).toContain("cdh_upload_given_up_total 1\n");
+    expect(metrics).toContain('cdh_vacuum_removed_total{kind="unsent"} 1\n');
+    await expectSoon("it is said", () => child.output().includes("gave up a bundle to make room"), { child });
+    expect(logLines(child.output()).find((line) => line["msg"] === "gave up a bundle to make room")).toMatchObject({
+      level: "error",
+      bundle: old.fileName,
+      crashId: old.crashId,
+    });
   });
 });
 

@@ -45,6 +45,8 @@ export type Fault =
   | { kind: "endless"; headers?: Record<string, string> }
   /** Never answer. */
   | { kind: "silence" }
+  /** Let the server answer, with other headers; undefined takes one away. */
+  | { kind: "headers"; change: Record<string, string | undefined> }
   /** Do something, then pass. */
   | { kind: "first"; work: () => Promise<void> }
   /** Do the server's work differently and answer. */
@@ -170,7 +172,9 @@ function forward(upstream: URL, fault: Fault, incoming: IncomingMessage, outgoin
         answer.destroy();
         return;
       }
-      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      const headers = { ...answer.headers, ...(fault.kind === "headers" ? fault.change : {}) };
+      for (const name of Object.keys(headers)) if (headers[name] === undefined) delete headers[name];
+      outgoing.writeHead(answer.statusCode ?? 502, headers);
       let bytes = 0;
       answer.on("data", (chunk: Buffer) => {
         if (fault.kind !== "cutInAnswer") {

@@ -219,6 +219,52 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
     await expectStored(s3, s3.bucket, bundle);
   });
 
+  describe("a store whose ETags are no MD5s and that keeps no checksums", () => {
+    const ANONYMOUS: Fault = {
+      kind: "headers",
+      change: { etag: '"0123456789abcdef0123456789abcdef-9"', "x-amz-checksum-sha256": undefined },
+    };
+
+    it.each([
+      ["whole", {}],
+      ["in parts", LARGE],
+    ])("is believed once every byte was read back: %s", async (_name, spec) => {
+      const work = await bench();
+      const bundle = await work.publish(spec);
+      proxy.decide = (seen) => (seen.operation === "head" || seen.operation === "put" ? ANONYMOUS : PASS);
+      const result = await work.sweep();
+      expect(result.exitCode, result.stderr).toBe(0);
+      expect(JSON.parse(result.stdout)).toMatchObject({ bundles: [{ verifiedBy: "readBack" }] });
+      await expectStored(s3, s3.bucket, bundle);
+    });
+
+    it("is not believed when what it gives back is something else of the same size", async () => {
+      const work = await bench();
+      const bundle = await work.publish();
+      const path = `/${s3.bucket}/_host/${bundle.fileName}`;
+      let lies = 0;
+      proxy.decide = (seen) => {
+        if (seen.operation === "head" || seen.operation === "put") return ANONYMOUS;
+        if (seen.operation !== "get" || !seen.path.endsWith(".zip") || lies > 0) return PASS;
+        lies += 1;
+        // Its disk forgets, but its metadata still says that it is ours.
+        const work = async (): Promise<void> => {
+          const headers = { "x-amz-meta-cdh-sha256": bundle.sha256 };
+          await s3Request(s3, "PUT", path, { body: Buffer.alloc(bundle.sizeBytes), headers });
+        };
+        return { kind: "first", work };
+      };
+      const first = await work.sweep();
+      expect(lies).toBe(1);
+      expect(first.exitCode).toBe(15);
+      expect(JSON.parse(first.stdout)).toMatchObject({ bundles: [{ code: "CDH_STORE_MISMATCH" }] });
+      expect(await work.spool()).toEqual([bundle.fileName]);
+      const second = await work.sweep();
+      expect(second.exitCode, second.stderr).toBe(0);
+      await expectStored(s3, s3.bucket, bundle);
+    });
+  });
+
   it("goes on with a server that was restarted in the middle", async () => {
     const work = await bench({ BANDWIDTH_LIMIT: "20M" });
     const bundles = [await work.publish({ coreBytes: 30_000_000 }), await work.publish()];

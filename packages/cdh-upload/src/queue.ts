@@ -16,9 +16,9 @@ export interface QueueItem {
   reported: boolean;
 }
 
-/** Facts of so many bundles are kept, none larger than this: two megabytes at most. */
-const FACTS_MAX = 128;
-const FACTS_MAX_BYTES = 16 * 1024;
+/** Facts of so many bundles are kept, and so many bytes of manifests: a few megabytes at most. */
+const FACTS_MAX = 512;
+const FACTS_MAX_BYTES = 1024 * 1024;
 
 /**
  * Hold what waits, and say whose turn it is: namespaces take turns, so that one that crashes in a loop does not hold up
@@ -30,6 +30,7 @@ export class Queue {
   readonly #turns = new Map<string, number>();
   #turn = 0;
   #factsKept = 0;
+  #factsBytes = 0;
 
   get size(): number {
     return this.#items.size;
@@ -49,16 +50,22 @@ export class Queue {
   }
 
   add(item: QueueItem): void {
-    const kept = item.facts;
-    if (kept !== undefined && (this.#factsKept >= FACTS_MAX || kept.manifestBody.length > FACTS_MAX_BYTES))
-      delete item.facts;
     this.remove(item.file.fileName);
-    if (item.facts !== undefined) this.#factsKept += 1;
+    const bytes = item.facts?.manifestBody.length ?? 0;
+    if (this.#factsKept >= FACTS_MAX || this.#factsBytes + bytes > FACTS_MAX_BYTES) delete item.facts;
+    if (item.facts !== undefined) {
+      this.#factsKept += 1;
+      this.#factsBytes += bytes;
+    }
     this.#items.set(item.file.fileName, item);
   }
 
   remove(fileName: string): void {
-    if (this.#items.get(fileName)?.facts !== undefined) this.#factsKept -= 1;
+    const facts = this.#items.get(fileName)?.facts;
+    if (facts !== undefined) {
+      this.#factsKept -= 1;
+      this.#factsBytes -= facts.manifestBody.length;
+    }
     this.#items.delete(fileName);
     if (this.#items.size === 0) this.#turns.clear();
   }

@@ -1,5 +1,5 @@
 import type { Clock } from "@cdh/core/clock";
-import { CdhError, reasonOf } from "@cdh/core/errors";
+import { reasonOf } from "@cdh/core/errors";
 import { daemonRoutes, startHttpServer, type Health, type HttpServer } from "@cdh/core/http-server";
 import { findKubernetes } from "@cdh/core/kubernetes";
 import type { Logger } from "@cdh/core/log";
@@ -13,6 +13,7 @@ import { writeKubernetesEvents } from "./kubernetes-events.ts";
 import { salvageTorn } from "./salvage-torn.ts";
 import type { UploadSettings } from "./settings.ts";
 import { Importer } from "./sources/importer.ts";
+import { errorFields } from "./upload-log.ts";
 import { countUploads } from "./upload-metrics.ts";
 import { Uploader } from "./uploader.ts";
 import { sendCloudEvents } from "./webhook.ts";
@@ -42,7 +43,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     {
       storeTrouble: (error, waitMs) => {
         if (troubled === undefined)
-          log.error("the store is in trouble; all uploads wait", { waitMs: Math.round(waitMs), ...whyOf(error) });
+          log.error("the store is in trouble; all uploads wait", { waitMs: Math.round(waitMs), ...errorFields(error) });
         troubled = reasonOf(error);
       },
       storeRecovered: () => (troubled = undefined),
@@ -165,9 +166,4 @@ async function writeStatus(settings: UploadSettings, status: "started" | "dead",
   await writeFile(settings.statusFile, `${status}\n`).catch((error: unknown) => {
     log.warn("cannot write the status file", { path: settings.statusFile, reason: reasonOf(error) });
   });
-}
-
-function whyOf(error: unknown): Record<string, unknown> {
-  if (!(error instanceof CdhError)) return { reason: reasonOf(error) };
-  return { code: error.code, reason: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) };
 }

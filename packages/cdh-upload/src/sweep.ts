@@ -56,6 +56,12 @@ export async function sweep(options: SweepOptions): Promise<SweepRow[]> {
   const files = only === undefined ? (await scanSpool(coreDir)).files : [only];
   const rows = new Map<string, SweepRow>(files.map((file) => [file.fileName, skipped(file)]));
   const sent = new Map<string, number>();
+  let sentBytes = 0;
+  const moved = (file: SpoolFile, bytes: number): void => {
+    sentBytes += bytes - (sent.get(file.fileName) ?? 0);
+    sent.set(file.fileName, bytes);
+    progress.update(sentBytes);
+  };
   const total = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   const progress = startProgress(options.stderr, clock, `${files.length} bundles`, total);
   const stop = new AbortController();
@@ -66,13 +72,10 @@ export async function sweep(options: SweepOptions): Promise<SweepRow[]> {
     clock,
     log,
     events: {
-      progress: (file, bytes) => {
-        sent.set(file.fileName, bytes);
-        progress.update([...sent.values()].reduce((sum, value) => sum + value, 0));
-      },
+      progress: moved,
       ended: (outcome) => {
         rows.set(outcome.file.fileName, rowOf(outcome));
-        sent.set(outcome.file.fileName, outcome.file.sizeBytes);
+        moved(outcome.file, outcome.file.sizeBytes);
         uploader.queue.remove(outcome.file.fileName);
       },
       storeTrouble: () => stop.abort(),

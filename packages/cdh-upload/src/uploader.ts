@@ -16,6 +16,7 @@ import type { UploadSettings } from "./settings.ts";
 import { Seen } from "./seen.ts";
 import { scanSpool, type SpoolFile, type SpoolScan } from "./spool-scan.ts";
 import { uploadBundle } from "./upload-bundle.ts";
+import { errorFields, UploadLog } from "./upload-log.ts";
 
 /** A zip without an end may still be written by an older composer, which writes under the final name. */
 const QUIET_MS = 60_000;
@@ -41,12 +42,13 @@ export class Uploader {
   readonly #attempts: Attempts;
   readonly #seen: Seen;
   readonly #running = new Set<Promise<void>>();
-  readonly #reported = new Set<string>();
+  readonly #words: UploadLog;
 
   private constructor(options: UploaderOptions, attempts: Attempts, seen: Seen) {
     this.#options = options;
     this.#attempts = attempts;
     this.#seen = seen;
+    this.#words = new UploadLog(options.log);
     this.circuit = new Circuit(options.clock);
   }
 
@@ -82,7 +84,7 @@ export class Uploader {
     await Promise.all([this.#attempts.keepOnly(names), this.#seen.save()]).catch((error: unknown) =>
       this.#stateTrouble(error),
     );
-    this.#reportIgnored(ignored);
+    this.#words.ignored(ignored);
     log.trace("looked at the spool", { bundles: files.length, waiting: this.queue.size });
     return scan;
   }
@@ -177,7 +179,7 @@ export class Uploader {
       outcome = await this.#failed(item, error, signal, started);
     }
     item.running = false;
-    this.#report(outcome);
+    this.#words.outcome(outcome);
     events?.ended?.(outcome);
   }
 
@@ -260,55 +262,7 @@ export class Uploader {
     for (const item of this.queue.items()) if (!item.running) item.notBefore = 0;
   }
 
-  #report(outcome: Outcome): void {
-    const { log } = this.#options;
-    const fields = {
-      bundle: outcome.file.fileName,
-      sizeBytes: outcome.file.sizeBytes,
-      durationMs: Math.round(outcome.durationMs),
-    };
-    switch (outcome.status) {
-      case "uploaded": {
-        const { put, location, facts } = outcome.uploaded;
-        const { alreadyThere, verifiedBy, sha256 } = put;
-        log.info("uploaded", {
-          ...fields,
-          location,
-          sha256,
-          verifiedBy,
-          alreadyThere,
-          crashId: facts.manifest.crashId,
-        });
-        break;
-      }
-      case "quarantined":
-        log.error("moved to quarantine", { ...fields, path: outcome.path, ...errorFields(outcome.error) });
-        break;
-      case "retried":
-        log.warn("not uploaded yet", { ...fields, waitMs: Math.round(outcome.waitMs), ...errorFields(outcome.error) });
-        break;
-      default:
-        log.debug(`upload ${outcome.status}`, fields);
-    }
-  }
-
-  #reportIgnored(names: readonly string[]): void {
-    for (const name of names) {
-      if (this.#reported.has(name) || RESERVED.has(name)) continue;
-      this.#reported.add(name);
-      this.#options.log.info("left alone: not a published bundle", { name });
-    }
-  }
-
   #stateTrouble(error: unknown): void {
     this.#options.log.warn("cannot keep the state", errorFields(error));
   }
-}
-
-/** Names in the spool that are directories of our own. */
-const RESERVED = new Set(["quarantine", "state", "uploaded"]);
-
-function errorFields(error: unknown): Record<string, unknown> {
-  if (!(error instanceof CdhError)) return { error };
-  return { code: error.code, reason: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) };
 }

@@ -4,9 +4,9 @@ import { CdhError } from "../errors.ts";
 import type { Throttle } from "./throttle.ts";
 
 /** Bytes read from the file at once: large enough to be quick, small enough that many parts fit into little memory. */
-const READ_BYTES = 256 * 1024;
+const READ_BYTES = 512 * 1024;
 /** Buffers that are kept for the next body. */
-const SPARE_MAX = 16;
+const SPARE_MAX = 8;
 
 /** Say which part of a file is sent, and who is told. */
 export interface FileBodyOptions {
