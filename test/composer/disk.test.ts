@@ -112,6 +112,11 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's disk", (
     rmSync(join(rig.coreDir, "earlier.zip"));
     const bundle = await rig.bundle();
     expect(bundle.manifest.core).toMatchObject({ complete: false, truncatedBy: "maxUse" });
+    expect(bundle.manifest.problems).toContainEqual({
+      step: "drain",
+      code: "CDH_DISK",
+      detail: "no more room: maxUse",
+    });
     expect(bundle.manifest.core.sizeBytes).toBeGreaterThan(0);
     expect(bundle.manifest.core.sizeBytes).toBeLessThanOrEqual(2 * MIB);
   });
@@ -203,6 +208,10 @@ describeUnless(notBuilt("cdc") ?? canMount, "a full spool", () => {
     expect(statSync(join(tiny, "earlier.zip")).size).toBe(MIB);
     const { bavail, bsize } = statfsSync(tiny);
     expect(bavail * bsize).toBeGreaterThanOrEqual(4 * MIB - 64 * 1024);
+    rmSync(join(tiny, "earlier.zip"));
+    const { manifest } = await rig.bundle();
+    expect(manifest.core).toMatchObject({ complete: false, truncatedBy: "keepFree" });
+    expect(manifest.problems).toContainEqual({ step: "drain", code: "CDH_DISK", detail: "no more room: keepFree" });
   });
 
   it("with no room at all: status 13, nothing half-made, the writer not blocked", async () => {
