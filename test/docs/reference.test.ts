@@ -3,6 +3,7 @@ import path from "node:path";
 import { ERROR_CODES } from "@cdh/core/errors";
 import { describe, expect, it } from "vitest";
 import { renderConfigPage } from "../../scripts/docs/config-page.ts";
+import { renderDecisionsPage } from "../../scripts/docs/decisions-page.ts";
 import { renderErrorsPage } from "../../scripts/docs/errors-page.ts";
 import { PROBLEM_MEANINGS } from "../../scripts/docs/meanings.ts";
 
@@ -20,7 +21,12 @@ function sources(): string[] {
     .map((file) => path.join(root, file));
 }
 
-describe("docs/reference", () => {
+describe("docs that are made from sources", () => {
+  it("decisions/README.md names each decision by its title (npm run docs)", () => {
+    const index = path.join(root, "docs", "decisions", "README.md");
+    expect(fs.readFileSync(index, "utf8")).toBe(renderDecisionsPage());
+  });
+
   it("config.md says what the tables of settings say (npm run docs)", () => {
     expect(page("config.md")).toBe(renderConfigPage());
   });
