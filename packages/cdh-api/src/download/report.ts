@@ -7,6 +7,7 @@ import { permit, type AppContext } from "../http/app-context.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { sendJson, sendText } from "../http/send.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
+import { readStoredManifest } from "../index/store-reader.ts";
 import { ApiError, badRequest } from "../kube/api-error.ts";
 import { findDump } from "../kube/read.ts";
 import { bundleNameOf } from "./bundle.ts";
@@ -58,8 +59,10 @@ function chooseFormat(exchange: Exchange): Format {
 }
 
 async function makeReport(app: AppContext, record: DumpRecord, signal: AbortSignal): Promise<Report> {
-  return await withBundle(app, record, signal, async ({ bundle, manifest, sizeBytes }) => {
-    if (manifest === undefined) throw new ApiError(404, "NotFound", "the bundle has no manifest to report on");
+  return await withBundle(app, record, signal, async ({ bundle, manifest: own, sizeBytes }) => {
+    // IBM's bundles have none; the uploader made one beside them.
+    const manifest = own ?? (await readStoredManifest(app.dumps.store, record.stem, signal));
+    if (manifest === undefined) throw new ApiError(404, "NotFound", "there is no manifest to report on");
     const logs = await readLogs(bundle, LOG_LINES);
     const entries = entryReports(bundle);
     return reportOf(manifest, { bundle: bundleNameOf(record), bundleBytes: sizeBytes, logs, entries });

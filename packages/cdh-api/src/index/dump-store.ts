@@ -81,7 +81,8 @@ export class DumpStore {
   /** Make sure that the listing is recent, as far as that is cheap. Never rejects: what is known stays known. */
   async freshen(): Promise<void> {
     const { clock } = this.#options;
-    if (!this.isLoaded) return;
+    // While the store is down, waiting for it again and again helps nobody.
+    if (!this.isLoaded || this.#trouble !== undefined) return;
     const age = clock.monotonic() - this.#endedAt;
     if (this.#running === undefined && age < Math.max(HURRY_MS, HURRY_DUTY * this.#durationMs)) return;
     // A look that runs already began before this request: with a large store nobody waits for it.

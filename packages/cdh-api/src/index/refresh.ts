@@ -30,6 +30,18 @@ interface Draft {
   record: DumpRecord | undefined;
 }
 
+/** What a listing showed. */
+interface Listing {
+  /** Stems that are as they were. */
+  seen: ReadonlySet<string>;
+  drafts: ReadonlyMap<string, Draft>;
+  /** Whose bundle is another one. */
+  changed: readonly DumpRecord[];
+  keeps: ReadonlySet<string>;
+  /** Stems that requests changed meanwhile. */
+  touched: ReadonlySet<string>;
+}
+
 /** What one look at the store found. */
 export interface Look {
   objects: number;
@@ -61,6 +73,17 @@ export class Refresher {
 
   /** @throws {CdhError} the CDH_STORE family; then the index is what it was */
   async look(signal?: AbortSignal): Promise<Look> {
+    // What a request changes while the store is being listed is newer than what the listing says.
+    const touched = new Set<string>();
+    const unwatch = this.#options.index.watch(({ before, after }) => void touched.add((after ?? before)?.stem ?? ""));
+    try {
+      return await this.#look(touched, signal);
+    } finally {
+      unwatch();
+    }
+  }
+
+  async #look(touched: ReadonlySet<string>, signal: AbortSignal | undefined): Promise<Look> {
     const { store, index, clock, log } = this.#options;
     const startedAt = clock.now();
     const began = clock.monotonic();
@@ -117,7 +140,7 @@ export class Refresher {
     await Promise.all(reading);
     if (failure !== undefined) throw failure;
 
-    const changes = this.#apply(startedAt, seen, drafts, changed, keeps);
+    const changes = this.#apply(startedAt, { seen, drafts, changed, keeps, touched: new Set(touched) });
     this.#garbage = garbage;
     return { objects, changes, garbage: garbage.size, durationMs: clock.monotonic() - began };
   }
@@ -152,13 +175,7 @@ export class Refresher {
   }
 
   /** Bring everything into the index at once, so that nobody sees half of it. */
-  #apply(
-    startedAt: number,
-    seen: ReadonlySet<string>,
-    drafts: ReadonlyMap<string, Draft>,
-    changed: readonly DumpRecord[],
-    keeps: ReadonlySet<string>,
-  ): number {
+  #apply(startedAt: number, { seen, drafts, changed, keeps, touched }: Listing): number {
     const { index } = this.#options;
     const { log } = index;
     let changes = 0;
@@ -166,12 +183,12 @@ export class Refresher {
     if (first !== undefined) log.begin(first);
     const revision = (): number => first ?? log.next(startedAt);
     for (const record of index.records()) {
-      if (seen.has(record.stem) || drafts.get(record.stem)?.record !== undefined) continue;
+      if (seen.has(record.stem) || touched.has(record.stem) || drafts.get(record.stem)?.record !== undefined) continue;
       index.remove(record.stem, revision());
       changes += 1;
     }
     for (const [stem, { record, bundle }] of drafts) {
-      if (record === undefined) continue;
+      if (record === undefined || touched.has(stem)) continue;
       const stored =
         bundle === undefined ? {} : { bundleBytes: bundle.sizeBytes, storedAt: Math.round(bundle.modifiedAt) };
       const taken = index.byName(record.name);
@@ -181,13 +198,13 @@ export class Refresher {
       changes += 1;
     }
     for (const record of changed) {
-      if (index.byStem(record.stem) === undefined) continue;
+      if (touched.has(record.stem)) continue;
       index.put({ ...record, revision: revision() });
       changes += 1;
     }
     for (const record of index.records()) {
       const keep = keeps.has(record.stem) || record.keepByPod;
-      if (record.keep === keep) continue;
+      if (record.keep === keep || touched.has(record.stem)) continue;
       index.put({ ...record, keep, revision: revision() });
       changes += 1;
     }
