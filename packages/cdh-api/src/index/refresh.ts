@@ -26,7 +26,8 @@ export interface RefreshOptions {
 interface Draft {
   stamp: string;
   keep: boolean;
-  bundle: ObjectInfo | undefined;
+  bundleBytes: number | undefined;
+  storedAt: number | undefined;
   record: DumpRecord | undefined;
 }
 
@@ -100,7 +101,8 @@ export class Refresher {
       const { key } = object;
       if (key.endsWith(KEEP_SUFFIX)) keeps.add(key.slice(0, -KEEP_SUFFIX.length));
       else if (key.endsWith(MANIFEST_SUFFIX)) {
-        const stem = key.slice(0, -MANIFEST_SUFFIX.length);
+        // A copy: a part of a text keeps the whole text in memory.
+        const stem = Buffer.from(key.slice(0, -MANIFEST_SUFFIX.length)).toString();
         const stamp = stampOf(object);
         const known = index.byStem(stem);
         if (known?.manifestStamp === stamp) {
@@ -111,7 +113,13 @@ export class Refresher {
           garbage.set(stem, stamp);
           continue;
         }
-        const draft: Draft = { stamp, keep: keeps.has(stem), bundle: undefined, record: undefined };
+        const draft: Draft = {
+          stamp,
+          keep: keeps.has(stem),
+          bundleBytes: undefined,
+          storedAt: undefined,
+          record: undefined,
+        };
         drafts.set(stem, draft);
         const task = this.#reads
           .run(async () => {
@@ -126,8 +134,10 @@ export class Refresher {
       } else if (key.endsWith(BUNDLE_SUFFIX)) {
         const stem = key.slice(0, -BUNDLE_SUFFIX.length);
         const draft = drafts.get(stem);
-        if (draft !== undefined) draft.bundle = object;
-        else {
+        if (draft !== undefined) {
+          draft.bundleBytes = object.sizeBytes;
+          draft.storedAt = Math.round(object.modifiedAt);
+        } else {
           const known = index.byStem(stem);
           const same = known?.bundleBytes === object.sizeBytes && known.storedAt === Math.round(object.modifiedAt);
           if (known !== undefined && !same) {
@@ -157,8 +167,7 @@ export class Refresher {
       const manifest = await readStoredManifest(store, stem, signal);
       if (manifest === undefined) return;
       const facts = {
-        // A copy: a part of a text keeps the whole text in memory.
-        stem: Buffer.from(stem).toString(),
+        stem,
         manifestStamp: draft.stamp,
         bundleBytes: undefined,
         storedAt: Math.round(object.modifiedAt),
@@ -187,10 +196,9 @@ export class Refresher {
       index.remove(record.stem, revision());
       changes += 1;
     }
-    for (const [stem, { record, bundle }] of drafts) {
+    for (const [stem, { record, bundleBytes, storedAt }] of drafts) {
       if (record === undefined || touched.has(stem)) continue;
-      const stored =
-        bundle === undefined ? {} : { bundleBytes: bundle.sizeBytes, storedAt: Math.round(bundle.modifiedAt) };
+      const stored = storedAt === undefined ? {} : { bundleBytes, storedAt };
       const taken = index.byName(record.name);
       const name = taken === undefined || taken.stem === stem ? record.name : nameOfStem(stem);
       // Filled in, not copied: an object that is spread together takes several times the memory.
