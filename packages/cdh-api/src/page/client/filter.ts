@@ -17,10 +17,10 @@ const HOUR = 3_600_000;
 
 /** The choices of time, by their value in the address. */
 export const TIMES: readonly { value: string; words: string; ms: number }[] = [
-  { value: "1h", words: "the last hour", ms: HOUR },
-  { value: "24h", words: "the last 24 hours", ms: 24 * HOUR },
-  { value: "7d", words: "the last 7 days", ms: 7 * 24 * HOUR },
-  { value: "30d", words: "the last 30 days", ms: 30 * 24 * HOUR },
+  { value: "1h", words: "last hour", ms: HOUR },
+  { value: "24h", words: "last 24 hours", ms: 24 * HOUR },
+  { value: "7d", words: "last 7 days", ms: 7 * 24 * HOUR },
+  { value: "30d", words: "last 30 days", ms: 30 * 24 * HOUR },
 ];
 
 /** Find since when crashes are wanted; undefined for ever. */

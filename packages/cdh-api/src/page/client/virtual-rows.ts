@@ -73,5 +73,5 @@ export class VirtualRows<Row> {
 }
 
 function space(): HTMLTableRowElement {
-  return h("tr", { class: "space", "aria-hidden": "true" }, h("td", { colspan: 7 }));
+  return h("tr", { class: "space", "aria-hidden": "true" }, h("td"));
 }
