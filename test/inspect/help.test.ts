@@ -23,9 +23,11 @@ describeUnless(notBuilt(...PROGRAMS), "help", () => {
   it("answers a wrong command line with what would be right", async () => {
     const wrong = await runBuilt("cdh-inspect", ["show", "a.zip", "--bogus"]);
     expect(wrong).toMatchObject({ exitCode: 2, stdout: "" });
-    expect(wrong.stderr).toBe(`cdh-inspect: no such option: --bogus
-hint: cdh-inspect show [-o,--output FORMAT] [--lines NUMBER] <BUNDLE>  (cdh-inspect show --help tells more)
-`);
+    const [said, hint] = wrong.stderr.split("\n");
+    expect(said).toBe("cdh-inspect: no such option: --bogus");
+    expect(hint).toMatch(
+      /^hint: cdh-inspect show .*\[--lines NUMBER\] <BUNDLE> {2}\(cdh-inspect show --help tells more\)$/,
+    );
     expect(await runBuilt("cdh-inspect", ["shwo"])).toMatchObject({
       exitCode: 2,
       stderr: "cdh-inspect: no such command: shwo\nhint: cdh-inspect --help\n",

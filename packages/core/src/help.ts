@@ -1,5 +1,6 @@
 /** Words for the values of options whose own name does not say what to give. */
 const VALUE_WORDS: Record<string, string> = {
+  context: "NAME",
   "core-dir": "DIR",
   "core-pipe-limit": "NUMBER",
   "event-dir": "DIR",
