@@ -123,6 +123,20 @@ describeUnless(
       expect(readFileSync(join(hostDir(), ".env"), "utf8")).toContain("second");
     }, 180_000);
 
+    it("with the API switched on, kubectl lists a namespace's crashes, and a user without rights gets none", async () => {
+      const api = { enabled: true, replicas: 1, refreshInterval: "1s" };
+      await helm.chart("upgrade", RELEASE, { ...values, clusterName: "second", api });
+      const { cluster } = node;
+      const available = ["wait", "--for=condition=Available", "apiservice/v1alpha1.core-dump-handler.dev"];
+      const { stdout, stderr } = await cluster.kubectl([...available, "--timeout=90s"]);
+      expect(stderr + stdout).toContain("condition met");
+      const table = async (): Promise<string> => (await cluster.kubectl(["get", "coredumps", "-n", "shop"])).stdout;
+      await expect.poll(table, { timeout: 30_000, interval: 500 }).toMatch(/web-0 +server +SIGSEGV/);
+      const stranger = cluster.kubeconfigOf("stranger", ["somebody"]);
+      const refused = await cluster.kubectl(["get", "coredumps", "-n", "shop"], { kubeconfig: stranger });
+      expect(refused).toMatchObject({ stdout: "", stderr: expect.stringContaining("forbidden") as string });
+    }, 180_000);
+
     it("the programs asked the API for nothing that it refused, and for everything that they may", async () => {
       const account = "system:serviceaccount:observe:core-dump-admin";
       const asked = new Set<string>();

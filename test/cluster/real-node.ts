@@ -87,6 +87,7 @@ export async function startRealNode(): Promise<RealNode> {
     cluster = await startCluster({
       controllers: true,
       scheduler: true,
+      routeToPods: true,
       host: `10.97.${net}.1`,
       port: 443,
       serviceRange: `10.97.${net}.0/24`,

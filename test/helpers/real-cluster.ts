@@ -26,6 +26,8 @@ export interface ClusterOptions {
   port?: number;
   /** Addresses of the API server beside its own, for its certificate: `IP:10.97.0.1`. */
   addresses?: readonly string[];
+  /** Ask an aggregated API at its pods' addresses, not at its Service's. A Service of type ExternalName works without. */
+  routeToPods?: boolean;
   /** Range of the services' addresses; its first one is the service `kubernetes`. */
   serviceRange?: string;
 }
@@ -153,6 +155,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<RealCl
       "--requestheader-extra-headers-prefix=X-Remote-Extra-",
       `--proxy-client-cert-file=${client.cert}`,
       `--proxy-client-key-file=${client.key}`,
+      // There is no kube-proxy: an aggregated API in a pod is asked at the pod's own address.
+      ...(options.routeToPods === true ? ["--enable-aggregator-routing=true"] : []),
       "--service-account-issuer=https://kubernetes.default.svc",
       `--service-account-key-file=${accounts.cert}`,
       `--service-account-signing-key-file=${accounts.key}`,
