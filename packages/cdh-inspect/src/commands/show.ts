@@ -10,7 +10,7 @@ import { makeReport } from "../report.ts";
 /** How `BUNDLE` may be written, for every help page. */
 export const BUNDLE_HELP = `
   BUNDLE is a path, \`file:///…\` or \`s3://bucket/key\`; any part of a name that only one bundle has will do, and a
-  directory or a prefix means its newest bundle. A plain core (also .gz, .zst, .lz4) works too.
+  directory or a prefix means its newest crash. A plain core (also .gz, .zst, .lz4) works too.
 `;
 
 /** Show one screen about a crash. */
