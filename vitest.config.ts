@@ -2,6 +2,9 @@ import { defineConfig } from "vitest/config";
 
 const server = { deps: { inline: ["clipanion"] } };
 
+/** What is waited for comes when the machine gets round to it: two cores may have twenty things to do. */
+const patient = { poll: { timeout: 20_000, interval: 50 } };
+
 /**
  * A suite of processes, sockets and deadlines can lose a race on a busy CI machine: there it gets a second try, and the
  * end of the run names each test that needed it. Elsewhere the first failure counts.
@@ -22,6 +25,9 @@ export default defineConfig({
           name: "unit",
           sequence: { groupOrder: 0 },
           include: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.ts"],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          expect: patient,
           server,
         },
       },
@@ -40,6 +46,7 @@ export default defineConfig({
           retry,
           testTimeout: 60_000,
           hookTimeout: 120_000,
+          expect: patient,
           server,
         },
       },
@@ -52,6 +59,7 @@ export default defineConfig({
           retry,
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          expect: patient,
           server,
         },
       },
@@ -64,6 +72,7 @@ export default defineConfig({
           retry,
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          expect: patient,
           server,
         },
       },
