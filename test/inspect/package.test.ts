@@ -32,7 +32,7 @@ describeUnless(notBuilt("cdh-inspect"), "the npm package of cdh-inspect", () => 
     >;
     expect(manifest).toMatchObject({
       name: "cdh-inspect",
-      bin: { "cdh-inspect": "cdh-inspect.mjs" },
+      bin: { "cdh-inspect": "cdh-inspect.mjs", "kubectl-coredump": "cdh-inspect.mjs" },
       license: "Apache-2.0",
     });
     expect(manifest).not.toHaveProperty("private");
@@ -47,6 +47,7 @@ describeUnless(notBuilt("cdh-inspect"), "the npm package of cdh-inspect", () => 
       "package.json",
     ]);
     expect(run("npx", "--offline", "cdh-inspect", "--version").trim()).toBe(manifest["version"]);
+    expect(run("npx", "--offline", "kubectl-coredump", "--help")).toContain("Usage: kubectl coredump COMMAND");
     const shown = run(
       "npx",
       "--offline",

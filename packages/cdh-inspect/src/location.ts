@@ -34,7 +34,8 @@ export function parseLocation(text: string): Location {
   }
   if (scheme === "kube") {
     const [namespace = "", name = "", ...more] = text.slice("kube://".length).replace(/\/$/, "").split("/");
-    if (more.length > 0)
+    // A URL resolves dots away, encoded or not: they would name another path.
+    if (more.length > 0 || [namespace, name].some((part) => /^\.{1,2}$/.test(part)))
       throw new CdhError("CDH_CONFIG_INVALID", `cannot read from ${text}`, { hint: "kube://namespace/name" });
     return { kind: "kube", ...(namespace === "" ? {} : { namespace }), name };
   }
