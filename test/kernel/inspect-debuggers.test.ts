@@ -81,7 +81,7 @@ describeUnless(kernelSuiteUnavailable() ?? notBuilt("cdh-inspect"), "cdh-inspect
     } finally {
       renameSync(`${program}.away`, program);
     }
-  });
+  }, 300_000);
 });
 
 /** Function names of each stack that gdb or lldb printed. */
