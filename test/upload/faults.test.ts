@@ -248,11 +248,11 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
         if (seen.operation !== "get" || !seen.path.endsWith(".zip") || lies > 0) return PASS;
         lies += 1;
         // Its disk forgets, but its metadata still says that it is ours.
-        const work = async (): Promise<void> => {
+        const forget = async (): Promise<void> => {
           const headers = { "x-amz-meta-cdh-sha256": bundle.sha256 };
           await s3Request(s3, "PUT", path, { body: Buffer.alloc(bundle.sizeBytes), headers });
         };
-        return { kind: "first", work };
+        return { kind: "first", work: forget };
       };
       const first = await work.sweep();
       expect(lies).toBe(1);
