@@ -3,7 +3,7 @@ import path from "node:path";
 import { interpreterPatch, readLoaderFacts } from "../../packages/cdh-sysctl/src/loader.ts";
 import { dist, root } from "../build/paths.ts";
 import { LOADERS, type Architecture } from "../build/private-loader.ts";
-import { HOME, NODE_OPTIONS } from "./paths.ts";
+import { HOME } from "./paths.ts";
 
 /** Where the build left the composer and Node for an architecture. */
 function sources(arch: Architecture): { composer: string; node: string } {
@@ -45,8 +45,8 @@ export function copyOwnFiles(out: string, arch: Architecture): void {
 }
 
 /**
- * Write a launcher that needs no shell: the kernel itself starts Node for it, with at most one flag. The flags are those
- * of the build's launcher; what the image's NODE_OPTIONS says is left out.
+ * Write a launcher that needs no shell, with the flags of the build's launcher. The kernel itself starts Node for it, with
+ * at most one flag; a program that needs more of them starts Node over, as the same process.
  */
 function launcher(name: string): string {
   const built = fs.readFileSync(path.join(dist, "bin", name), "utf8");
@@ -55,10 +55,10 @@ function launcher(name: string): string {
       .exec(built)?.[1]
       ?.split(" ")
       .filter((flag) => flag !== "") ?? [];
-  const own = flags.filter((flag) => flag !== NODE_OPTIONS);
-  if (own.length > 1) throw new Error(`${name} needs ${own.join(" and ")}: the kernel passes one flag`);
-  const node = [`/${HOME}/node/bin/node`, ...own].join(" ");
-  return `#!${node}\nimport("/${HOME}/lib/${name}.mjs");\n`;
+  const [node, bundle] = [`/${HOME}/node/bin/node`, `/${HOME}/lib/${name}.mjs`];
+  if (flags.length <= 1) return `#!${[node, ...flags].join(" ")}\nimport(${JSON.stringify(bundle)});\n`;
+  const words = JSON.stringify([node, ...flags, bundle]);
+  return `#!${node} --no-warnings\nprocess.execve("${node}", [...${words}, ...process.argv.slice(2)], process.env);\n`;
 }
 
 function setInterpreter(executable: string, loader: string): void {

@@ -3,9 +3,6 @@ import type { Architecture } from "../build/private-loader.ts";
 /** Where everything of ours lies in the image; the chart names it as well. */
 export const HOME = "opt/core-dump-handler";
 
-/** What the image's environment tells every Node in it; the Dockerfile says the same. */
-export const NODE_OPTIONS = "--max-semi-space-size=1";
-
 /** Debian's name for an architecture's folder of libraries. */
 export const TRIPLETS: Readonly<Record<Architecture, string>> = { x64: "x86_64-linux-gnu", arm64: "aarch64-linux-gnu" };
 

@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import manifest from "../../package.json" with { type: "json" };
-import { NODE_OPTIONS } from "../../scripts/image/paths.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { makeImage, must, OUR_REPOSITORY } from "./images.ts";
 
@@ -23,7 +22,7 @@ export function assembleOurRoot(work: string): string {
 export async function packOurImage(work: string, root: string, tag: string): Promise<string> {
   return makeImage(join(work, `image-${tag}`), `${OUR_REPOSITORY}:${tag}`, root, {
     Entrypoint: ["/opt/core-dump-handler/entrypoint"],
-    Env: ["PATH=/opt/core-dump-handler/bin:/usr/sbin:/usr/bin:/bin", `NODE_OPTIONS=${NODE_OPTIONS}`],
+    Env: ["PATH=/opt/core-dump-handler/bin:/usr/sbin:/usr/bin:/bin"],
     User: "65532:65532",
   });
 }
