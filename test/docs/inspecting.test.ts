@@ -48,5 +48,5 @@ describeUnless(notBuilt("cdh-inspect"), "docs/inspecting.md", () => {
         page,
         text.replace(block, () => recorded.join("\n")),
       );
-  });
+  }, 180_000);
 });

@@ -5,20 +5,24 @@ import { describeUnless } from "../helpers/skip.ts";
 const PROGRAMS: Program[] = ["cdc", "cdh-sysctl", "cdh-upload", "cdh-inspect"];
 
 describeUnless(notBuilt(...PROGRAMS), "help", () => {
-  it.each(PROGRAMS)("of %s names every value and tells exit statuses", async (program) => {
-    const overview = await runBuilt(program, ["--help"]);
-    expect(overview).toMatchObject({ exitCode: 0, stderr: "" });
-    for (const line of overview.stdout.split("\n")) expect(line.length, line).toBeLessThanOrEqual(120);
-    const verbs = [...overview.stdout.matchAll(/^ {2}([a-z][a-z-]*) /gm)].map(([, verb = ""]) => verb);
-    expect(verbs).toContain("completion");
-    for (const verb of verbs) {
-      const { exitCode, stdout } = await runBuilt(program, [verb, "--help"]);
-      expect(exitCode).toBe(0);
-      expect(stdout).not.toMatch(/#\d/);
-      expect(stdout).toMatch(/--log-level LEVEL/);
-      expect(stdout).toMatch(/exit\s+status:\s+0\s+done/i);
-    }
-  });
+  it.each(PROGRAMS)(
+    "of %s names every value and tells exit statuses",
+    async (program) => {
+      const overview = await runBuilt(program, ["--help"]);
+      expect(overview).toMatchObject({ exitCode: 0, stderr: "" });
+      for (const line of overview.stdout.split("\n")) expect(line.length, line).toBeLessThanOrEqual(120);
+      const verbs = [...overview.stdout.matchAll(/^ {2}([a-z][a-z-]*) /gm)].map(([, verb = ""]) => verb);
+      expect(verbs).toContain("completion");
+      for (const verb of verbs) {
+        const { exitCode, stdout } = await runBuilt(program, [verb, "--help"]);
+        expect(exitCode).toBe(0);
+        expect(stdout).not.toMatch(/#\d/);
+        expect(stdout).toMatch(/--log-level LEVEL/);
+        expect(stdout).toMatch(/exit\s+status:\s+0\s+done/i);
+      }
+    },
+    180_000,
+  );
 
   it("answers a wrong command line with what would be right", async () => {
     const wrong = await runBuilt("cdh-inspect", ["show", "a.zip", "--bogus"]);
