@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { link, lstat, open, readFile, rename, type FileHandle } from "node:fs/promises";
+import { link, lstat, mkdir, open, readFile, rename, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errnoOf } from "../errors.ts";
 import { openRegularFile } from "./digest.ts";
@@ -109,5 +109,24 @@ export async function missingIsUndefined<T>(work: Promise<T>): Promise<T | undef
   } catch (error) {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
     throw error;
+  }
+}
+
+/**
+ * Make a directory and those above it. Node's own recursive mkdir never ends where making one fails with ENOENT although
+ * the one above it is there, as /proc does, and mounts whose server forgot them.
+ */
+export async function makeFolders(directory: string): Promise<void> {
+  const make = async (): Promise<void> => {
+    await mkdir(directory, { mode: 0o700 }).catch((error: unknown) => {
+      if (errnoOf(error) !== "EEXIST") throw error;
+    });
+  };
+  try {
+    await make();
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT" || dirname(directory) === directory) throw error;
+    await makeFolders(dirname(directory));
+    await make();
   }
 }

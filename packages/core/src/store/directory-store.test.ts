@@ -77,6 +77,11 @@ describe("DirectoryStore", () => {
     }
   });
 
+  it("says so where directories cannot be made, in place of trying for ever", async () => {
+    const store = new DirectoryStore("/proc/cdh-no-such-store", { clock: systemClock });
+    await expect(store.putBytes("a/b", Buffer.from("x"))).rejects.toMatchObject({ code: "CDH_STORE" });
+  });
+
   it("says that it may not write", async (context) => {
     if (process.getuid?.() === 0) context.skip("root may write everywhere");
     const root = await temporary();

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { lstat, mkdir, readdir, rename, rm, type FileHandle } from "node:fs/promises";
+import { lstat, readdir, rename, rm, type FileHandle } from "node:fs/promises";
 import { dirname, basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Clock } from "../clock.ts";
@@ -8,6 +8,7 @@ import { digestBytes, digestFile, openRegularFile } from "./digest.ts";
 import {
   CHUNK_BYTES,
   hashFile,
+  makeFolders,
   metadataPath,
   missingIsUndefined,
   publish,
@@ -125,7 +126,7 @@ export class DirectoryStore implements ObjectStore {
     const directory = dirname(path);
     const hidden = join(directory, `.${basename(path)}.${randomBytes(6).toString("hex")}.partial`);
     return await this.#guard(`store ${key}`, async () => {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await makeFolders(directory);
       await this.#tidy(directory);
       try {
         await writeDurably(hidden, write);
