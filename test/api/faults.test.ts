@@ -43,7 +43,7 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api when thi
   beforeAll(async () => {
     bigBytes = randomBytes(BIG_BYTES);
     bench = await startWorkbench(directory, {
-      env: { REFRESH_INTERVAL: "1s", STALL_TIMEOUT: "8s", DOWNLOADS_MAX: "202", RIGHTS_CACHE: "5s" },
+      env: { REFRESH_INTERVAL: "1s", DOWNLOADS_MAX: "202", RIGHTS_CACHE: "5s" },
       prepare: async (store) => {
         dump = await putDump(store);
         const one = await putDump(store, { namespace: "big" });
@@ -184,14 +184,34 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api when thi
     isSlowDone = true;
     await reading;
     expect(slowBytes).toBe(BIG_BYTES);
-    await expectSoon("the dead one was cut off", () =>
+    dead.destroy();
+    await expectSoon("that it was cut is in the log", () =>
       bench.logged("download").some((line) => line["name"] === big && line["isWhole"] === false),
     );
-    dead.destroy();
     const peak = residentBytes(pid, "VmHWM");
     console.log(`202 downloads at a time: resident ${mib(before)} before, peak ${mib(peak)}`);
     expect(peak).toBeLessThan(256 * 1024 * 1024);
   }, 120_000);
+
+  it("a client that takes nothing is cut off", async () => {
+    await using own = await startWorkbench(join(directory, "stall"), {
+      env: { STALL_TIMEOUT: "1s" },
+      prepare: async (store) => {
+        const one = await putDump(store, { namespace: "big", crashId: "never-read" });
+        await store.putBytes(`${one.stem}.zip`, bigBytes, { overwrite: true });
+      },
+    });
+    admit(own);
+    const dead = await own.open(`${BASE}/namespaces/big/coredumps/never-read/bundle`, { token });
+    dead.on("error", () => {});
+    dead.pause();
+    dead.socket.pause();
+    await expectSoon("it is cut off", () => own.logged("download").length === 1);
+    const [line] = own.logged("download");
+    expect([line?.["isWhole"], Number(line?.["sentBytes"]) < BIG_BYTES]).toEqual([false, true]);
+    await expectSoon("its place is free", async () => (await own.metric("cdh_api_downloads_running")) === 0);
+    dead.destroy();
+  }, 60_000);
 
   it("more downloads than allowed are told to come again", async () => {
     const path = `${BASE}/namespaces/big/coredumps/${big}/bundle`;
