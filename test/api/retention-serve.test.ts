@@ -52,7 +52,7 @@ describeUnless(notBuilt("cdh-api"), "two pods of cdh-api serve", () => {
       RETENTION_MAX_AGE: "30d",
       RETENTION_RATE: "10",
       RETENTION_INTERVAL: "1s",
-      LEASE_DURATION: "3s",
+      LEASE_DURATION: "6s",
     };
     await using first = start("first", env);
     const removedBy = (child: TiedChild): number => child.output().split('"removed a bundle"').length - 1;

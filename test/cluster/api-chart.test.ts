@@ -7,7 +7,7 @@ import { DirectoryStore } from "@cdh/core/store/directory-store";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
 import { parse } from "yaml";
 import { startRetention } from "../../packages/cdh-api/src/retention/service.ts";
 import { retentionSettings } from "../../packages/cdh-api/src/retention/settings.ts";
@@ -141,6 +141,7 @@ describeUnless(
     it("a Lease that was written meanwhile is refused to whoever read it before", async () => {
       const path = "/apis/coordination.k8s.io/v1/namespaces/observe/leases";
       const metadata = { name: LEASE, namespace: "observe" };
+      await cluster.kubectl(["delete", "lease", LEASE, "-n", "observe", "--ignore-not-found"]);
       const spec = { holderIdentity: "x", leaseDurationSeconds: 1, renewTime: "2026-11-21T11:00:00.000000Z" };
       const lease = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata, spec };
       const made = await askKubernetes(access, "POST", path, lease);
@@ -183,6 +184,7 @@ describeUnless(
       ]);
       const lines: string[] = [];
       const stop = new AbortController();
+      onTestFinished(() => stop.abort(new Error("the test has ended")));
       const replicas = ["a", "b"].map((identity) => {
         const metrics = createMetrics();
         const running = startRetention({
@@ -194,7 +196,7 @@ describeUnless(
               RETENTION_POD_GONE_GRACE: "0",
               RETENTION_INTERVAL: "1s",
               LEASE_NAME: LEASE,
-              LEASE_DURATION: "3s",
+              LEASE_DURATION: "15s",
             },
           }).values,
           placement: { hostNamespace: "core-dump-handler-host", trustUnverified: false },
