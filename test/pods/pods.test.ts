@@ -310,7 +310,7 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
     table.saw(
       `${count} crashes, ${count} bundles: ${count - late} by ${VERSION}, ${late} by ${NEXT_VERSION}; ${upgraded - between} while no pod of ours ran`,
     );
-  });
+  }, 300_000);
 
   it("an uninstall restores the node", async () => {
     await suite.node.crictl("stop", ours.ids.get("upload") ?? "");
