@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SeededRandom } from "@cdh/core/testing/random";
@@ -78,6 +78,21 @@ describeUnless(notBuilt("cdh-inspect") ?? findTool("minio").reason, "cdh-inspect
     expect(createHash("sha256").update(unpacked).digest("hex")).toBe(createHash("sha256").update(core).digest("hex"));
     expect((await inspect("verify", `s3://cores/${key}.zip`)).exitCode).toBe(0);
     expect((await inspect("verify", "s3://cores/prod/shop/other.zip")).exitCode).toBe(16);
+  });
+
+  it("goes on with what an interrupted unpack left, and reads only the rest", async () => {
+    const target = join(place, "resumed");
+    const path = join(target, `${SAMPLE_NAME}.core`);
+    const doneBytes = 8 * 1024 * 1024;
+    const sha256 = createHash("sha256").update(core).digest("hex");
+    await mkdir(target);
+    await writeFile(`${path}.partial`, core.subarray(0, doneBytes));
+    await writeFile(`${path}.partial.json`, JSON.stringify({ sha256, sizeBytes: core.length, doneBytes }));
+    const unpack = ["unpack", "-o", "json", `s3://cores/${key}.zip`, target, "--entry", "core"];
+    const { files } = JSON.parse((await inspect(...unpack)).stdout) as { files: Record<string, unknown>[] };
+    expect(files[0]).toMatchObject({ resumedAtBytes: doneBytes, sha256 });
+    expect(files[0]?.["writtenBytes"]).toBeLessThanOrEqual(core.length - doneBytes);
+    expect((await readFile(path)).equals(core)).toBe(true);
   });
 
   it("says what is not there and who may not", async () => {
