@@ -3,7 +3,7 @@ import { parseAllDocuments } from "yaml";
 import { clusterUnavailable, startCluster, type RealCluster } from "../helpers/real-cluster.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
-import { difference, everything, helmFor, type Helm, type Live } from "./helm-release.ts";
+import { difference, everything, helmFor, untilSeen, type Helm, type Live } from "./helm-release.ts";
 
 const VALUES = {
   store: { url: "s3://cores/prod", region: "eu-central-1" },
@@ -29,6 +29,7 @@ describeUnless(clusterUnavailable() ?? missingTools("helm"), "the chart's life o
 
   it("install makes these objects and no others, and says how to go on", async () => {
     const notes = await helm.chart("install", "cdh", VALUES);
+    await untilSeen(cluster);
     expect(difference(bare, await everything(cluster))).toEqual([
       "+ ClusterRole /cdh-core-dump-handler-event-reporter",
       "+ ClusterRoleBinding /cdh-core-dump-handler-event-reporter",
@@ -64,6 +65,7 @@ describeUnless(clusterUnavailable() ?? missingTools("helm"), "the chart's life o
     const before = await daemonSet();
     const all = await everything(cluster);
     await helm.chart("upgrade", "cdh", { ...VALUES, upload: { concurrency: 8 } });
+    await untilSeen(cluster);
     const changed = difference(all, await everything(cluster)).filter((line) => line.startsWith("~"));
     expect(changed).toContain("~ DaemonSet observe/cdh-core-dump-handler");
     expect(changed.filter((line) => !/DaemonSet|sh\.helm\.release/.test(line))).toEqual([]);
@@ -75,6 +77,7 @@ describeUnless(clusterUnavailable() ?? missingTools("helm"), "the chart's life o
     );
     expect(during["spec"]).toEqual(JSON.parse(text));
     await helm("rollback", "cdh");
+    await untilSeen(cluster);
     expect((await daemonSet())["spec"]).toEqual(before["spec"]);
   });
 

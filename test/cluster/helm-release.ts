@@ -58,8 +58,26 @@ export async function everything(cluster: RealCluster): Promise<Map<string, Live
   const kinds = stdout.split("\n").filter((name) => name !== "" && !ignored.test(name));
   const { items } = await cluster.get<{ items: Live[] }>(kinds.join(","), "--all-namespaces");
   return new Map(
-    items.map((item) => [`${item.kind} ${item.metadata.namespace ?? ""}/${item.metadata.name}`, item] as const),
+    // Kubernetes writes there by itself, also a while after it is ready.
+    items
+      .filter(({ metadata }) => metadata.namespace !== "kube-system")
+      .map((item) => [`${item.kind} ${item.metadata.namespace ?? ""}/${item.metadata.name}`, item] as const),
   );
+}
+
+/** Wait until the controllers have seen every DaemonSet as it is now, and written what follows from that. */
+export async function untilSeen(cluster: RealCluster): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  for (;;) {
+    const { items } = await cluster.get<{ items: Live[] }>("daemonsets", "--all-namespaces");
+    const late = items.filter(({ metadata, ...rest }) => {
+      const { observedGeneration } = rest["status"] as { observedGeneration?: number };
+      return observedGeneration !== metadata.generation;
+    });
+    if (late.length === 0) return;
+    if (performance.now() > deadline)
+      throw new Error(`no controller looks at ${late.map((one) => one.metadata.name).join()}`);
+  }
 }
 
 /** Say what is different: names that are new (`+`), gone (`-`) or whose object was written again (`~`). */

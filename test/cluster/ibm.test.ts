@@ -34,6 +34,12 @@ describeUnless(
     const daemonSets = async (): Promise<Live[]> =>
       (await cluster.get<{ items: Live[] }>("-n", "observe", "daemonsets")).items;
 
+    /** Protected objects go a moment after they were deleted. */
+    const volumesGone = async (): Promise<void> => {
+      const names = async (): Promise<string> => (await cluster.kubectl(["get", "pv,pvc", "-A", "-o", "name"])).stdout;
+      await expect.poll(names, { timeout: 30_000, interval: 200 }).toBe("");
+    };
+
     it.each([...IBM_CLOUDS, ["every value that there is", IBM_VALUES] as const])(
       "is upgraded in place with the values of its file for %s, rolled back, and upgraded again",
       async (_, values) => {
@@ -45,13 +51,13 @@ describeUnless(
         expect(after.map(({ metadata }) => metadata["uid" as keyof typeof metadata])).toEqual([
           before?.metadata["uid" as keyof typeof before.metadata],
         ]);
-        const { stdout } = await cluster.kubectl(["get", "pv,pvc", "-A", "-o", "name"]);
-        expect(stdout).toBe("");
+        await volumesGone();
         await helm("rollback", RELEASE, "1");
         expect((await daemonSets())[0]?.["spec"]).toMatchObject({
           template: { spec: { containers: [{ name: "coredump-container" }] } },
         });
         await helm.chart("upgrade", RELEASE, values);
+        await volumesGone();
         await helm("uninstall", RELEASE, "--wait");
         expect(await daemonSets()).toEqual([]);
       },

@@ -26,7 +26,7 @@ describeUnless(
     let hold: KernelHold;
     let node: RealNode;
     let helm: Helm;
-    let work: string;
+    let work: string | undefined;
     let store: string;
     let values: Record<string, unknown>;
     const hostDir = (): string => join(node.dir, "h");
@@ -51,11 +51,12 @@ describeUnless(
         store: { pvc: { existingClaim: "core-dumps" } },
         daemonset: { hostDirectory: hostDir(), updateStrategy: { rollingUpdate: { maxUnavailable: 1 } } },
       };
-    }, 240_000);
+      // Longer than another run may hold the kernel's lock.
+    }, 900_000);
     afterAll(async () => {
       await node?.[Symbol.asyncDispose]();
       await hold?.release();
-      rmSync(work, { recursive: true, force: true });
+      if (work !== undefined) rmSync(work, { recursive: true, force: true });
     }, 120_000);
 
     // `helm --wait` is content when all but maxUnavailable pods are ready, which of one is none.

@@ -15,6 +15,9 @@ const every: unknown = parse(readFileSync(join(import.meta.dirname, "../chart/ev
 /** Each line says that an object would be made or changed, and nothing else is said. */
 const ACCEPTED = /^(\S+ (created|configured|unchanged) \(server dry run\)\n)+$/;
 
+/** The authorizer hears of new rights a moment after they were written. */
+const soon = <T>(ask: () => Promise<T>) => expect.poll(ask, { timeout: 30_000, interval: 200 });
+
 interface Rule {
   verbs: string[];
   apiGroups?: string[];
@@ -85,8 +88,8 @@ describeUnless(clusterUnavailable() ?? missingTools("helm", "crds"), "on a real 
   it("the service account may write Events and read its own DaemonSet, and nothing else", async () => {
     await cluster.kubectl(["-n", "observe", "delete", "serviceaccount", "core-dump-admin", "--ignore-not-found"]);
     await helm.chart("install", "cdh", VALUES);
-    expect(await rulesOf("default")).toEqual(["create,get,patch events"]);
-    expect(await rulesOf("observe")).toEqual(["create,get,patch events", "get daemonsets cdh-core-dump-handler"]);
+    await soon(() => rulesOf("default")).toEqual(["create,get,patch events"]);
+    await soon(() => rulesOf("observe")).toEqual(["create,get,patch events", "get daemonsets cdh-core-dump-handler"]);
     const may = async (...words: string[]): Promise<string> =>
       (await cluster.kubectl(["auth", "can-i", ...words, "--as", ACCOUNT])).stdout.trim();
     expect(await may("get", "daemonsets.apps/cdh-core-dump-handler", "-n", "observe")).toBe("yes");
@@ -111,8 +114,8 @@ describeUnless(clusterUnavailable() ?? missingTools("helm", "crds"), "on a real 
       node: { restoreOnExit: "never" },
       upload: { kubernetesEvents: false },
     });
-    expect(await rulesOf("observe")).toEqual([]);
-    expect(await rulesOf("default")).toEqual([]);
+    await soon(() => rulesOf("observe")).toEqual([]);
+    await soon(() => rulesOf("default")).toEqual([]);
     const pod = await cluster.get<{ spec: { template: { spec: { automountServiceAccountToken: boolean } } } }>(
       "-n",
       "observe",
