@@ -37,6 +37,8 @@ export interface BuiltOptions {
   closeOutput?: boolean;
   /** Killed with SIGKILL after this. Default 60,000. */
   timeoutMs?: number;
+  /** Killed with SIGKILL as soon as this holds; looked at every few milliseconds. */
+  killWhen?: () => boolean;
   /** Another executable than `dist/bin/…`: a copy in a host directory. */
   path?: string;
 }
@@ -84,6 +86,7 @@ export async function runPath(path: string, args: readonly string[], options: Bu
   let timedOut = false;
   const look = setInterval(() => {
     if (child.pid !== undefined) peak = Math.max(residentPeakOf(child.pid) ?? 0, peak ?? 0) || undefined;
+    if (options.killWhen?.() === true) child.kill("SIGKILL");
   }, 5);
   const timer = setTimeout(() => {
     timedOut = true;
