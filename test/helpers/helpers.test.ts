@@ -98,6 +98,7 @@ describe("pinned tools", () => {
         minio: ["--version"],
         versitygw: ["--version"],
         crictl: ["--version"],
+        "crictl-old": ["--version"],
         helm: ["version", "--short"],
         kubeconform: ["-v"],
         kubernetes: ["kubectl", "version", "--client"],

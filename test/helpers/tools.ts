@@ -8,6 +8,7 @@ export const PINNED_TOOLS = [
   "minio",
   "versitygw",
   "crictl",
+  "crictl-old",
   "helm",
   "helm-unittest",
   "kubeconform",

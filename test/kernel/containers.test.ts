@@ -1,9 +1,13 @@
 import { chmodSync, cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Crictl } from "@cdh/core/container/crictl";
+import { readContainer, readPod } from "@cdh/core/container/crictl-facts";
+import { asObjects } from "@cdh/core/container/json";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { OpenBundle } from "../helpers/bundle-files.ts";
 import { containerdUnavailable, startRealContainerd, type RealContainerd } from "../helpers/real-containerd.ts";
-import { describeUnless } from "../helpers/skip.ts";
+import { describeUnless, skipAloud } from "../helpers/skip.ts";
+import { findTool } from "../helpers/tools.ts";
 import { kernelSuiteUnavailable, setUpKernel } from "./suite.ts";
 
 /** Where the composer looks for a runtime's records on its own node; this one is nobody's on a development machine. */
@@ -40,6 +44,41 @@ describeUnless(
       process.kill(pid, "SIGUSR1");
       return await suite.composer.bundleOf(pid);
     }
+
+    it("have the same facts from a crictl of 2023 as from today's", async (context) => {
+      const old = findTool("crictl-old");
+      if (old.path === undefined) return skipAloud(context, old.reason);
+      const { podA, serverA } = runtime.ids;
+      const facts = async (file: string): Promise<unknown> => {
+        const env = {
+          PATH: "/bin:/usr/bin",
+          CONTAINER_RUNTIME_ENDPOINT: `unix://${runtime.socket}`,
+          IMAGE_SERVICE_ENDPOINT: `unix://${runtime.socket}`,
+        };
+        const crictl = new Crictl(file, [], env, { timeoutMs: 30_000 });
+        const valueOf = <T>(answer: { value: T } | { missing: string; detail?: string }): T => {
+          if ("missing" in answer) throw new Error(`${file}: ${answer.missing}: ${answer.detail ?? ""}`);
+          return answer.value;
+        };
+        return {
+          byName: valueOf(await crictl.podsByName("web-0")).map(readPod),
+          byId: valueOf(await crictl.podById(podA)).map(readPod),
+          pod: readPod(valueOf(await crictl.inspectPod(podA))),
+          containers: asObjects(valueOf(await crictl.containersOf(podA))["containers"]).map(readContainer),
+          container: readContainer(valueOf(await crictl.inspectContainer(serverA))),
+          images: valueOf(await crictl.images()).map(({ id, repoTags, repoDigests }) => ({
+            id,
+            repoTags,
+            repoDigests,
+          })),
+          logs: valueOf(await crictl.logs(serverA, 20)),
+        };
+      };
+      const today = (await facts(runtime.crictl)) as { byName: object[]; container: object };
+      expect(today.byName.length).toBe(2);
+      expect(today.container).toMatchObject({ id: serverA, name: "server", sandboxId: podA });
+      expect(await facts(old.path)).toEqual(today);
+    });
 
     it("are attributed to the right one of two pods of one name, and to the container that crashed", async () => {
       const { manifest, entries } = await crash(runtime.ids.serverA);

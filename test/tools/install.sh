@@ -10,7 +10,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 bin="$root/.cache/tools/bin"
-all="minio versitygw crictl helm helm-unittest kubeconform kubernetes crds"
+all="minio versitygw crictl crictl-old helm helm-unittest kubeconform kubernetes crds"
 
 # Prints the package to build, then what the linker stamps (a plain `go build` leaves the tool's own version empty).
 describe() {
@@ -23,6 +23,8 @@ tool() {
     minio) describe minio github.com/minio/minio github.com/minio/minio ;;
     versitygw) describe versitygw github.com/versity/versitygw github.com/versity/versitygw/cmd/versitygw main.Version ;;
     crictl) describe crictl sigs.k8s.io/cri-tools sigs.k8s.io/cri-tools/cmd/crictl sigs.k8s.io/cri-tools/pkg/version.Version ;;
+    # The oldest that can be had: the module's name was another one then.
+    crictl-old) describe crictl-old github.com/kubernetes-sigs/cri-tools github.com/kubernetes-sigs/cri-tools/cmd/crictl github.com/kubernetes-sigs/cri-tools/pkg/version.Version ;;
     helm) describe helm helm.sh/helm/v3 helm.sh/helm/v3/cmd/helm helm.sh/helm/v3/internal/version.version ;;
     helm-unittest)
       describe helm-unittest github.com/helm-unittest/helm-unittest github.com/helm-unittest/helm-unittest/cmd/helm-unittest
