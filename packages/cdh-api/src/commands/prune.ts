@@ -89,37 +89,37 @@ export class PruneCommand extends CdhCommand {
         },
         { dryRun: this.dryRun, removed: () => {} },
       );
-      let report = await runRound(round, stopSignal);
-      this.#show(format, report);
-      while (report.hasMore) {
-        report = await runRound(round, stopSignal);
-        this.#show(format, report);
-      }
-      const left = report.decision.removals.length - report.removed;
-      return this.dryRun || left === 0 ? EXIT.ok : EXIT.incomplete;
+      // A store with much to remove takes several rounds; they are told as one.
+      const rounds: RoundReport[] = [await runRound(round, stopSignal)];
+      while (rounds.at(-1)?.hasMore === true) rounds.push(await runRound(round, stopSignal));
+      return this.#show(format, rounds);
     } finally {
       await store.close();
     }
   }
 
-  #show(format: OutputFormat, report: RoundReport): void {
-    const rows = rowsOf(report);
+  /** @returns the exit status */
+  #show(format: OutputFormat, rounds: readonly RoundReport[]): number {
+    const rows = [...new Map(rounds.flatMap(rowsOf).map((row) => [row.bundle, row])).values()];
+    const removed = this.dryRun ? 0 : rounds.reduce((sum, round) => sum + round.removed + round.unfinished.length, 0);
+    const status = this.dryRun || removed >= rows.length ? EXIT.ok : EXIT.incomplete;
     const { stdout } = this.context;
-    const { kept, keptBytes } = report.decision;
+    const { kept, keptBytes } = rounds.at(-1)?.decision ?? { kept: {}, keptBytes: 0 };
     if (format === "json") {
-      const removed = this.dryRun ? 0 : report.removed + report.unfinished.length;
       stdout.write(`${stringifyJson({ removals: rows, dryRun: this.dryRun, removed, kept, keptBytes }, 2)}\n`);
-      return;
+      return status;
     }
     if (format === "jsonl" || rows.length > 0) stdout.write(renderRows(format, "removals", rows, COLUMNS));
-    if (format === "jsonl") return;
+    if (format === "jsonl") return status;
     const bytes = rows.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     const verb = this.dryRun ? "would remove" : "removed";
-    this.say(`${verb} ${rows.length} (${formatBytes(bytes)}); ${keptText(kept)} (${formatBytes(keptBytes)}) stay`);
+    const count = this.dryRun ? rows.length : removed;
+    this.say(`${verb} ${count} (${formatBytes(bytes)}); ${keptText(kept)} (${formatBytes(keptBytes)}) stay`);
+    return status;
   }
 }
 
-function keptText(kept: RoundReport["decision"]["kept"]): string {
+function keptText(kept: Partial<RoundReport["decision"]["kept"]>): string {
   const named = Object.entries(kept).filter(([, count]) => count > 0);
   if (named.length === 0) return "0";
   return named.map(([reason, count]) => `${count} ${WORDS[reason as KeepReason]}`).join(", ");
