@@ -109,7 +109,10 @@ describe("pinned tools", () => {
         readFileSync(join(REPOSITORY, "test/tools", name, "go.mod"), "utf8")
           .split("\n")
           .find((line) =>
-            /minio\/minio |versitygw |cri-tools |helm\/v3 |kubeconform |k8s\.io\/kubernetes /.test(line),
+            (name.startsWith("crictl")
+              ? /cri-tools /
+              : /minio\/minio |versitygw |helm\/v3 |kubeconform |k8s\.io\/kubernetes /
+            ).test(line),
           ) ?? "",
       );
       const said = await runPath(path, args);
