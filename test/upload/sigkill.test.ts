@@ -32,6 +32,7 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
       const coreBytes = index >= BUNDLES - 3 ? 12 * 1024 ** 2 + index : 700_000 + index * 10_000;
       bundles.push(await work.publish({ namespace: `team-${index % 3}`, coreBytes }));
     }
+    const large = bundles[BUNDLES - 3]?.fileName ?? "";
     let lostBefore = 0;
     let killedAtWork = 0;
     let leftUploads = 0;
@@ -39,11 +40,18 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
       const child = work.run();
       // Most while it works, whatever the machine's load; some while it starts.
       if (kill % 5 > 0) await expectSoon("it runs", () => child.output().includes('"started"'), { child });
+      // Some in the middle of a large one, however long a busy machine takes to come there.
+      if (kill % 5 === 2 && (await work.spool()).includes(large))
+        await expectSoon(
+          "its parts are on their way",
+          async () => (await countUploads(s3, large)) > 0 || !(await work.spool()).includes(large),
+          { child },
+        );
       await delay(Math.random() * 500);
       const waiting = await work.spool();
       if (waiting.length > 0) killedAtWork += 1;
       await child.stop("KILL");
-      leftUploads += await countUploads(s3, bundles[BUNDLES - 3]?.fileName ?? "");
+      leftUploads += await countUploads(s3, large);
       // At every moment each bundle is here, or whole in the store, or both.
       const here = new Set(await work.spool());
       const there = await listKeys(s3, s3.bucket);
