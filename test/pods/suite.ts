@@ -1,13 +1,4 @@
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  symlinkSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
@@ -84,14 +75,15 @@ function merge(base: Record<string, unknown>, more: Record<string, unknown>): Re
 /** Start everything for the tests of the surrounding `describe`, and put everything back after them. */
 export function setUpPods(): PodsSuite {
   const suite: Partial<PodsSuite> = {};
-  let work = "";
   beforeAll(async () => {
     suite.hold = await holdKernel();
     suite.hold.set({ corePattern: "core" });
-    work = mkdtempSync("/tmp/cdhp-work-");
     suite.s3 = await startS3Server();
     const node = await startPodNode([S3_PORT, API_PORT]);
     suite.node = node;
+    // There it is removed even when this process is killed.
+    const work = join(node.dir, "images");
+    mkdirSync(work);
     mkdirSync("/run/k0s");
     symlinkSync(join(node.dir, "run/containerd"), STATE);
     suite.gate = makeS3Gate(Number(new URL(suite.s3.endpoint).port));
@@ -166,7 +158,6 @@ export function setUpPods(): PodsSuite {
     await suite.node?.[Symbol.asyncDispose]();
     await suite.s3?.[Symbol.asyncDispose]();
     await suite.hold?.release();
-    if (work !== "") rmSync(work, { recursive: true, force: true });
   }, 60_000);
   return suite as PodsSuite;
 }
