@@ -9,7 +9,7 @@
 # holds this machine's certificates, so that the build can reach what this machine can reach: an image for others is
 # built on the real base.
 #
-# Exit status: 0 built, 1 the Dockerfile does not build, 3 this machine cannot make the base, others as they come.
+# Exit status: 0 built, 1 the Dockerfile does not build, 3 this machine cannot make the base, 130 interrupted.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -18,7 +18,7 @@ arch=${1:-$own}
 node=$(command -v node)
 base=localhost/node:26.10.0-bookworm-slim
 image=cdh.test/core-dump-handler:$(node -p 'require(process.argv[1]).version' "$root/package.json")
-revision=$(git -C "$root" rev-parse HEAD)
+revision=$(git -c safe.directory="$root" -C "$root" rev-parse HEAD) || exit 3
 out=$root/.cache/image
 archive=$out/core-dump-handler-$arch.tar
 base_archive=$out/base-bookworm-$own-$("$node" --version).tar.zst
@@ -26,10 +26,14 @@ export BUILDAH_ISOLATION=chroot
 work=$(mktemp -d)
 mkdir -p "$out"
 
+# Until the base stands, what fails is this machine; afterwards it is the Dockerfile.
+failure=3
 clean() {
+  status=$?
   # Storage that is mounted somewhere below cannot be removed.
   awk -v dir="$work/" 'index($2, dir) == 1 { print $2 }' /proc/self/mounts | sort -r | while read -r mount; do umount -l "$mount"; done
   rm -rf "$work"
+  case $status in 0 | 130) exit "$status" ;; *) exit "$failure" ;; esac
 }
 trap clean EXIT
 trap 'exit 130' INT TERM HUP
@@ -43,8 +47,7 @@ if ! container=$(store from scratch 2>/dev/null) || ! store mount "$container" >
 fi
 
 # Give a step's output only when it fails.
-failure=3
-quietly() { "$@" >"$work/log" 2>&1 || { tail -n 40 "$work/log" >&2; exit $failure; }; }
+quietly() { "$@" >"$work/log" 2>&1 || { tail -n 40 "$work/log" >&2; exit 1; }; }
 
 if [ ! -f "$base_archive" ]; then
   rootfs=$work/rootfs
@@ -71,7 +74,7 @@ store commit -q --rm "$container" "$base" >/dev/null
 failure=1
 
 mkdir "$work/source"
-(cd "$root" && git archive "$revision") | tar -x -C "$work/source"
+(cd "$root" && git -c safe.directory="$root" archive "$revision") | tar -x -C "$work/source"
 cd "$work/source"
 quietly store build --pull-never --platform "linux/$arch" --build-arg "NODE=$base" --build-arg "BUILDPLATFORM=linux/$own" \
   --build-arg "REVISION=$revision" --ignorefile docker/Dockerfile.dockerignore --tag "$image" -f docker/Dockerfile .
