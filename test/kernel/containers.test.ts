@@ -1,4 +1,4 @@
-import { chmodSync, cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Crictl } from "@cdh/core/container/crictl";
 import { readContainer, readPod } from "@cdh/core/container/crictl-facts";
@@ -139,6 +139,22 @@ describeUnless(
         });
       } finally {
         symlinkSync(join(runtime.host, "run/containerd"), STATE);
+      }
+    });
+
+    it("are not kept where NAMESPACE_EXCLUDE says so, and the log says why", async () => {
+      const file = join(suite.composer.hostDir, ".env");
+      const before = readFileSync(file, "utf8");
+      const bundles = suite.composer.published();
+      writeFileSync(file, `${before}\nNAMESPACE_EXCLUDE=bank,sh*\n`);
+      try {
+        process.kill(runtime.pidOf(runtime.ids.podA), "SIGUSR1");
+        const reasons = (): unknown[] =>
+          suite.composer.log().flatMap(({ msg, reason }) => (msg === "crash not kept" ? [reason] : []));
+        await expect.poll(reasons, { timeout: 30_000 }).toEqual(["namespace excluded"]);
+        expect(suite.composer.published()).toEqual(bundles);
+      } finally {
+        writeFileSync(file, before);
       }
     });
 
