@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { builtPath, notBuilt } from "../helpers/built.ts";
 import { issue } from "../helpers/cluster-pki.ts";
 import { clusterUnavailable, startCluster, type RealCluster } from "../helpers/real-cluster.ts";
-import { freePort } from "../helpers/s3-server.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { findTool } from "../helpers/tools.ts";

@@ -7,7 +7,7 @@ import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeManifest, makeTinyCore } from "../../packages/core/src/testing/sample-bundle.ts";
 import { builtPath, notBuilt } from "../helpers/built.ts";
-import { freePort } from "../helpers/s3-server.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { startTied } from "../helpers/tied-child.ts";

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { builtPath } from "../helpers/built.ts";
 import type { KeyPair } from "../helpers/cluster-pki.ts";
-import { freePort } from "../helpers/s3-server.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { startTied, type TiedChild } from "../helpers/tied-child.ts";
 import { startStandIn, type StandIn } from "./stand-in.ts";
 

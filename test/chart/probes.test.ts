@@ -1,25 +1,17 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { builtPath, notBuilt } from "../helpers/built.ts";
 import { describeUnless } from "../helpers/skip.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { containerOf, envOf, render, type Container } from "./helm.ts";
 
 interface Probe {
   httpGet: { path: string; port: string };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 describeUnless(missingTools("helm") ?? notBuilt("cdh-upload"), "the uploader, started as the chart starts it", () => {

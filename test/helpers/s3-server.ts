@@ -1,9 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
-import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { freePort } from "./free-port.ts";
 import { REPOSITORY } from "./repository.ts";
 import { s3Request, type S3Account } from "./s3-request.ts";
 import { startTied, type TiedChild } from "./tied-child.ts";
@@ -27,18 +26,6 @@ export interface S3Server extends S3Account, AsyncDisposable {
   stop(signal?: "TERM" | "KILL"): Promise<void>;
   /** Start it again on the same port with the same data. */
   start(): Promise<void>;
-}
-
-/** Find a TCP port on loopback that is free now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }
 
 function commandOf(

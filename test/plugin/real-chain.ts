@@ -10,7 +10,7 @@ import { AUDIENCE, expectSoon, putDump, type PutDump } from "../api/workbench.ts
 import { builtPath } from "../helpers/built.ts";
 import { issue } from "../helpers/cluster-pki.ts";
 import { startCluster, type RealCluster } from "../helpers/real-cluster.ts";
-import { freePort } from "../helpers/s3-server.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { startTied } from "../helpers/tied-child.ts";
 import { nodePage, uploadPage } from "./metrics-pages.ts";
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { startFakeApiServer, type FakeApiServer } from "../../packages/cdh-sysctl/src/testing/fake-api-server.ts";
 import { builtPath } from "../helpers/built.ts";
-import { freePort } from "../helpers/s3-server.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { startTied } from "../helpers/tied-child.ts";
 import { missingTools } from "../helpers/tools.ts";
