@@ -185,7 +185,7 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
     const pod = await startCrashingPod(suite.node, { namespace: "loop", name: "crashloop-0" });
     const decided = (): Record<string, unknown>[] =>
       logLines().filter(
-        ({ msg, namespace }) => msg === "crash not kept" || (msg === "bundle published" && namespace === "loop"),
+        ({ msg, namespace }) => (msg === "crash not kept" || msg === "bundle published") && namespace === "loop",
       );
     for (let restarts = 0; restarts < 8; restarts += 1) {
       await pod.start({ name: "server", args: ["now"], restarts });

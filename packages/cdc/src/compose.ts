@@ -124,7 +124,16 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
       () => {},
     );
     await leaveLine();
-    log.info("crash not kept", { crashId, reason: skip, comm: crash.comm, signal: crash.signal, pid: crash.pid });
+    const { pod } = await collection.identity;
+    log.info("crash not kept", {
+      crashId,
+      reason: skip,
+      namespace: pod?.namespace,
+      pod: pod?.name,
+      comm: crash.comm,
+      signal: crash.signal,
+      pid: crash.pid,
+    });
     return { kind: "skipped", reason: skip, exitCode: EXIT.ok };
   }
   const { file, name, nameProblem, core: entry, dumpInfo, mtime } = await opening;
