@@ -69,6 +69,12 @@ describeUnless(
           LOG_FORMAT: "json",
         },
       });
+      // kube-apiserver learns what a server serves when that is registered, and after a failure only a minute later.
+      await expectSoon(
+        "cdh-api is ready",
+        () => ["the front proxy is known", "the store is listed"].every((msg) => api.output().includes(msg)),
+        60_000,
+      );
       // A service of this type is where its name says: no kube-proxy is needed, and the aggregator does the rest as ever.
       await cluster.apply({
         apiVersion: "v1",
@@ -89,17 +95,19 @@ describeUnless(
           service: { name: SERVICE, namespace: HOME, port },
         },
       });
+      let refusal = "";
       await expectSoon(
         "the API is available",
         async () => {
-          const { status } = await kubectl("get", "coredumps", "-n", "shop");
+          const { status, stderr } = await kubectl("get", "coredumps", "-n", "shop");
+          refusal = stderr;
           return status === 0;
         },
-        60_000,
+        150_000,
       ).catch((error: unknown) => {
-        throw new Error(`${String(error)}\n${api.output()}`, { cause: error });
+        throw new Error(`${String(error)}: ${refusal}\n${api.output()}`, { cause: error });
       });
-    }, 120_000);
+    }, 300_000);
     afterAll(async () => {
       await api?.stop();
       await cluster?.[Symbol.asyncDispose]();

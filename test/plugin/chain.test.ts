@@ -20,7 +20,7 @@ describeUnless(
     let chain: RealChain;
     beforeAll(async () => {
       chain = await startChain(directory);
-    }, 120_000);
+    }, 300_000);
     afterAll(() => chain?.[Symbol.asyncDispose]());
 
     const plugin = (kubeconfig: string, ...args: string[]): Promise<BuiltResult> =>

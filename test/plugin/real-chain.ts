@@ -77,6 +77,12 @@ export async function startChain(directory: string): Promise<RealChain> {
       LOG_FORMAT: "json",
     },
   });
+  // kube-apiserver learns what a server serves when that is registered, and after a failure only a minute later.
+  await expectSoon(
+    "cdh-api is ready",
+    () => ["the front proxy is known", "the store is listed"].every((msg) => api.output().includes(msg)),
+    60_000,
+  );
   await cluster.apply({
     apiVersion: "v1",
     kind: "Service",
@@ -107,7 +113,7 @@ export async function startChain(directory: string): Promise<RealChain> {
   await expectSoon(
     "crashes are listed through kube-apiserver",
     async () => (await cluster.kubectl(["get", "coredumps"], { kubeconfig: developer })).status === 0,
-    60_000,
+    150_000,
   );
   return {
     cluster,
