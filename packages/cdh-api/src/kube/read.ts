@@ -10,8 +10,11 @@ import { chooseRepresentation, LIST_END, listItem, listStart, singleObject } fro
 import { parseFieldSelector, parseLabelSelector, tryNameOfFieldSelector, type Selector } from "./selectors.ts";
 import { watch } from "./watch.ts";
 
-/** Items that are written at once; the list of a hundred thousand is never a single text. */
-const ITEMS_AT_ONCE = 200;
+/**
+ * Items that are written at once; the list of a hundred thousand is never a single text. Their text stays below 128 KiB:
+ * V8 puts longer ones among the large objects, where garbage gathers until the whole heap is collected.
+ */
+const ITEMS_AT_ONCE = 40;
 
 /** Where a page of a list begins, and of which revision its first page was. */
 interface Continue {
