@@ -1,22 +1,13 @@
 import { CoreHasher } from "./core-hasher.ts";
 import type { CompressedFrame } from "./compressor-lane.ts";
-import { updateCrc32, type FrameCompressor } from "./frame-compressor.ts";
-import { encodeSeekTable, FRAME_BYTES, type FrameSize } from "./zstd-frames.ts";
+import { CoreEntry, type CoreEntrySums, type CoreSink } from "./core-entry.ts";
+import type { FrameCompressor } from "./frame-compressor.ts";
+import { FRAME_BYTES } from "./zstd-frames.ts";
 
-/** Where the pipeline writes the core's entry: positional, so that a failed tail can be written over. */
-export interface CoreSink {
-  /** Write all of the bytes at this offset of the entry. Rejects with the errno error of the file system. */
-  write(bytes: Uint8Array, offset: number): Promise<void>;
-}
+export type { CoreSink } from "./core-entry.ts";
 
 /** Sizes and sums of the core's entry. */
-export interface CoreSummary {
-  /** Bytes of core in the entry. */
-  sizeBytes: number;
-  /** Bytes of the entry, seek table or end mark included. */
-  storedBytes: number;
-  /** Of the zip entry: over the core or over what is stored, as its method wants it. */
-  crc32: number;
+export interface CoreSummary extends CoreEntrySums {
   /** SHA-256 of the core, hexadecimal; absent when frames were given up again. */
   sha256?: string;
 }
@@ -50,9 +41,6 @@ interface Job {
 
 const ZEROS = Buffer.alloc(FRAME_BYTES);
 
-/** Small results are collected up to this size before they are written. */
-const WRITE_BYTES = 256 * 1024;
-
 /** Compressed frames that may wait for their turn to be written, beside those that are being compressed. */
 const FRAMES_WAITING = 2;
 
@@ -77,27 +65,21 @@ export class CorePipeline {
   #writing: Promise<void> | undefined;
   #failure: unknown;
   #zeroFrame: Promise<CompressedFrame> | undefined;
-  readonly #storedSizes: number[] = [];
-  readonly #coreSizes: number[] = [];
-  readonly #crcs: number[] = [];
-  #storedBytes = 0;
-  #sizeBytes = 0;
-  #crc = 0;
-  #pending: Buffer | undefined;
-  #pendingBytes = 0;
+  readonly #entry: CoreEntry;
   readonly #hasher: CoreHasher;
   #sha256: string | undefined;
   #gaveUpFrames = false;
 
   constructor(options: CorePipelineOptions) {
     this.#options = options;
+    this.#entry = new CoreEntry(options.sink, options.compressor);
     this.#hasher = new CoreHasher(options.buffers);
     this.#isHeldBack = (options.holdBack ?? 0) > 0;
   }
 
   /** Bytes of the entry written or about to be. */
   get storedBytes(): number {
-    return this.#storedBytes;
+    return this.#entry.storedBytes;
   }
 
   /** Tell what stopped the writing, such as a full disk; undefined while all is well. */
@@ -156,7 +138,7 @@ export class CorePipeline {
     this.#isHeldBack = false;
     this.#work();
     while (this.#writing !== undefined) await this.#writing;
-    await this.#guard(() => this.#flush());
+    await this.#guard(() => this.#entry.flush());
     this.#options.compressor.close();
     this.#sha256 = await this.#hasher.digest();
   }
@@ -166,47 +148,29 @@ export class CorePipeline {
    * is empty: that makes room on a full disk for what ends the bundle. Clears {@link failure}.
    */
   shrinkBy(bytes: number): void {
-    const target = Math.max(0, this.#storedBytes - Math.max(bytes, this.#pendingBytes));
-    while (this.#storedBytes > target) {
-      this.#storedBytes -= this.#storedSizes.pop() ?? 0;
-      this.#sizeBytes -= this.#coreSizes.pop() ?? 0;
-      this.#crcs.pop();
-      this.#gaveUpFrames = true;
-    }
-    this.#crc = this.#crcs.at(-1) ?? 0;
-    this.#pendingBytes = 0;
+    if (this.#entry.shrinkBy(bytes)) this.#gaveUpFrames = true;
     this.#failure = undefined;
   }
 
   /** Frames in the entry. */
   get frameCount(): number {
-    return this.#storedSizes.length;
+    return this.#entry.frameCount;
   }
 
   /** Make what ends the entry: the seek table of zstd frames, the end mark of deflate, nothing for a plain core. */
   trailer(): Uint8Array {
-    if (this.#options.compressor.compression !== "zstd") return this.#options.compressor.trailer;
-    const frames: FrameSize[] = this.#storedSizes.map((storedBytes, index) => ({
-      storedBytes,
-      coreBytes: this.#coreSizes[index] ?? 0,
-    }));
-    return encodeSeekTable(frames);
+    return this.#entry.trailer();
   }
 
   /** Sum up the entry as it will be once the trailer is written at offset {@link bodyBytes}. */
   summarise(trailer: Uint8Array): CoreSummary {
-    const overStored = this.#options.compressor.crcOf === "stored";
-    return {
-      sizeBytes: this.#sizeBytes,
-      storedBytes: this.#storedBytes + trailer.length,
-      crc32: overStored ? updateCrc32(this.#crc, trailer) : this.#crc,
-      ...(this.#gaveUpFrames || this.#sha256 === undefined ? {} : { sha256: this.#sha256 }),
-    };
+    const sums = this.#entry.summarise(trailer);
+    return this.#gaveUpFrames || this.#sha256 === undefined ? sums : { ...sums, sha256: this.#sha256 };
   }
 
   /** Bytes of the entry before the trailer. */
   get bodyBytes(): number {
-    return this.#storedBytes;
+    return this.#entry.storedBytes;
   }
 
   #finishReading(job: Job): void {
@@ -288,38 +252,8 @@ export class CorePipeline {
 
   async #writeJob(job: Job): Promise<void> {
     job.result ??= this.#compress(job);
-    const { bytes } = await job.result;
-    const { crcOf, compression } = this.#options.compressor;
-    const crc = updateCrc32(
-      this.#crc,
-      crcOf === "stored" ? bytes : job.isZero ? ZEROS : job.buffer.subarray(0, job.length),
-    );
-    if (compression === "none") {
-      // A hole reads as zeros and takes no room.
-      if (!job.isZero) await this.#options.sink.write(bytes, this.#storedBytes);
-    } else if (this.#pendingBytes === 0 && bytes.length >= WRITE_BYTES) {
-      await this.#options.sink.write(bytes, this.#storedBytes);
-    } else {
-      this.#pending ??= Buffer.allocUnsafeSlow(WRITE_BYTES + 2 * FRAME_BYTES);
-      this.#pending.set(bytes, this.#pendingBytes);
-      this.#pendingBytes += bytes.length;
-    }
-    this.#crc = crc;
-    this.#crcs.push(crc);
-    this.#storedSizes.push(bytes.length);
-    this.#coreSizes.push(job.length);
-    this.#storedBytes += bytes.length;
-    this.#sizeBytes += job.length;
-    if (this.#pendingBytes >= WRITE_BYTES) await this.#flush();
-  }
-
-  async #flush(): Promise<void> {
-    if (this.#pending === undefined || this.#pendingBytes === 0) return;
-    await this.#options.sink.write(
-      this.#pending.subarray(0, this.#pendingBytes),
-      this.#storedBytes - this.#pendingBytes,
-    );
-    this.#pendingBytes = 0;
+    const core = job.isZero ? ZEROS : job.buffer.subarray(0, job.length);
+    await this.#entry.append(await job.result, core, job.isZero);
   }
 
   async #guard(action: () => Promise<void>): Promise<void> {
