@@ -48,7 +48,7 @@ finish() {
 start() {
   local setting
   for setting in $settings; do saved+=("$(cat "/proc/sys/$setting")"); done
-  mkdir -p "$dir"/{run/containerd,var/lib/containerd,var/log/pods,in,cni,work}
+  mkdir -p "$dir"/{run/containerd,var/lib/containerd,var/log/pods,in,cni,own}
   # Its standard output is ours: the line that says it is ready goes straight to whoever started this.
   unshare --mount --propagation shared --net --pid --fork --kill-child --mount-proc \
     "$0" inside "$dir" "$node" "$@" </dev/null &
@@ -67,7 +67,7 @@ inside() {
     mkdir -p "$folder"
     mount -t tmpfs tmpfs "$folder"
   done
-  cat >"$dir/work/config.toml" <<E
+  cat >"$dir/own/config.toml" <<E
 version = 2
 root = "$dir/var/lib/containerd"
 state = "$dir/run/containerd"
@@ -88,8 +88,8 @@ E
 {"cniVersion": "0.4.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false,
  "ipam": {"type": "host-local", "dataDir": "$dir/cni/addresses", "ranges": [[{"subnet": "10.213.7.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
 E
-  containerd -c "$dir/work/config.toml" >"$dir/work/containerd.log" 2>&1 &
-  "$node" "$here/in-node.mjs" "$dir" "$@" >"$dir/work/in-node.log" 2>&1 &
+  containerd -c "$dir/own/config.toml" >"$dir/own/containerd.log" 2>&1 &
+  "$node" "$here/in-node.mjs" "$dir" "$@" >"$dir/own/in-node.log" 2>&1 &
   for _ in $(seq 300); do
     if [ -S "$dir/out.sock" ] && ctr -a "$socket" version >/dev/null 2>&1; then
       echo ready

@@ -81,7 +81,7 @@ export async function startPodNode(ports: readonly number[]): Promise<PodNode> {
   const crictl = async (...args: string[]): Promise<string> => (await ask(args)).stdout.trim();
   let files = 0;
   const asFile = (config: unknown): string => {
-    const path = join(dir, "work", `config-${(files += 1)}.json`);
+    const path = join(dir, "own", `config-${(files += 1)}.json`);
     writeFileSync(path, JSON.stringify(config));
     return path;
   };
