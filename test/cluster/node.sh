@@ -44,7 +44,7 @@ finish() {
 start() {
   local setting
   for setting in $settings; do saved+=("$(cat "/proc/sys/$setting")"); done
-  mkdir -p "$dir"/{run/containerd,var/lib/containerd,var/lib/kubelet,var/log/pods,cni,work}
+  mkdir -p "$dir"/{run/containerd,var/lib/containerd,var/lib/kubelet,var/log/pods,cni,own}
   make_cgroups
   # The composer runs outside, and looks for a runtime's records in the places that runtimes use.
   # The lock on the kernel's settings is held: a link that is still there was left by a run that was killed.
@@ -56,7 +56,7 @@ start() {
   trap 'finish 2>/dev/null' EXIT
   trap 'exit 130' INT TERM HUP
   # The namespaces are there when the first process inside says who it is.
-  for _ in $(seq 100); do [ -s "$dir/work/inside" ] && break; sleep 0.05; done
+  for _ in $(seq 100); do [ -s "$dir/own/inside" ] && break; sleep 0.05; done
   local first
   first=$(pgrep -P "$machine" | head -n 1)
   ip link add "$link" type veth peer name eth0 netns "$first"
@@ -67,7 +67,7 @@ start() {
   nsenter -t "$first" -n ip link set eth0 up
   nsenter -t "$first" -n ip route add default via "10.99.$net.1"
   ip route add "10.98.$net.0/24" via "10.99.$net.2"
-  echo connected >"$dir/work/connected"
+  echo connected >"$dir/own/connected"
   while read -r _; do :; done
 }
 
@@ -86,8 +86,8 @@ make_cgroups() {
 
 inside() {
   ulimit -c unlimited
-  echo $$ >"$dir/work/inside"
-  until [ -s "$dir/work/connected" ]; do sleep 0.05; done
+  echo $$ >"$dir/own/inside"
+  until [ -s "$dir/own/connected" ]; do sleep 0.05; done
   ip link set lo up
   echo 1 >/proc/sys/net/ipv4/ip_forward
   # Fixed folders of the runtime, CNI and the kubelet, as if this machine had no others.
@@ -96,7 +96,7 @@ inside() {
     mkdir -p "$folder"
     mount -t tmpfs tmpfs "$folder"
   done
-  cat >"$dir/work/config.toml" <<E
+  cat >"$dir/own/config.toml" <<E
 version = 2
 root = "$dir/var/lib/containerd"
 state = "$dir/run/containerd"
@@ -117,12 +117,12 @@ E
 {"cniVersion": "0.4.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false,
  "ipam": {"type": "host-local", "dataDir": "$dir/cni/addresses", "ranges": [[{"subnet": "10.98.$net.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
 E
-  containerd -c "$dir/work/config.toml" >"$dir/work/containerd.log" 2>&1 &
+  containerd -c "$dir/own/config.toml" >"$dir/own/containerd.log" 2>&1 &
   until [ -S "$socket" ] && ctr -a "$socket" version >/dev/null 2>&1; do sleep 0.1; done
   echo ready
   until [ -s "$dir/kubelet.yaml" ] && [ -s "$dir/kubelet.kubeconfig" ]; do sleep 0.1; done
   "$kubernetes" kubelet --config="$dir/kubelet.yaml" --kubeconfig="$dir/kubelet.kubeconfig" --root-dir="$dir/var/lib/kubelet" \
-    --cert-dir="$dir/work/kubelet-pki" --hostname-override=node-1 --node-ip="10.99.$net.2" >"$dir/work/kubelet.log" 2>&1 &
+    --cert-dir="$dir/own/kubelet-pki" --hostname-override=node-1 --node-ip="10.99.$net.2" >"$dir/own/kubelet.log" 2>&1 &
   wait
 }
 

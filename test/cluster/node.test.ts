@@ -34,7 +34,7 @@ describeUnless(
     beforeAll(async () => {
       hold = await holdKernel();
       hold.set({ corePattern: "core", corePipeLimit: "0", suidDumpable: "0" });
-      work = mkdtempSync("/tmp/cdhn-work-");
+      work = mkdtempSync("/tmp/cdhn-images-");
       node = await startRealNode();
       helm = helmFor(node.cluster);
       const ours = builtImage().path ?? (await packOurImage(work, assembleOurRoot(work), VERSION));

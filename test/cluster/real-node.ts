@@ -77,7 +77,7 @@ export async function startRealNode(): Promise<RealNode> {
   if (first === undefined) throw new Error(`the node's machine did not start: ${errors}`);
   const log = (): string => {
     try {
-      return readFileSync(join(dir, "work/kubelet.log"), "utf8").slice(-8192);
+      return readFileSync(join(dir, "own/kubelet.log"), "utf8").slice(-8192);
     } catch {
       return errors;
     }
@@ -95,7 +95,7 @@ export async function startRealNode(): Promise<RealNode> {
     const { cert, key } = issue(join(cluster.directory, "pki"), "node-1", cluster.ca, {
       subject: "/O=system:nodes/CN=system:node:node-1",
     });
-    const authority = join(dir, "work/ca.crt");
+    const authority = join(dir, "own/ca.crt");
     copyFileSync(cluster.ca.cert, authority);
     writeFileSync(join(dir, "kubelet.yaml"), JSON.stringify(KUBELET(dir, authority)));
     writeKubeconfig(join(dir, "kubelet.kubeconfig"), cluster.url, cluster.ca.cert, { cert, key });
