@@ -27,12 +27,14 @@ flushes its file to disk, identifies a pod, hashes, or notices a full disk. Peak
 `;
 
 function sectionOf(cell: Cell): string {
-  const machine = `${cpus().length} cores, Linux ${release()}, ${cell.series[0]?.samples.length ?? 0} runs`;
+  const runs = Math.max(0, ...cell.series.map(({ samples }) => samples.length));
+  const fewer = cell.series.filter(({ samples }) => samples.length < runs);
+  const exceptions = fewer.map(({ name, samples }) => `; ${name}, which takes minutes, ${samples.length}`).join("");
   const targets = targetLines(cell).map((line) => `- ${line}`);
   return [
     `### ${titleOf(cell)}`,
     "",
-    `${machine}.${cell.leftOut.length === 0 ? "" : ` Left out, because they take minutes: ${cell.leftOut.join(", ")}.`}`,
+    `${cpus().length} cores, Linux ${release()}, ${runs} runs${exceptions}.`,
     "",
     markdownOf(rowsOf(cell)),
     ...(targets.length === 0 ? [] : ["", ...targets]),
@@ -69,7 +71,7 @@ export function writeSection(mark: string, text: string, file: string = DOCS_FIL
 export function writeDocs(file: string, cells: readonly Cell[], legend: readonly string[]): void {
   const { generated } = generatedIn(file, "bench");
   const sections = new Map<string, string>();
-  // One line for each handler of any section, also those that this run left out.
+  // One line for each handler of any section, also those that were not measured now.
   const lines = [...(generated.split(/^### /m)[0] ?? "").matchAll(/^- (`[^`]+`: .*)$/gm)].map(([, line = ""]) => line);
   const all = [...new Map([...lines, ...legend].map((line) => [line.split(":")[0], line])).values()];
   for (const part of generated.split(/^(?=### )/m).filter((text) => text.startsWith("### "))) {

@@ -28,12 +28,12 @@ async function bench(options: BenchOptions): Promise<Cell[]> {
   }
   const cells: Cell[] = [];
   for (const sizeMb of options.sizesMb) {
-    const { run, leftOut } = handlersFor(sizeMb, options.handlers);
+    const { run, once } = handlersFor(sizeMb, options.handlers);
     const inCell = ready.filter(({ name }) => run.includes(name));
     for (const kind of options.kinds) {
-      const without = leftOut.length === 0 ? "" : `, without ${leftOut.join(", ")}`;
-      say(`${cellName({ sizeMb, kind })}: ${options.runs} runs of ${inCell.length} handlers${without}`);
-      const cell = await measureCell(hold, inCell, sizeMb, kind, options.runs, leftOut, say);
+      const exception = once.length === 0 ? "" : `, one of ${once.join(", ")}`;
+      say(`${cellName({ sizeMb, kind })}: ${options.runs} runs of ${inCell.length} handlers${exception}`);
+      const cell = await measureCell(hold, inCell, sizeMb, kind, options.runs, once, say);
       cells.push(cell);
       process.stdout.write(
         `\n${titleOf(cell)} (${cpus().length} cores, Linux ${release()})\n${tableOf(rowsOf(cell))}\n`,
