@@ -26,7 +26,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "spool/",
     "store/",
   ],
-  ["cli.ts", "completion.ts", "help.ts", "output.ts", "progress.ts", "table-width.ts", "report/"],
+  ["cli.ts", "completion.ts", "help.ts", "misuse.ts", "output.ts", "progress.ts", "table-width.ts", "report/"],
 ];
 
 /** Find the layer of a file, given relative to packages/core/src; undefined when it has none. */

@@ -34,7 +34,7 @@ describeUnless(notBuilt(...PROGRAMS), "help", () => {
     );
     expect(await runBuilt("cdh-inspect", ["shwo"])).toMatchObject({
       exitCode: 2,
-      stderr: "cdh-inspect: no such command: shwo\nhint: cdh-inspect --help\n",
+      stderr: "cdh-inspect: no such command: shwo\nhint: did you mean show? cdh-inspect --help tells all commands\n",
     });
   });
 });

@@ -2,7 +2,7 @@ import type { Clock } from "@cdh/core/clock";
 import { CdhError, EXIT, errnoOf, reasonOf, type ErrorCode, ERROR_CODES } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
 import { bundleNameOf } from "@cdh/core/spool/layout";
-import { startProgress } from "@cdh/core/progress";
+import { startProgress, type Progress } from "@cdh/core/progress";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { lstat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
@@ -10,7 +10,8 @@ import { salvageTorn } from "./salvage-torn.ts";
 import { makeImporter } from "./service.ts";
 import type { UploadSettings } from "./settings.ts";
 import { scanSpool, type SpoolFile } from "./spool-scan.ts";
-import type { Outcome } from "./events.ts";
+import type { Outcome, UploadEvents } from "./events.ts";
+import { bytesOf } from "./survey.ts";
 import { Uploader } from "./uploader.ts";
 
 /** What became of one bundle in a sweep. */
@@ -36,8 +37,16 @@ export interface SweepOptions {
   stderr: NodeJS.WritableStream;
   stopSignal: AbortSignal;
   version: string;
-  /** Only this file, wherever it lies. */
-  file?: string;
+  /** Only these files, wherever they lie; empty: the spool. */
+  files: readonly string[];
+  /** Told of the bar, so that log lines can take it out of their way. */
+  onProgress?: (progress: Progress) => void;
+}
+
+/** Bundles that lie in one directory, with the state that is kept beside them. */
+interface Batch {
+  coreDir: string;
+  files: readonly SpoolFile[];
 }
 
 /**
@@ -45,56 +54,87 @@ export interface SweepOptions {
  * the next one; a bundle's own trouble does not.
  */
 export async function sweep(options: SweepOptions): Promise<SweepRow[]> {
-  const { settings, store, clock, log, stopSignal } = options;
-  const only = options.file === undefined ? undefined : await fileToSweep(options.file);
-  const coreDir = only === undefined ? settings.coreDir : dirname(only.path);
-  await mustBeDirectory(coreDir);
-  if (only === undefined) {
-    await salvageTorn({ coreDir, clock, log, version: options.version, stopSignal, stderr: options.stderr });
-    await makeImporter(options).look();
-  }
-  const files = only === undefined ? (await scanSpool(coreDir)).files : [only];
-  const rows = new Map<string, SweepRow>(files.map((file) => [file.fileName, skipped(file)]));
-  const sent = new Map<string, number>();
-  let sentBytes = 0;
-  const moved = (file: SpoolFile, bytes: number): void => {
-    sentBytes += bytes - (sent.get(file.fileName) ?? 0);
-    sent.set(file.fileName, bytes);
-    progress.update(sentBytes);
-  };
-  const total = files.reduce((sum, file) => sum + file.sizeBytes, 0);
-  const progress = startProgress(options.stderr, clock, `${files.length} bundles`, total);
+  const batches = options.files.length > 0 ? await batchesOf(options.files) : [await lookAtSpool(options)];
+  const files = batches.flatMap((batch) => batch.files);
+  const rows = new Map<string, SweepRow>(files.map((file) => [file.path, skipped(file)]));
+  const progress = new SweepProgress(options, files);
   const stop = new AbortController();
-  const signal = AbortSignal.any([stopSignal, stop.signal]);
+  const signal = AbortSignal.any([options.stopSignal, stop.signal]);
+  const events: UploadEvents = {
+    progress: (file, bytes) => progress.moved(file, bytes),
+    ended: (outcome) => {
+      rows.set(outcome.file.path, rowOf(outcome));
+      progress.moved(outcome.file, outcome.file.sizeBytes);
+    },
+    storeTrouble: () => stop.abort(),
+  };
+  try {
+    for (const batch of batches) if (!signal.aborted) await sendBatch(batch, options, events, signal);
+  } finally {
+    progress.end();
+  }
+  return [...rows.values()];
+}
+
+async function lookAtSpool(options: SweepOptions): Promise<Batch> {
+  const { settings, clock, log, stopSignal, stderr, version } = options;
+  const { coreDir } = settings;
+  await mustBeDirectory(coreDir);
+  await salvageTorn({ coreDir, clock, log, version, stopSignal, stderr });
+  await makeImporter(options).look();
+  return { coreDir, files: (await scanSpool(coreDir)).files };
+}
+
+async function sendBatch(
+  { coreDir, files }: Batch,
+  { settings, store, clock, log }: SweepOptions,
+  events: UploadEvents,
+  signal: AbortSignal,
+): Promise<void> {
+  const ended = (outcome: Outcome): void => {
+    uploader.queue.remove(outcome.file.fileName);
+    events.ended?.(outcome);
+  };
   const uploader = await Uploader.open({
     settings: { ...settings, coreDir },
     store,
     clock,
     log,
-    events: {
-      progress: moved,
-      ended: (outcome) => {
-        rows.set(outcome.file.fileName, rowOf(outcome));
-        moved(outcome.file, outcome.file.sizeBytes);
-        uploader.queue.remove(outcome.file.fileName);
-      },
-      storeTrouble: () => stop.abort(),
-    },
+    events: { ...events, ended },
   });
-  try {
-    for (const file of files) {
-      await uploader.notice(file);
-      uploader.pump(signal);
-    }
-    while (uploader.queue.size > 0 && !signal.aborted) {
-      if (uploader.pump(signal) === 0 && uploader.running === 0) break;
-      await uploader.oneEnds();
-    }
-    await uploader.settle();
-  } finally {
-    progress.end();
+  for (const file of files) {
+    await uploader.notice(file);
+    uploader.pump(signal);
   }
-  return [...rows.values()];
+  while (uploader.queue.size > 0 && !signal.aborted) {
+    if (uploader.pump(signal) === 0 && uploader.running === 0) break;
+    await uploader.oneEnds();
+  }
+  await uploader.settle();
+}
+
+/** Add up how far all bundles are, and draw it. */
+class SweepProgress {
+  readonly #bar: Progress;
+  readonly #sent = new Map<string, number>();
+  #sentBytes = 0;
+
+  constructor({ stderr, clock, onProgress }: SweepOptions, files: readonly SpoolFile[]) {
+    const label = files.length === 1 ? "1 bundle" : `${files.length} bundles`;
+    this.#bar = startProgress(stderr, clock, label, bytesOf(files));
+    onProgress?.(this.#bar);
+    if (files.length > 0) this.#bar.update(0);
+  }
+
+  moved(file: SpoolFile, bytes: number): void {
+    this.#sentBytes += bytes - (this.#sent.get(file.path) ?? 0);
+    this.#sent.set(file.path, bytes);
+    this.#bar.update(this.#sentBytes);
+  }
+
+  end(): void {
+    this.#bar.end();
+  }
 }
 
 /** The exit status of a sweep: a store's failure counts more than a bundle's. */
@@ -106,6 +146,31 @@ export function exitStatusOf(rows: readonly SweepRow[]): number {
   return rows.every((row) => row.status === "uploaded") ? EXIT.ok : EXIT.incomplete;
 }
 
+/** Check all files before any is sent. @throws {CdhError} that names each one that cannot be */
+async function batchesOf(paths: readonly string[]): Promise<Batch[]> {
+  const directories = new Map<string, Map<string, SpoolFile>>();
+  const problems: CdhError[] = [];
+  for (const path of paths) {
+    try {
+      const file = await fileToSweep(path);
+      const directory = dirname(file.path);
+      const files = directories.get(directory) ?? new Map<string, SpoolFile>();
+      directories.set(directory, files.set(file.path, file));
+    } catch (error) {
+      if (!(error instanceof CdhError)) throw error;
+      problems.push(error);
+    }
+  }
+  const [first, ...more] = problems;
+  if (first !== undefined) {
+    const reasons = [first.message, ...more.map(({ message }) => message.replace(/^cannot upload /, ""))];
+    throw new CdhError(first.code, reasons.join("; "), {
+      ...(directories.size === 0 && more.length === 0 ? {} : { hint: "nothing was sent" }),
+    });
+  }
+  return [...directories].map(([coreDir, files]) => ({ coreDir, files: [...files.values()] }));
+}
+
 async function fileToSweep(path: string): Promise<SpoolFile> {
   const full = resolve(path);
   const fileName = basename(full);
@@ -113,12 +178,15 @@ async function fileToSweep(path: string): Promise<SpoolFile> {
   const stats = await lstat(full).catch((error: unknown) => {
     throw new CdhError(
       errnoOf(error) === "ENOENT" ? "CDH_NOT_FOUND" : "CDH_DISK",
-      `cannot upload ${path}: ${reasonOf(error)}`,
+      `cannot upload ${path === "" ? '""' : path}: ${reasonOf(error)}`,
       { cause: error },
     );
   });
   if (name === undefined || !stats.isFile()) {
-    throw new CdhError("CDH_BUNDLE_NOT_ZIP", `cannot upload ${path}: not a bundle (a regular file named N.zip)`);
+    const what = stats.isDirectory()
+      ? "a directory; --core-dir sends what lies in one"
+      : "not a bundle (a regular file named N.zip)";
+    throw new CdhError("CDH_BUNDLE_NOT_ZIP", `cannot upload ${path === "" ? '""' : path}: ${what}`);
   }
   return { name, fileName, path: full, sizeBytes: stats.size, modifiedAt: stats.mtimeMs, changedAt: stats.ctimeMs };
 }

@@ -2,8 +2,9 @@ import { Builtins, Cli, Command, Option, UsageError, type BaseContext, type Comm
 import { systemClock, type Clock } from "./clock.ts";
 import { formatCompletion } from "./completion.ts";
 import { CdhError, ERROR_CODES, EXIT } from "./errors.ts";
-import { commonLast, describeMisuse, formatOverview, nameValues } from "./help.ts";
-import { createLogger, tryParseLogLevel, type Logger } from "./log.ts";
+import { commonLast, formatOverview, nameValues } from "./help.ts";
+import { createLogger, LOG_LEVELS, tryParseLogLevel, type Logger } from "./log.ts";
+import { describeMisuse, type KnownCommand } from "./misuse.ts";
 import { OUTPUT_FORMATS, printable, type OutputFormat } from "./output.ts";
 
 /** What every command gets: streams, environment, time. Nothing else is global. */
@@ -11,7 +12,7 @@ export interface CliContext extends BaseContext {
   clock: Clock;
   program: string;
   version: string;
-  /** Aborted on the first SIGINT or SIGTERM; a second one ends the process at once. */
+  /** Aborted on the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. */
   stopSignal: AbortSignal;
   /**
    * Leave Ctrl-C to a child that has the terminal, such as a debugger, until the returned function is called. Absent
@@ -25,6 +26,9 @@ export const EXIT_STATUS_HELP = `0 done; 1 a bug of ours; 2 wrong command line; 
 
 /** What a shell expects of a program that Ctrl-C ended: 128 and the signal's number. */
 const INTERRUPTED = 130;
+
+/** The same for each signal that ends a program. */
+const EXIT_OF_SIGNAL: Partial<Record<NodeJS.Signals, number>> = { SIGHUP: 129, SIGINT: INTERRUPTED, SIGTERM: 143 };
 
 /** Base of every command: logging flags, output helpers, and errors shown once in one form. */
 export abstract class CdhCommand extends Command<CliContext> {
@@ -43,13 +47,22 @@ export abstract class CdhCommand extends Command<CliContext> {
         this.context.stderr.write(`${this.context.program}: interrupted\n`);
         return INTERRUPTED;
       }
-      return showError(error, this.context);
+      return showError(error, this.context, { commands: this.cli.definitions(), typed: this.path });
     }
   }
 
-  /** Make the logger that the flags and the environment ask for; it writes to stderr. */
-  logger(): Logger {
+  /**
+   * Make the logger that the flags and the environment ask for; it writes to stderr. A flag that is none is a wrong
+   * command line; in the environment, where a daemon must not fail over it, the default holds instead.
+   * @param beforeLine called before each line, such as to take a progress bar out of its way
+   * @throws {UsageError} when a flag cannot be understood
+   */
+  logger(beforeLine: () => void = () => {}): Logger {
     const { env, stderr, clock, program } = this.context;
+    if (this.logLevel !== undefined && tryParseLogLevel(this.logLevel) === undefined)
+      throw new UsageError(`--log-level ${this.logLevel}: none of ${LOG_LEVELS.join(", ")}`);
+    if (this.logFormat !== undefined && !["json", "text"].includes(this.logFormat))
+      throw new UsageError(`--log-format ${this.logFormat}: none of json, text`);
     const level = tryParseLogLevel(this.logLevel ?? env["LOG_LEVEL"] ?? "info") ?? "info";
     const wanted = this.logFormat ?? env["LOG_FORMAT"] ?? (isTerminal(stderr) ? "text" : "json");
     return createLogger({
@@ -57,7 +70,10 @@ export abstract class CdhCommand extends Command<CliContext> {
       level,
       format: wanted === "text" ? "text" : "json",
       clock,
-      write: (line) => void stderr.write(line),
+      write: (line) => {
+        beforeLine();
+        stderr.write(line);
+      },
     });
   }
 
@@ -108,6 +124,11 @@ export function isTerminal(stream: unknown): boolean {
   return typeof stream === "object" && stream !== null && "isTTY" in stream && stream.isTTY === true;
 }
 
+/** Tell whether a line that was written there can be taken back: on a terminal that understands more than text. */
+export function canRedraw(stream: unknown): boolean {
+  return isTerminal(stream) && process.env["TERM"] !== "dumb";
+}
+
 /** Tell whether to colour what goes to a stream: on a terminal, unless NO_COLOR is set; FORCE_COLOR wins. @see https://no-color.org */
 export function wantsColours(stream: unknown, env: Readonly<Record<string, string | undefined>>): boolean {
   if ((env["FORCE_COLOR"] ?? "") !== "" && env["FORCE_COLOR"] !== "0") return true;
@@ -132,11 +153,13 @@ export async function runMain(program: Program, argv: readonly string[] = proces
   let interruptsLeft = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
     if (signal === "SIGINT" && interruptsLeft > 0) return;
-    if (stop.signal.aborted) process.exit(signal === "SIGINT" ? 130 : 143);
+    if (stop.signal.aborted) process.exit(EXIT_OF_SIGNAL[signal] ?? 143);
     stop.abort(new Error(`received ${signal}`));
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
+  // The terminal went away, or somebody hopes for a reload: work ends in order, as it does on SIGTERM.
+  process.on("SIGHUP", onSignal);
   // A closed pipe (`cdh-inspect ls | head`) ends the program quietly, as it does with other tools.
   process.stdout.on("error", (error: NodeJS.ErrnoException) =>
     process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.bug),
@@ -166,6 +189,7 @@ export async function runMain(program: Program, argv: readonly string[] = proces
   process.exitCode = await runCommandLine(cli, argv, context);
   process.off("SIGINT", onSignal);
   process.off("SIGTERM", onSignal);
+  process.off("SIGHUP", onSignal);
 }
 
 type CommandUsage = ReturnType<Cli<CliContext>["getUsageByIndex"]>;
@@ -203,12 +227,19 @@ async function runCommandLine(cli: Cli<CliContext>, argv: readonly string[], con
     const command = cli.process([...argv], context);
     return await cli.run(command, context).catch((error: unknown) => showError(error, context));
   } catch (error) {
-    return showError(error, context);
+    return showError(error, context, { commands: cli.definitions(), typed: argv });
   }
 }
 
-/** Show an error on stderr and give its exit status. */
-export function showError(error: unknown, context: Pick<CliContext, "stderr" | "program">): number {
+/**
+ * Show an error on stderr and give its exit status.
+ * @param line what was typed, and what could have been, to say more about a wrong command line
+ */
+export function showError(
+  error: unknown,
+  context: Pick<CliContext, "stderr" | "program">,
+  line: { commands: readonly KnownCommand[]; typed: readonly string[] } = { commands: [], typed: [] },
+): number {
   const { stderr, program } = context;
   if (error instanceof CdhError) {
     stderr.write(`${program}: ${printable(error.message)} (${error.code})\n`);
@@ -216,7 +247,7 @@ export function showError(error: unknown, context: Pick<CliContext, "stderr" | "
     return EXIT[ERROR_CODES[error.code]];
   }
   if (isUsageError(error)) {
-    const { message, hint } = describeMisuse(program, error.message);
+    const { message, hint } = describeMisuse(program, error.message, line.commands, line.typed);
     stderr.write(`${program}: ${printable(message)}\nhint: ${printable(hint)}\n`);
     return EXIT.usage;
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { commonLast, describeMisuse, formatOverview, nameValues } from "./help.ts";
+import { commonLast, formatOverview, nameValues } from "./help.ts";
 
 describe("nameValues", () => {
   it.each([
@@ -38,31 +38,4 @@ Help
 
 cdh-x COMMAND --help tells a command's options, with examples.
 `);
-});
-
-describe("describeMisuse", () => {
-  const usage = "$ cdh-x show [--log-level #0] [--log-format #0] [--lines #0] <BUNDLE>";
-  it.each([
-    [`Unsupported option name ("--bogus").\n\n${usage}`, "no such option: --bogus"],
-    [`Unknown Syntax Error: Not enough positional arguments.\n\n${usage}`, "something is missing"],
-    [`Extraneous positional argument ("b").\n\n${usage}`, "one word too many: b"],
-    [`Not enough arguments to option --lines.\n\n${usage}`, "Not enough arguments to option --lines."],
-  ])("%j", (given, message) => {
-    expect(describeMisuse("cdh-x", given)).toEqual({
-      message,
-      hint: "cdh-x show [--lines NUMBER] <BUNDLE>  (cdh-x show --help tells more)",
-    });
-  });
-
-  it("answers a mistyped command with its name", () => {
-    const message = "Command not found; did you mean one of:\n\n  0. cdh-x ls\n\nWhile running shwo a";
-    expect(describeMisuse("cdh-x", message)).toEqual({ message: "no such command: shwo a", hint: "cdh-x --help" });
-  });
-
-  it("leaves what commands say themselves", () => {
-    expect(describeMisuse("cdh-x", "-o yaml: none of table, json, jsonl")).toMatchObject({
-      message: "-o yaml: none of table, json, jsonl",
-      hint: "cdh-x --help",
-    });
-  });
 });

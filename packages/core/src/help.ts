@@ -45,6 +45,11 @@ export function commonLast<Option extends { definition: string }>(options: reado
   ];
 }
 
+/** Take the options that every command has out of a usage line. */
+export function withoutCommon(usage: string): string {
+  return usage.replaceAll(COMMON_INLINE, "");
+}
+
 /** One command on the first page of help. */
 export interface ListedCommand {
   /** `cdh-inspect ls [PLACE]`, options left out. */
@@ -66,27 +71,4 @@ export function formatOverview(program: { name: string; label: string }, command
     }
   }
   return `${[...lines, "", `${program.name} COMMAND --help tells a command's options, with examples.`].join("\n")}\n`;
-}
-
-/**
- * Shorten what the command-line library says of a wrong command line to one line about the mistake and one with what
- * would be right.
- */
-export function describeMisuse(program: string, message: string): { message: string; hint: string } {
-  const text = message.trim();
-  const typed = /^Command not found; did you mean one of:[^]*\nWhile running (.*)$/.exec(text)?.[1];
-  if (typed !== undefined) return { message: `no such command: ${typed}`, hint: `${program} --help` };
-  const [first = "", ...rest] = text.split("\n");
-  const usage = rest.find((line) => line.startsWith("$ "))?.slice(2);
-  const verb = usage === undefined ? "" : (new RegExp(`^${program}((?: [a-z][a-z-]*)*)`).exec(usage)?.[1] ?? "");
-  const said = first
-    .replace(/^Unknown Syntax Error: /, "")
-    .replace(/^Unsupported option name \("(.*)"\)\.$/s, "no such option: $1")
-    .replace(/^Extraneous positional argument \("(.*)"\)\.$/s, "one word too many: $1")
-    .replace(/^Not enough positional arguments\.$/, "something is missing");
-  const right = usage === undefined ? "" : nameValues(usage).replaceAll(COMMON_INLINE, "");
-  return {
-    message: usage === undefined ? text : said,
-    hint: right === "" ? `${program}${verb} --help` : `${right}  (${program}${verb} --help tells more)`,
-  };
 }

@@ -1,16 +1,17 @@
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { renderRows } from "@cdh/core/output";
+import type { Progress } from "@cdh/core/progress";
 import { formatBytes, formatDuration } from "@cdh/core/units";
 import { Command, Option } from "clipanion";
 import { sweep, exitStatusOf, type SweepRow } from "../sweep.ts";
 import { VERSION } from "../version.ts";
 import { UploadCommand } from "./upload-command.ts";
 
-/** `cdh-upload sweep [FILE]`: upload everything once. */
+/** `cdh-upload sweep [FILE…]`: upload everything once. */
 export class SweepCommand extends UploadCommand {
   static override paths = [["sweep"]];
   static override usage = Command.Usage({
-    description: "upload everything in the spool once, or one file",
+    description: "upload everything in the spool once, or only some files",
     details: `Each bundle is sent, verified in the store, and then deleted here. Exit status: ${EXIT_STATUS_HELP}.`,
     examples: [
       [
@@ -18,11 +19,12 @@ export class SweepCommand extends UploadCommand {
         "cdh-upload sweep --core-dir /var/mnt/core-dump-handler/cores --store s3://cores/prod",
       ],
       ["Upload one bundle", "cdh-upload sweep ./N.zip --store file:///mnt/cores"],
+      ["Upload some bundles", "cdh-upload sweep cores/*-dump-17640*.zip --store file:///mnt/cores"],
     ],
   });
 
   output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
-  file = Option.String({ name: "FILE", required: false });
+  files = Option.Rest({ name: "FILE" });
 
   async run(): Promise<number> {
     const resolved = this.resolve();
@@ -31,7 +33,8 @@ export class SweepCommand extends UploadCommand {
       return 0;
     }
     const format = parseOutputFormat(this.output);
-    const log = this.logger();
+    let progress: Progress | undefined;
+    const log = this.logger(() => progress?.clear());
     const { clock, stderr, stopSignal } = this.context;
     const store = await this.openStore(resolved, log);
     try {
@@ -45,7 +48,8 @@ export class SweepCommand extends UploadCommand {
         stderr,
         stopSignal,
         version: VERSION,
-        ...(this.file === undefined ? {} : { file: this.file }),
+        files: this.files,
+        onProgress: (bar) => (progress = bar),
       });
       if (format !== "table" || rows.length > 0)
         this.context.stdout.write(renderRows(format, "bundles", rows, COLUMNS));
