@@ -23,7 +23,7 @@ export class BtCommand extends InspectCommand {
 
       With gdb or lldb on this machine, that prints the stacks. Without one, or with \`--raw\`, the stacks are walked
       straight from the core (x86-64, arm64): by the unwind tables of the modules' files, and by frame pointers where there is no
-      file. Names come from the files' symbol tables as they are; \`| c++filt\` makes those of C++ and Rust readable.
+      file. Names come from the files' symbol tables; those of C++ and Rust are made readable (JSON has both forms).
 
       The program and its libraries come from \`--exe\` and \`--sysroot\`, or from this machine where the build-ids are the
       same. DEBUGINFOD_URLS is passed on to the debugger.
@@ -119,6 +119,8 @@ function describeFrame(frame: StackFrame): string {
   const name = frame.module?.slice(frame.module.lastIndexOf("/") + 1);
   const place = name === undefined ? "in no module" : `${name}+${frame.moduleOffset ?? ""}`;
   return printable(
-    frame.function === undefined ? place : `${frame.function}+${frame.functionOffset ?? ""}  (${place})`,
+    frame.function === undefined
+      ? place
+      : `${frame.demangled ?? frame.function}+${frame.functionOffset ?? ""}  (${place})`,
   );
 }

@@ -25,7 +25,8 @@ const STT_GNU_IFUNC = 10;
 const SECTIONS_MAX = 65_536;
 const PROGRAMS_MAX = 1024;
 const PIECE_BYTES = 1024 * 1024;
-const NAME_MAX_BYTES = 512;
+/** Templates have long names. */
+const NAME_MAX_BYTES = 8192;
 /** A symbol without a size covers at most this. */
 const UNSIZED_MAX = 0x10000n;
 /** Build-ids lie in the first pages. */

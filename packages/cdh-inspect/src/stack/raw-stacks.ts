@@ -1,6 +1,7 @@
 import { formatAddress, type CoreFacts, type CoreThread } from "@cdh/core/elf/facts";
 import { CoreMemory } from "@cdh/core/elf/random-access";
 import type { AddressMap, Place } from "@cdh/core/report/address-map";
+import { demangle } from "../names/demangle.ts";
 import type { Subject } from "../subject.ts";
 import type { Symbol } from "./elf-file.ts";
 import type { FileWishes } from "./find-files.ts";
@@ -16,8 +17,11 @@ export interface StackFrame {
   module?: string;
   /** From the module's start, with `0x`. */
   moduleOffset?: string;
+  /** As the file has it. */
   function?: string;
   functionOffset?: string;
+  /** The same as a person would write it, where a compiler of C++ or Rust made it. */
+  demangled?: string;
 }
 
 /** One thread's stack. */
@@ -109,10 +113,12 @@ function describe(frame: Frame, map: AddressMap, names: ReadonlyMap<bigint, Symb
   const place = map.find(frame.pc);
   const symbol = names.get(lookupAddress(frame));
   const beyond = frame.isReturn ? 1n : 0n;
+  const demangled = symbol === undefined ? undefined : demangle(symbol.name);
   return {
     pc: formatAddress(frame.pc),
     ...(place === undefined ? {} : { module: place.path, moduleOffset: formatAddress(place.offset) }),
     ...(symbol === undefined ? {} : { function: symbol.name, functionOffset: formatAddress(symbol.offset + beyond) }),
+    ...(demangled === undefined ? {} : { demangled }),
   };
 }
 
