@@ -11,7 +11,7 @@
 set -euo pipefail
 verb=$1 dir=$2 net=$3 name=$4
 kubernetes=${KUBERNETES:-kubernetes}
-socket=$dir/run/containerd/containerd.sock
+. "$(dirname "$0")/../helpers/containerd.sh"
 link=cdh$net
 # What the kubelet sets without being asked, and the pods' own business: to be put back as they were.
 settings="vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes kernel/core_pipe_limit fs/suid_dumpable kernel/core_pattern"
@@ -31,12 +31,7 @@ finish() {
   ip link del "$link"
   # Places to mount something inside, which this machine may have for itself.
   rmdir /var/lib/cni /var/lib/kubelet /var/log/containers
-  # The last process of a cgroup may take a moment to go.
-  for _ in $(seq 200); do
-    find /sys/fs/cgroup -depth -type d -path "*/$name*" -exec rmdir {} +
-    [ -z "$(find /sys/fs/cgroup -type d -name "$name" -print -quit)" ] && break
-    sleep 0.05
-  done
+  remove_cgroups "$name"
   if [ "$(readlink /run/k0s/containerd)" = "$dir/run/containerd" ]; then rm -rf /run/k0s; fi
   rm -rf "$dir"
 }
@@ -44,7 +39,7 @@ finish() {
 start() {
   local setting
   for setting in $settings; do saved+=("$(cat "/proc/sys/$setting")"); done
-  mkdir -p "$dir"/{run/containerd,var/lib/containerd,var/lib/kubelet,var/log/pods,cni,own}
+  mkdir -p "$dir"/{run/containerd,var/lib/kubelet,var/log/pods,own}
   make_cgroups
   # The composer runs outside, and looks for a runtime's records in the places that runtimes use.
   # The lock on the kernel's settings is held: a link that is still there was left by a run that was killed.
@@ -91,34 +86,10 @@ inside() {
   ip link set lo up
   echo 1 >/proc/sys/net/ipv4/ip_forward
   # Fixed folders of the runtime, CNI and the kubelet, as if this machine had no others.
-  local folder
-  for folder in /run/containerd /var/lib/cni /var/lib/kubelet /var/log/containers; do
-    mkdir -p "$folder"
-    mount -t tmpfs tmpfs "$folder"
-  done
-  cat >"$dir/own/config.toml" <<E
-version = 2
-root = "$dir/var/lib/containerd"
-state = "$dir/run/containerd"
-disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
-[grpc]
-address = "$socket"
-[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "cdh.test/pause:1"
-disable_apparmor = true
-restrict_oom_score_adj = true
-netns_mounts_under_state_dir = true
-stream_server_port = "0"
-[plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "/usr/lib/cni"
-conf_dir = "$dir/cni"
-E
-  cat >"$dir/cni/10-pods.conflist" <<E
-{"cniVersion": "0.4.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false,
- "ipam": {"type": "host-local", "dataDir": "$dir/cni/addresses", "ranges": [[{"subnet": "10.98.$net.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
-E
-  containerd -c "$dir/own/config.toml" >"$dir/own/containerd.log" 2>&1 &
-  until [ -S "$socket" ] && ctr -a "$socket" version >/dev/null 2>&1; do sleep 0.1; done
+  cover /run/containerd /var/lib/cni /var/lib/kubelet /var/log/containers
+  bridge_pods "$dir" "10.98.$net.0/24"
+  start_containerd "$dir" "netns_mounts_under_state_dir = true"
+  containerd_answers "$dir"
   echo ready
   until [ -s "$dir/kubelet.yaml" ] && [ -s "$dir/kubelet.kubeconfig" ]; do sleep 0.1; done
   "$kubernetes" kubelet --config="$dir/kubelet.yaml" --kubeconfig="$dir/kubelet.kubeconfig" --root-dir="$dir/var/lib/kubelet" \

@@ -11,7 +11,7 @@ verb=$1 dir=$2 node=$3
 shift 3
 here=$(cd "$(dirname "$0")" && pwd)
 name=$(basename "$dir")
-socket=$dir/run/containerd/containerd.sock
+. "$here/../helpers/containerd.sh"
 # In the order to set them: the pattern last.
 settings="kernel/core_pipe_limit fs/suid_dumpable kernel/core_pattern"
 saved=()
@@ -35,12 +35,7 @@ finish() {
     readlink /proc/[0-9]*/exe | grep -qF "$dir/" || break
     sleep 0.05
   done
-  # The last process of a cgroup may take a moment to go.
-  for _ in $(seq 200); do
-    find /sys/fs/cgroup -depth -type d -path "*/$name*" -exec rmdir {} +
-    [ -z "$(find /sys/fs/cgroup -type d -name "$name" -print -quit)" ] && break
-    sleep 0.05
-  done
+  remove_cgroups "$name"
   if [ "$(readlink /run/k0s/containerd)" = "$dir/run/containerd" ]; then rm -rf /run/k0s; fi
   rm -rf "$dir"
 }
@@ -48,7 +43,7 @@ finish() {
 start() {
   local setting
   for setting in $settings; do saved+=("$(cat "/proc/sys/$setting")"); done
-  mkdir -p "$dir"/{run/containerd,var/lib/containerd,var/log/pods,in,cni,own}
+  mkdir -p "$dir"/{var/log/pods,in,own}
   # Its standard output is ours: the line that says it is ready goes straight to whoever started this.
   unshare --mount --propagation shared --net --pid --fork --kill-child --mount-proc \
     "$0" inside "$dir" "$node" "$@" </dev/null &
@@ -61,42 +56,13 @@ start() {
 inside() {
   ulimit -c unlimited
   ip link set lo up
-  # The runtime's and CNI's fixed folders, as if this machine had no other runtime.
-  local folder
-  for folder in /run/containerd /var/lib/cni; do
-    mkdir -p "$folder"
-    mount -t tmpfs tmpfs "$folder"
-  done
-  cat >"$dir/own/config.toml" <<E
-version = 2
-root = "$dir/var/lib/containerd"
-state = "$dir/run/containerd"
-disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
-[grpc]
-address = "$socket"
-[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "cdh.test/pause:1"
-disable_apparmor = true
-restrict_oom_score_adj = true
-netns_mounts_under_state_dir = true
-stream_server_port = "0"
-[plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "/usr/lib/cni"
-conf_dir = "$dir/cni"
-E
-  cat >"$dir/cni/10-pods.conflist" <<E
-{"cniVersion": "0.4.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false,
- "ipam": {"type": "host-local", "dataDir": "$dir/cni/addresses", "ranges": [[{"subnet": "10.213.7.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
-E
-  containerd -c "$dir/own/config.toml" >"$dir/own/containerd.log" 2>&1 &
+  cover /run/containerd /var/lib/cni
+  bridge_pods "$dir" 10.213.7.0/24
+  start_containerd "$dir" "netns_mounts_under_state_dir = true"
   "$node" "$here/in-node.mjs" "$dir" "$@" >"$dir/own/in-node.log" 2>&1 &
-  for _ in $(seq 300); do
-    if [ -S "$dir/out.sock" ] && ctr -a "$socket" version >/dev/null 2>&1; then
-      echo ready
-      break
-    fi
-    sleep 0.1
-  done
+  containerd_answers "$dir"
+  until [ -S "$dir/out.sock" ]; do sleep 0.1; done
+  echo ready
   wait
 }
 
