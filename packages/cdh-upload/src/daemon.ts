@@ -5,7 +5,7 @@ import type { UploadSettings } from "./settings.ts";
 import type { SpoolScan } from "./spool-scan.ts";
 import { bySchedule, everyInterval, type Timetable } from "./timetable.ts";
 import type { Uploader } from "./uploader.ts";
-import { watchSpool } from "./watch.ts";
+import { watchSpool, type SpoolWatch } from "./watch.ts";
 
 /** Between two looks when nobody set anything. */
 const DEFAULT_INTERVAL_MS = 60_000;
@@ -14,7 +14,10 @@ const HURRY_MS = 50;
 /** A look at a large backlog may take longer; sending begins then, with what was seen so far. */
 const PATIENCE_MS = 200;
 /** A spool that cannot be watched is tried again after this. */
-const REWATCH_MS = 30_000;
+const REWATCH_MS = 10_000;
+/** With a schedule the wall clock is looked at so often, and counts as set when it moved by so much on its own. */
+const CLOCK_LOOK_MS = 30_000;
+const CLOCK_SET_MS = 2000;
 
 /** What the daemon needs. */
 export interface DaemonOptions {
@@ -46,24 +49,48 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const alarm = new Alarm();
   stopSignal.addEventListener("abort", () => alarm.ring(), { once: true });
   let hurry = false;
-  let watching: { close(): void } | undefined;
+  let watching: SpoolWatch | undefined;
   let rewatchAt = 0;
+  let toldUnwatched = false;
   let lookAt = clock.monotonic();
+  // Wall clock less the one that never jumps: when it changes, somebody has set the clock.
+  let setBy = clock.now() - clock.monotonic();
   // Watch first, then look: whatever appears in between is seen by one of the two.
-  const ensureWatch = (): void => {
+  const ensureWatch = async (): Promise<void> => {
+    if ((await watching?.isCurrent()) === false) {
+      watching?.close();
+      watching = undefined;
+      rewatchAt = 0;
+    }
     if (!watches || watching !== undefined || clock.monotonic() < rewatchAt) return;
-    watching = watchSpool(
+    let failed = false;
+    const opened = watchSpool(
       settings.coreDir,
       () => {
         hurry = true;
         alarm.ring();
       },
       (error) => {
+        failed = true;
         watching = undefined;
         rewatchAt = clock.monotonic() + REWATCH_MS;
-        log.warn("cannot watch the spool; looking on the timer only", { reason: reasonOf(error) });
+        if (!toldUnwatched) log.warn("cannot watch the spool; looking on the timer only", { reason: reasonOf(error) });
+        toldUnwatched = true;
       },
     );
+    if (failed) return;
+    watching = opened;
+    if (toldUnwatched) log.info("watching the spool");
+    toldUnwatched = false;
+    // What was put there before it was watched has no event.
+    hurry = true;
+  };
+  // A schedule is about the wall clock, and a wait is not: whoever sets the clock moves the next look.
+  const mindClock = (): void => {
+    const now = clock.now() - clock.monotonic();
+    if (Math.abs(now - setBy) > CLOCK_SET_MS && !timetable.uploadsAnytime)
+      lookAt = clock.monotonic() + timetable.nextDelayMs(clock.now());
+    setBy = now;
   };
 
   const send = (): void => {
@@ -72,7 +99,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 
   try {
     while (!stopSignal.aborted) {
-      ensureWatch();
+      await ensureWatch();
+      mindClock();
       const now = clock.monotonic();
       if (hurry || now >= lookAt) {
         const scheduled = now >= lookAt;
@@ -104,6 +132,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     // When every slot is taken, the end of an upload rings.
     const busy = next !== undefined && next <= now;
     const moments = [lookAt, ...(next === undefined || busy ? [] : [next])];
+    if (watches && watching === undefined) moments.push(rewatchAt);
+    if (!timetable.uploadsAnytime) moments.push(now + CLOCK_LOOK_MS);
     return Math.max(0, Math.min(...moments) - now);
   }
 

@@ -32,6 +32,14 @@ export interface UploadEvents {
   vacuumed?(file: VacuumedFile): void;
 }
 
+/** Somebody who passes on what happens. */
+export interface Talker extends UploadEvents {
+  /** Send what waits, each once more. */
+  settle(): Promise<void>;
+  /** Give up what still waits. */
+  close(): void;
+}
+
 /** Tell several who want to know. */
 export function combineEvents(listeners: readonly UploadEvents[]): UploadEvents {
   return {

@@ -7,15 +7,23 @@ import { formatBytes } from "@cdh/core/units";
 import { createHash } from "node:crypto";
 import type { BundleFacts } from "./bundle-facts.ts";
 import { HOST_NAMESPACE } from "./bundle-facts.ts";
-import type { UploadEvents } from "./events.ts";
+import type { Talker } from "./events.ts";
 import { Outbox } from "./outbox.ts";
 
 /** The API server refuses longer messages. */
 const MESSAGE_MAX = 1024;
 
-/** What is said about a crash. */
+/** The API server itself keeps Events for an hour. */
+const MAX_AGE_MS = 3600e3;
+
+/** What is said about a crash; no more, because many may wait. */
 interface CrashNotice {
-  facts: BundleFacts;
+  namespace: string;
+  podName: string;
+  podUid: string | undefined;
+  containerName: string | undefined;
+  /** Of the Event. */
+  name: string;
   reason: "CoreDumped" | "CoreDumpLost";
   message: string;
   /** Crashes that this one stands for. */
@@ -30,35 +38,69 @@ interface CrashNotice {
 export function writeKubernetesEvents(
   access: KubernetesAccess,
   options: { clock: Clock; log: Logger; nodeName: string | undefined },
-): UploadEvents & { settle(): Promise<void> } {
-  const outbox = new Outbox();
-  const tell = (notice: CrashNotice): void => {
-    if (notice.facts.namespace === HOST_NAMESPACE || notice.facts.manifest.pod?.name === undefined) return;
-    outbox.add(async () => {
+): Talker {
+  const { clock, log } = options;
+  let refusedWith: number | undefined;
+  const outbox = new Outbox<CrashNotice>({
+    receiver: "Kubernetes Events",
+    clock,
+    log,
+    maxAgeMs: MAX_AGE_MS,
+    send: async (notice) => {
       const answer = await writeEvent(access, notice, options);
-      if (answer.status >= 200 && answer.status < 300) return;
-      const { namespace, manifest } = notice.facts;
-      options.log.warn("cannot write the Event", {
+      if (answer.status >= 200 && answer.status < 300) {
+        refusedWith = undefined;
+        return { status: "done" };
+      }
+      // Somebody else has just made or changed the same Event: the next look finds it.
+      if (answer.status === 0 || answer.status >= 500 || [408, 409, 429].includes(answer.status))
+        return { status: "later", reason: answer.problem ?? `HTTP ${answer.status}` };
+      const { namespace, podName: pod } = notice;
+      // A right that is missing is missing for each crash: said once.
+      const say = refusedWith === answer.status ? log.debug : log.warn;
+      refusedWith = answer.status;
+      say("cannot write the Event", {
         namespace,
-        pod: manifest.pod?.name,
+        pod,
         httpStatus: answer.status,
-        reason: answer.problem,
+        reason: messageOf(answer.body),
+        ...([401, 403].includes(answer.status)
+          ? {
+              hint: "the service account needs get, create and patch on events; KUBERNETES_EVENTS=false turns them off",
+            }
+          : {}),
       });
+      return { status: "refused" };
+    },
+  });
+  const tell = (facts: BundleFacts, said: Pick<CrashNotice, "reason" | "message" | "count">): void => {
+    const { pod, container } = facts.manifest;
+    if (facts.namespace === HOST_NAMESPACE || pod?.name === undefined) return;
+    const message = printable(said.message).slice(0, MESSAGE_MAX);
+    outbox.add({
+      ...said,
+      message,
+      namespace: facts.namespace,
+      podName: pod.name,
+      podUid: pod.uid,
+      containerName: container?.name,
+      name: eventName(facts, said.reason),
     });
   };
   return {
     settle: () => outbox.settle(),
+    close: () => outbox.close(),
     ended: (outcome) => {
       if (outcome.status !== "uploaded") return;
       const { facts, location } = outcome.uploaded;
       const size = formatBytes(outcome.file.sizeBytes);
       const message = `${describeCrash(facts.manifest)}; core dump of ${size} stored at ${location}`;
-      tell({ facts, reason: "CoreDumped", message, count: 1 + (facts.manifest.suppressed?.count ?? 0) });
+      tell(facts, { reason: "CoreDumped", message, count: 1 + (facts.manifest.suppressed?.count ?? 0) });
     },
     vacuumed: ({ facts, sizeBytes, kind }) => {
       if (facts === undefined || kind === "uploaded") return;
       const message = `${describeCrash(facts.manifest)}; its core dump of ${formatBytes(sizeBytes)} was removed from the node to make room before it was uploaded`;
-      tell({ facts, reason: "CoreDumpLost", message, count: 1 });
+      tell(facts, { reason: "CoreDumpLost", message, count: 1 });
     },
   };
 }
@@ -68,12 +110,9 @@ async function writeEvent(
   notice: CrashNotice,
   { clock, nodeName }: { clock: Clock; nodeName: string | undefined },
 ): Promise<KubernetesAnswer> {
-  const { facts, reason } = notice;
-  const pod = facts.manifest.pod ?? {};
-  const name = eventName(notice);
-  const path = `/api/v1/namespaces/${facts.namespace}/events`;
+  const { name, namespace, message } = notice;
+  const path = `/api/v1/namespaces/${namespace}/events`;
   const now = toRfc3339(clock.now()).replace(/\.\d+Z$/, "Z");
-  const message = printable(notice.message).slice(0, MESSAGE_MAX);
   const there = await askKubernetes(access, "GET", `${path}/${name}`);
   if (there.status === 200) {
     const count = notice.count + countOf(there.body);
@@ -83,19 +122,17 @@ async function writeEvent(
   return await askKubernetes(access, "POST", path, {
     apiVersion: "v1",
     kind: "Event",
-    metadata: { name, namespace: facts.namespace },
+    metadata: { name, namespace },
     involvedObject: {
       apiVersion: "v1",
       kind: "Pod",
-      namespace: facts.namespace,
-      name: pod.name,
-      ...(pod.uid === undefined ? {} : { uid: pod.uid }),
-      ...(facts.manifest.container?.name === undefined
-        ? {}
-        : { fieldPath: `spec.containers{${facts.manifest.container.name}}` }),
+      namespace,
+      name: notice.podName,
+      ...(notice.podUid === undefined ? {} : { uid: notice.podUid }),
+      ...(notice.containerName === undefined ? {} : { fieldPath: `spec.containers{${notice.containerName}}` }),
     },
     type: "Warning",
-    reason,
+    reason: notice.reason,
     message,
     count: notice.count,
     firstTimestamp: now,
@@ -105,8 +142,8 @@ async function writeEvent(
 }
 
 /** Name the Event after what repeats: pod, container, executable, signal. */
-function eventName({ facts, reason }: CrashNotice): string {
-  const { pod, container, process, signal } = facts.manifest;
+function eventName({ manifest }: BundleFacts, reason: CrashNotice["reason"]): string {
+  const { pod, container, process, signal } = manifest;
   const what = JSON.stringify([
     pod?.uid ?? pod?.name,
     container?.name,
@@ -131,4 +168,10 @@ function describeCrash(manifest: Manifest): string {
 function countOf(event: unknown): number {
   const count = typeof event === "object" && event !== null && "count" in event ? event.count : undefined;
   return typeof count === "number" && count > 0 ? count : 1;
+}
+
+/** What the API server says about a refusal. */
+function messageOf(status: unknown): string | undefined {
+  const message = typeof status === "object" && status !== null && "message" in status ? status.message : undefined;
+  return typeof message === "string" ? message : undefined;
 }

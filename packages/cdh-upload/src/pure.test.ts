@@ -102,6 +102,7 @@ describe("Queue", () => {
     file: { name, fileName: name, path: name, sizeBytes: 1, modifiedAt, changedAt: modifiedAt },
     namespace,
     notBefore: 0,
+    noticedAt: 0,
     failures: 0,
     running: false,
     reported: true,

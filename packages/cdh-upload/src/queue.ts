@@ -12,6 +12,8 @@ export interface QueueItem {
   /** Failures in a row that were not the bundle's own. */
   failures: number;
   running: boolean;
+  /** When it was first seen with this size and time, on the clock that never jumps. */
+  noticedAt: number;
   /** Its crash was counted, or had been before this program started. */
   reported: boolean;
 }

@@ -1,6 +1,9 @@
 import { readStateFile, writeStateFile } from "@cdh/core/spool/state-file";
 import type { SpoolFile } from "./spool-scan.ts";
 
+/** File systems and clocks differ by a little. */
+const FUTURE_MS = 2000;
+
 /** Remember until when crashes were reported, so that a restart does not report a backlog again. */
 export class Seen {
   readonly #path: string;
@@ -24,6 +27,15 @@ export class Seen {
   isNew(file: SpoolFile): boolean {
     this.#pending = Math.max(this.#pending, file.changedAt);
     return file.changedAt > this.#until;
+  }
+
+  /**
+   * Begin at this moment where what is remembered lies in the future: the clock was set back, and no crash would be new
+   * until it is there again.
+   */
+  mindClock(now: number): void {
+    if (this.#until > now + FUTURE_MS) this.#until = now;
+    if (this.#pending > now + FUTURE_MS) this.#pending = this.#until;
   }
 
   /** Everything up to now was reported. */

@@ -7,7 +7,7 @@ import { createMetrics } from "@cdh/core/metrics";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { writeFile } from "node:fs/promises";
 import { runDaemon } from "./daemon.ts";
-import { combineEvents, type UploadEvents } from "./events.ts";
+import { combineEvents, type Talker, type UploadEvents } from "./events.ts";
 import { Housekeeper } from "./housekeeping.ts";
 import { writeKubernetesEvents } from "./kubernetes-events.ts";
 import { salvageTorn } from "./salvage-torn.ts";
@@ -112,6 +112,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     ]);
     patience.abort();
   } finally {
+    for (const talker of talkers) talker.close();
     await writeStatus(settings, "dead", log);
     await server?.close();
   }
@@ -138,9 +139,9 @@ export function makeImporter(
 }
 
 /** Those who tell others about uploads. */
-function makeTalkers(options: ServiceOptions): (UploadEvents & { settle(): Promise<void> })[] {
+function makeTalkers(options: ServiceOptions): Talker[] {
   const { settings, clock, log, env } = options;
-  const talkers: (UploadEvents & { settle(): Promise<void> })[] = [];
+  const talkers: Talker[] = [];
   const access =
     settings.kubernetesEvents === false ? undefined : findKubernetes(env, env["KUBERNETES_SERVICE_ACCOUNT_DIR"]);
   if (access !== undefined) talkers.push(writeKubernetesEvents(access, { clock, log, nodeName: settings.nodeName }));

@@ -76,6 +76,7 @@ export class Uploader {
     const scan = await scanSpool(settings.coreDir);
     const { files, ignored } = scan;
     const there = new Set(files.map((file) => file.fileName));
+    this.#seen.mindClock(this.#options.clock.now());
     for (const item of this.queue.items()) {
       if (!item.running && !there.has(item.file.fileName)) this.queue.remove(item.file.fileName);
     }
@@ -108,6 +109,7 @@ export class Uploader {
       failures: known?.failures ?? 0,
       running: false,
       reported,
+      noticedAt: this.#options.clock.monotonic(),
       facts,
     });
     if (isNew && facts !== undefined) this.#options.events?.crashed?.(file, facts);
@@ -221,7 +223,9 @@ export class Uploader {
     const { settings, clock } = this.#options;
     const { file } = item;
     const damaged = error instanceof CdhError && !error.code.startsWith("CDH_STORE");
-    if (damaged && clock.now() - file.modifiedAt < QUIET_MS) {
+    // A time in the future, from a clock that was set back, says nothing; that it did not change since does.
+    const quietMs = Math.max(clock.now() - file.modifiedAt, clock.monotonic() - item.noticedAt);
+    if (damaged && quietMs < QUIET_MS) {
       item.notBefore = clock.monotonic() + 5000;
       return { status: "unfinished", file, error, durationMs: took() };
     }

@@ -1,7 +1,10 @@
-import { watch } from "node:fs";
+import { statSync, watch } from "node:fs";
+import { stat } from "node:fs/promises";
 
 /** Watch a directory; nothing depends on it, because a look at the spool happens on a timer anyway. */
 export interface SpoolWatch {
+  /** Tell whether the name still leads to the directory that is watched: it may have been removed and made anew. */
+  isCurrent(): Promise<boolean>;
   close(): void;
 }
 
@@ -11,6 +14,8 @@ export interface SpoolWatch {
  */
 export function watchSpool(coreDir: string, onChange: () => void, onFailure: (error: unknown) => void): SpoolWatch {
   try {
+    // Looked at before it is watched: one that is replaced in between counts as not current.
+    const watched = identityOf(statSync(coreDir, { bigint: true }));
     const watcher = watch(coreDir, { persistent: false }, (_event, fileName) => {
       // What is being written has a hidden name; its end is a rename.
       if (fileName?.startsWith(".") !== true) onChange();
@@ -19,9 +24,16 @@ export function watchSpool(coreDir: string, onChange: () => void, onFailure: (er
       watcher.close();
       onFailure(error);
     });
-    return { close: () => watcher.close() };
+    return {
+      isCurrent: async () => identityOf(await stat(coreDir, { bigint: true }).catch(() => undefined)) === watched,
+      close: () => watcher.close(),
+    };
   } catch (error) {
     onFailure(error);
-    return { close: () => {} };
+    return { isCurrent: async () => true, close: () => {} };
   }
+}
+
+function identityOf(stats: { dev: bigint; ino: bigint } | undefined): string | undefined {
+  return stats === undefined ? undefined : `${stats.dev} ${stats.ino}`;
 }

@@ -1,11 +1,11 @@
 import { toRfc3339, type Clock } from "@cdh/core/clock";
 import { CdhError, reasonOf } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
-import { retrying } from "@cdh/core/store/backoff";
-import type { Outcome, UploadEvents } from "./events.ts";
-import { Outbox } from "./outbox.ts";
+import type { Outcome, Talker } from "./events.ts";
+import { Outbox, type Delivery } from "./outbox.ts";
 
-const ATTEMPTS = 5;
+/** After a day nobody wants to be told any more. */
+const MAX_AGE_MS = 24 * 3600e3;
 const TIMEOUT_MS = 10_000;
 
 /** Read WEBHOOK_URL. @throws {CdhError} CDH_CONFIG_INVALID */
@@ -17,35 +17,33 @@ export function parseWebhookUrl(text: string): string | undefined {
 }
 
 /**
- * Send a CloudEvent for each bundle that is safe in the store. The receiver's trouble is never ours: a few attempts, then
- * a log line. Its id is the crash's, so a receiver can drop what it gets twice.
+ * Send a CloudEvent for each bundle that is safe in the store. The receiver's trouble is never ours: what it does not
+ * take now waits for it. Its id is the crash's, so a receiver can drop what it gets twice.
  * @see https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md (structured mode)
  */
 export function sendCloudEvents(
   url: string,
   options: { clock: Clock; log: Logger; nodeName: string | undefined },
-): UploadEvents & { settle(): Promise<void> } {
+): Talker {
   const { clock, log } = options;
-  const outbox = new Outbox();
+  const outbox = new Outbox<{ crashId: string; body: string }>({
+    receiver: "webhook",
+    clock,
+    log,
+    maxAgeMs: MAX_AGE_MS,
+    send: async ({ crashId, body }, signal) => {
+      const delivery = await post(url, body, signal);
+      if (delivery.status === "refused") log.warn("webhook failed", { crashId, reason: delivery.reason });
+      return delivery;
+    },
+  });
   return {
     settle: () => outbox.settle(),
+    close: () => outbox.close(),
     ended: (outcome) => {
       if (outcome.status !== "uploaded") return;
       const event = cloudEventOf(outcome, options.nodeName, clock);
-      const accepted = outbox.add(async () => {
-        try {
-          await retrying(() => post(url, event), {
-            clock,
-            attempts: ATTEMPTS,
-            baseMs: 500,
-            capMs: 30_000,
-            isTransient: () => true,
-          });
-        } catch (error) {
-          log.warn("webhook failed", { crashId: event.id, reason: reasonOf(error) });
-        }
-      });
-      if (!accepted) log.warn("webhook skipped: too many wait", { crashId: event.id });
+      outbox.add({ crashId: event.id, body: JSON.stringify(event) });
     },
   };
 }
@@ -79,14 +77,27 @@ function cloudEventOf(outcome: Outcome & { status: "uploaded" }, nodeName: strin
   };
 }
 
-async function post(url: string, event: object): Promise<void> {
-  const answer = await fetch(url, {
-    method: "POST",
-    headers: { "content-type": "application/cloudevents+json; charset=utf-8" },
-    body: JSON.stringify(event),
-    redirect: "error",
-    signal: AbortSignal.timeout(TIMEOUT_MS),
-  });
-  await answer.body?.cancel();
-  if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+/** What a receiver may answer while it is being started, is busy, or was not told of our route yet. */
+const LATER = new Set([404, 408, 409, 421, 425, 429]);
+
+async function post(url: string, body: string, signal: AbortSignal): Promise<Delivery & { reason?: string }> {
+  try {
+    const answer = await fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/cloudevents+json; charset=utf-8" },
+      body,
+      redirect: "error",
+      signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+    });
+    await answer.body?.cancel();
+    if (answer.ok) return { status: "done" };
+    const reason = `HTTP ${answer.status}`;
+    return { status: answer.status >= 500 || LATER.has(answer.status) ? "later" : "refused", reason };
+  } catch (error) {
+    // fetch says only that it failed; the reason lies below.
+    return {
+      status: "later",
+      reason: reasonOf(error instanceof Error && error.cause !== undefined ? error.cause : error),
+    };
+  }
 }

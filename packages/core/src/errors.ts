@@ -112,6 +112,7 @@ const ERRNO_WORDS: Record<string, string> = {
   EISDIR: "is a directory",
   ELOOP: "is a symbolic link",
   EMFILE: "too many open files",
+  ENAMETOOLONG: "name too long",
   ENOENT: "no such file or directory",
   ENOEXEC: "not an executable",
   ENOSPC: "no space left on device",
@@ -119,6 +120,7 @@ const ERRNO_WORDS: Record<string, string> = {
   ENOTEMPTY: "directory not empty",
   EPERM: "operation not permitted",
   EROFS: "read-only file system",
+  ESTALE: "the mount's server forgot it (stale file handle)",
   ETXTBSY: "text file busy",
 };
 

@@ -38,7 +38,8 @@ describe("describeMisuse", () => {
     [["LS"], "no such command: LS", "did you mean ls? cdh-x --help tells all commands"],
     [["upload"], "no such command: upload", "cdh-x --help"],
     [[""], 'no such command: ""', "cdh-x --help"],
-    [["--quiet", "ls"], "the command comes before --quiet", "cdh-x --help"],
+    [["--quiet"], "no command was given", "cdh-x --help"],
+    [["--store", "x", "lss"], "no such command: lss", "did you mean ls? cdh-x --help tells all commands"],
   ])("%j", (typed, message, hint) => {
     expect(describeMisuse("cdh-x", notFound(...typed), COMMANDS, typed)).toEqual({ message, hint });
   });

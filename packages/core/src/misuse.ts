@@ -40,6 +40,8 @@ export function describeMisuse(
     return { message: text, hint: `${verb} --help` };
   }
   const verb = new RegExp(`^${program}((?: [a-z][a-z-]*)*)`).exec(usage)?.[1] ?? "";
+  if (verb === "" && typed.some((word) => !word.startsWith("-")))
+    return describeUnknown(program, typed.join(" "), commands, typed);
   return { message: shorten(first, usage, command, typed), hint: rightUsage(program, verb, usage, first, command) };
 }
 
@@ -62,11 +64,17 @@ function describeUnknown(
       surplus === undefined ? `these words do not fit together: ${given}` : `one word too many: ${surplus}`;
     return { message, hint: rightUsage(program, verb, command.usage, "", command) };
   }
-  if (word.startsWith("-") && word !== "-") return { message: `the command comes before ${word}`, hint };
   const verbs = commands.map(({ path }) => path.slice(program.length + 1).split(" ")[0] ?? "");
-  const near = nearest(word, verbs);
-  const message = `no such command: ${word === "" ? '""' : word}`;
-  return { message, hint: near === undefined ? hint : `did you mean ${near}? ${program} --help tells all commands` };
+  if (!word.startsWith("-")) return { message: `no such command: ${word === "" ? '""' : word}`, ...guess(word) };
+  // Options may come first; then the word that is most like a command was meant as one.
+  const meant = typed.find((each) => !each.startsWith("-") && nearest(each, verbs) !== undefined);
+  if (meant === undefined) return { message: "no command was given", hint };
+  return { message: `no such command: ${meant}`, ...guess(meant) };
+
+  function guess(wrong: string): { hint: string } {
+    const near = nearest(wrong, verbs);
+    return { hint: near === undefined ? hint : `did you mean ${near}? ${program} --help tells all commands` };
+  }
 }
 
 function shorten(first: string, usage: string, command: KnownCommand | undefined, typed: readonly string[]): string {

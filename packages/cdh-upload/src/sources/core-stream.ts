@@ -40,3 +40,26 @@ export async function* readFile(handle: FileHandle): AsyncIterable<Buffer> {
     yield buffer.subarray(0, bytesRead);
   }
 }
+
+/** What the decoders of Node say when what they read is damaged or breaks off; anything else is the disk's trouble. */
+export function isDecodeError(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" && /^(Z_|ZSTD_|ERR_ZSTD|ERR_ZLIB)/.test(code);
+}
+
+/** Read the first bytes of a core, decompressed; fewer when there are none or they cannot be read. */
+export async function readStart(handle: FileHandle, encoding: CoreEncoding, bytes: number): Promise<Buffer> {
+  const stream = coreStream(handle, encoding);
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of stream ?? []) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length >= bytes) break;
+    }
+  } catch (error) {
+    if (!isDecodeError(error)) throw error;
+  }
+  return Buffer.concat(chunks).subarray(0, bytes);
+}

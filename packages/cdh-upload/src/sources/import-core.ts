@@ -20,6 +20,8 @@ export interface ForeignCore {
   modifiedAt: number;
   named: CoreNameFacts;
   attributes: CoreAttributes;
+  /** It is known not to decompress: it is taken as it is. */
+  undecodable?: boolean;
 }
 
 /** What the importer knows about this node. */
@@ -29,6 +31,11 @@ export interface ImportContext {
   clusterName: string | undefined;
   version: string;
   signal?: AbortSignal | undefined;
+}
+
+/** A core that its writer may still be at: nothing was published. */
+export class UnfinishedCore extends Error {
+  override readonly name = "UnfinishedCore";
 }
 
 /** What an import did. */
@@ -41,8 +48,10 @@ export interface ImportedCore {
 /**
  * Make a bundle of a core file and publish it in the spool. Crash id and name follow from the file, so that doing it
  * twice makes one bundle. The manifest comes from the core's own notes, else from the attributes, else from the name.
+ * @param acceptCut take a core too that lacks some of what its headers promise
+ * @throws {UnfinishedCore} when it lacks some and that is not accepted
  */
-export async function importCore(core: ForeignCore, context: ImportContext): Promise<ImportedCore> {
+export async function importCore(core: ForeignCore, context: ImportContext, acceptCut: boolean): Promise<ImportedCore> {
   const handle = await openRegularFile(core.path);
   try {
     const facts = factsOf(core);
@@ -57,11 +66,12 @@ export async function importCore(core: ForeignCore, context: ImportContext): Pro
       signal: facts.signal === undefined ? "" : String(facts.signal),
     });
     const encoding = await detectEncoding(handle);
-    const decoded = coreStream(handle, encoding);
+    const decoded = core.undecodable === true ? undefined : coreStream(handle, encoding);
     const scanner = new ElfCoreScanner();
     const problems: Problem[] = [];
     if (decoded === undefined) {
-      const detail = `the core is compressed with ${encoding}, which this program cannot read: decompress the entry before a debugger sees it`;
+      const why = core.undecodable === true ? "and breaks off or is damaged" : "which this program cannot read";
+      const detail = `the core is compressed with ${encoding}, ${why}: decompress the entry before a debugger sees it`;
       problems.push({ step: "import", code: "CDH_CORE_COMPRESSED", detail });
     }
     const entry =
@@ -76,7 +86,11 @@ export async function importCore(core: ForeignCore, context: ImportContext): Pro
       core: decoded ?? readFile(handle),
       observe: (chunk) => scanner.push(chunk),
       signal: context.signal,
-      describe: (summary) => describe({ core, facts, crashId, name, entry, summary, scanner, problems, context }),
+      describe: (summary) => {
+        const found = scanner.finish();
+        if (!found.complete && !acceptCut) throw new UnfinishedCore(`${core.path} is not whole yet`);
+        return describe({ facts, crashId, name, entry, summary, found, problems, context });
+      },
     });
     return { name, published };
   } finally {
@@ -113,18 +127,16 @@ function factsOf({ named, attributes, modifiedAt }: ForeignCore): KnownFacts {
 }
 
 function describe(given: {
-  core: ForeignCore;
   facts: KnownFacts;
   crashId: string;
   name: string;
   entry: { name: string; compression: "none" | "zstd" };
   summary: { sizeBytes: number; storedBytes: number; sha256?: string };
-  scanner: ElfCoreScanner;
+  found: ReturnType<ElfCoreScanner["finish"]>;
   problems: Problem[];
   context: ImportContext;
 }): Manifest {
-  const { facts, summary, context } = given;
-  const found = given.scanner.finish();
+  const { facts, summary, context, found } = given;
   const complete = found.complete;
   const exeBuildId = found.modules.find((module) => module.executable === true)?.buildId;
   const comm = facts.comm ?? found.process?.fname;

@@ -1,21 +1,35 @@
 import { readCoreFacts } from "@cdh/core/elf/random-access";
 import type { Clock } from "@cdh/core/clock";
-import { reasonOf } from "@cdh/core/errors";
+import { CdhError, reasonOf } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
 import { STATE_DIRECTORY } from "@cdh/core/spool/layout";
 import { readStateFile, writeStateFile } from "@cdh/core/spool/state-file";
+import { backoffMs } from "@cdh/core/store/backoff";
 import { openRegularFile } from "@cdh/core/store/digest";
 import { lstat, readdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { readCoreAttributes } from "./core-attributes.ts";
 import { parsePlainCoreName, parseSystemdCoreName, type CoreNameFacts } from "./core-name.ts";
-import { detectEncoding } from "./core-stream.ts";
-import { importCore, type ForeignCore, type ImportContext } from "./import-core.ts";
+import { detectEncoding, isDecodeError, readStart } from "./core-stream.ts";
+import { importCore, UnfinishedCore, type ForeignCore, type ImportContext, type ImportedCore } from "./import-core.ts";
 
 /** A core that nobody has written to for so long is taken if it is whole … */
 const QUIET_MS = 5000;
 /** … and after so long even if it is not: its writer is gone. */
 const ABANDONED_MS = 10 * 60_000;
+/** What cannot be made a bundle now, on a full disk for one, is not read again and again for nothing. */
+const RETRY = { baseMs: 30_000, capMs: 30 * 60_000 };
+/** How a core begins. @see elf(5) */
+const ELF_MAGIC = "\u007fELF";
+
+interface KnownFile {
+  fingerprint: string;
+  /** On the clock that never jumps: since when it has been so, and when it is worth another try. */
+  since: number;
+  notBefore: number;
+  failures: number;
+  undecodable: boolean;
+}
 
 /** Where cores of others are found. */
 export interface ImporterOptions extends ImportContext {
@@ -35,6 +49,8 @@ export class Importer {
   #sent: Map<string, string> | undefined;
   /** Files that are no cores, by name and content's time. */
   readonly #refused = new Set<string>();
+  /** What is known of each file as it is now, by path. */
+  readonly #known = new Map<string, KnownFile>();
 
   constructor(options: ImporterOptions) {
     this.#options = options;
@@ -57,11 +73,12 @@ export class Importer {
     const pattern = globOf(watchPattern);
     const isMine = (name: string): boolean => pattern.test(name) && !name.startsWith(".") && !name.endsWith(".zip");
     let count = 0;
-    for (const core of await this.#candidates(coreDir, isMine, parsePlainCoreName)) {
+    for (const core of (await this.#candidates(coreDir, isMine, parsePlainCoreName)) ?? []) {
       if (!(await this.#import(core))) continue;
       count += 1;
-      // The bundle is published and flushed; the core is in it.
-      await rm(core.path, { force: true });
+      // The bundle is published and flushed; the core is in it, unless somebody wrote to it meanwhile.
+      const now = await lstat(core.path).catch(() => undefined);
+      if (now === undefined || `${now.size} ${now.mtimeMs}` === fingerprint(core)) await rm(core.path, { force: true });
     }
     return count;
   }
@@ -72,6 +89,8 @@ export class Importer {
     this.#sent ??= await readSent(this.#statePath);
     const isMine = (name: string): boolean => parseSystemdCoreName(name) !== undefined;
     const candidates = await this.#candidates(systemdDir, isMine, (name) => parseSystemdCoreName(name) ?? {});
+    // A directory that cannot be read for the moment has not lost what was sent of it.
+    if (candidates === undefined) return 0;
     const there = new Set(candidates.map((core) => core.fileName));
     let changed = false;
     for (const name of this.#sent.keys()) if (!there.has(name)) changed = this.#sent.delete(name) || changed;
@@ -93,11 +112,12 @@ export class Importer {
     directory: string,
     isMine: (name: string) => boolean,
     nameFacts: (name: string) => CoreNameFacts,
-  ): Promise<ForeignCore[]> {
+  ): Promise<ForeignCore[] | undefined> {
     const names = await readdir(directory).catch((error: unknown) => {
       this.#options.log.debug("cannot look for cores", { directory, reason: reasonOf(error) });
-      return [];
+      return undefined;
     });
+    if (names === undefined) return undefined;
     const cores: ForeignCore[] = [];
     for (const fileName of names.filter(isMine)) {
       const path = join(directory, fileName);
@@ -112,14 +132,20 @@ export class Importer {
         attributes: {},
       });
     }
+    const there = new Set(cores.map((core) => core.path));
+    for (const path of this.#known.keys())
+      if (dirname(path) === directory && !there.has(path)) this.#known.delete(path);
     return cores;
   }
 
   async #import(core: ForeignCore): Promise<boolean> {
     const { clock, log } = this.#options;
     const mark = `${core.fileName} ${fingerprint(core)}`;
-    const quietMs = clock.now() - core.modifiedAt;
-    if (quietMs < QUIET_MS || this.#refused.has(mark)) return false;
+    const known = this.#knownOf(core);
+    // A time in the future, from a clock that was set back, says nothing; that it did not change since does.
+    const quietMs = Math.max(clock.now() - core.modifiedAt, clock.monotonic() - known.since);
+    if (quietMs < QUIET_MS || clock.monotonic() < known.notBefore || this.#refused.has(mark)) return false;
+    const abandoned = quietMs >= ABANDONED_MS;
     try {
       const state = await this.#judge(core);
       if (state === "noCore") {
@@ -127,8 +153,8 @@ export class Importer {
         log.info("left alone: not a core", { path: core.path });
         return false;
       }
-      if (state === "incomplete" && quietMs < ABANDONED_MS) return false;
-      const { name, published } = await importCore(core, this.#options);
+      if (state === "incomplete" && !abandoned) return false;
+      const { name, published } = await this.#make(core, known, abandoned || state === "opaque");
       log.info("made a bundle of a core", {
         path: core.path,
         bundle: `${name}.zip`,
@@ -137,16 +163,51 @@ export class Importer {
       });
       return true;
     } catch (error) {
+      if (error instanceof UnfinishedCore || (isDecodeError(error) && !abandoned)) {
+        known.notBefore = clock.monotonic() + ABANDONED_MS - quietMs;
+        log.debug("waiting for a core's writer", { path: core.path });
+        return false;
+      }
+      // Vacuumed by whoever keeps the directory.
+      if (error instanceof CdhError && error.code === "CDH_NOT_FOUND") return false;
+      known.failures += 1;
+      known.notBefore = clock.monotonic() + backoffMs(known.failures, RETRY);
       log.warn("cannot make a bundle of a core", { path: core.path, reason: reasonOf(error) });
       return false;
     }
   }
 
-  /** A plain core says itself how long it must be; a compressed one can only be taken as it is. */
-  async #judge(core: ForeignCore): Promise<"ready" | "incomplete" | "noCore"> {
+  /** A core that breaks off in the middle of its compression is taken as it is once its writer is gone. */
+  async #make(core: ForeignCore, known: KnownFile, acceptCut: boolean): Promise<ImportedCore> {
+    try {
+      return await importCore(known.undecodable ? { ...core, undecodable: true } : core, this.#options, acceptCut);
+    } catch (error) {
+      if (!acceptCut || known.undecodable || !isDecodeError(error)) throw error;
+      known.undecodable = true;
+      return await importCore({ ...core, undecodable: true }, this.#options, acceptCut);
+    }
+  }
+
+  #knownOf(core: ForeignCore): KnownFile {
+    const known = this.#known.get(core.path);
+    if (known?.fingerprint === fingerprint(core)) return known;
+    const since = this.#options.clock.monotonic();
+    const fresh = { fingerprint: fingerprint(core), since, notBefore: 0, failures: 0, undecodable: false };
+    this.#known.set(core.path, fresh);
+    return fresh;
+  }
+
+  /** A plain core says itself how long it must be; a compressed one only when it is read. */
+  async #judge(core: ForeignCore): Promise<"ready" | "incomplete" | "opaque" | "noCore"> {
     const handle = await openRegularFile(core.path);
     try {
-      if ((await detectEncoding(handle)) !== "plain") return "ready";
+      const encoding = await detectEncoding(handle);
+      if (encoding === "lz4" || encoding === "xz") return "opaque";
+      if (encoding !== "plain") {
+        const start = (await readStart(handle, encoding, ELF_MAGIC.length)).toString("latin1");
+        // Nothing at all is a writer that has only begun.
+        return start === "" || start === ELF_MAGIC ? "ready" : "noCore";
+      }
       const read = async (offset: number, length: number): Promise<Uint8Array> => {
         const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, offset);
         return buffer.subarray(0, bytesRead);

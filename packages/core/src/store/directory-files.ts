@@ -82,7 +82,7 @@ export function metadataPath(path: string): string {
 
 /** Write the metadata of the object at this path, beside it. */
 export async function writeMetadata(path: string, metadata: Record<string, string>): Promise<void> {
-  const hidden = `${metadataPath(path)}.${randomBytes(6).toString("hex")}.partial`;
+  const hidden = join(dirname(path), `.cdh.${randomBytes(6).toString("hex")}.partial`);
   await writeDurably(hidden, (target) => target.writeFile(`${JSON.stringify(metadata)}\n`));
   await rename(hidden, metadataPath(path));
 }

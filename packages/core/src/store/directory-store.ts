@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { lstat, readdir, rename, rm, type FileHandle } from "node:fs/promises";
-import { dirname, basename, join } from "node:path";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Clock } from "../clock.ts";
 import { CdhError, errnoOf, reasonOf } from "../errors.ts";
@@ -124,7 +124,7 @@ export class DirectoryStore implements ObjectStore {
     const there = await this.#compare(key, path, digest, options);
     if (there !== undefined) return there;
     const directory = dirname(path);
-    const hidden = join(directory, `.${basename(path)}.${randomBytes(6).toString("hex")}.partial`);
+    const hidden = join(directory, `.cdh.${randomBytes(6).toString("hex")}.partial`);
     return await this.#guard(`store ${key}`, async () => {
       await makeFolders(directory);
       await this.#tidy(directory);
@@ -233,8 +233,10 @@ export class DirectoryStore implements ObjectStore {
     const errno = errnoOf(error);
     if (error instanceof CdhError || errno === undefined || errno === "ABORT_ERR") return error;
     const denied = ["EACCES", "EPERM", "EROFS"].includes(errno);
+    // These speak about this very object; whatever else it is, the next one would meet it too.
+    const refused = ["ENAMETOOLONG", "EFBIG"].includes(errno);
     return new CdhError(
-      denied ? "CDH_STORE_DENIED" : "CDH_STORE",
+      denied ? "CDH_STORE_DENIED" : refused ? "CDH_STORE_REFUSED" : "CDH_STORE",
       `cannot ${what} in ${this.url}: ${reasonOf(error)}`,
       {
         cause: error,

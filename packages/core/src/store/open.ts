@@ -38,7 +38,7 @@ export async function openStore(settings: StoreSettings, options: OpenStoreOptio
   const target = resolveS3Target(settings, env);
   // The SDK is large: only who talks to S3 loads it.
   const [{ createS3Client }, { S3Store }] = await Promise.all([import("./s3-client.ts"), import("./s3-store.ts")]);
-  return new S3Store(createS3Client(target, settings, options.connections), target, settings, { clock, log });
+  return new S3Store(createS3Client(target, settings, options), target, settings, { clock, log });
 }
 
 function directoryOf(url: string): string {

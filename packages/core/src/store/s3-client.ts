@@ -1,7 +1,9 @@
 import { S3Client } from "@aws-sdk/client-s3";
 import { readFileSync } from "node:fs";
 import { rootCertificates } from "node:tls";
+import type { Clock } from "../clock.ts";
 import { CdhError, reasonOf } from "../errors.ts";
+import { renewingCredentials } from "./s3-credentials.ts";
 import type { StoreSettings } from "./settings.ts";
 import type { S3Target } from "./s3-target.ts";
 
@@ -13,7 +15,11 @@ const PLACEHOLDER = "XXX";
  * file. Checksums of the newer kind are sent only where asked for, because many compatible servers refuse them.
  * @throws {CdhError} CDH_CONFIG_INVALID
  */
-export function createS3Client(target: S3Target, settings: StoreSettings, connections = 16): S3Client {
+export function createS3Client(
+  target: S3Target,
+  settings: StoreSettings,
+  { clock, connections = 16 }: { clock: Clock; connections?: number | undefined },
+): S3Client {
   const credentials = staticCredentials(settings);
   const ca = settings.s3CaBundle === undefined ? undefined : [...rootCertificates, readCaBundle(settings.s3CaBundle)];
   const sockets = { keepAlive: true, maxSockets: Math.max(connections, settings.partConcurrency + 8) };
@@ -21,7 +27,7 @@ export function createS3Client(target: S3Target, settings: StoreSettings, connec
     region: target.region,
     forcePathStyle: target.forcePathStyle,
     ...(target.endpoint === undefined ? {} : { endpoint: target.endpoint }),
-    ...(credentials === undefined ? {} : { credentials }),
+    ...(credentials === undefined ? { credentialDefaultProvider: renewingCredentials(clock) } : { credentials }),
     maxAttempts: 1,
     // Whatever the SDK has to say reaches the reader as an error of ours.
     logger: { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore },
