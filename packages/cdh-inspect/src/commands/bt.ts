@@ -21,9 +21,10 @@ export class BtCommand extends InspectCommand {
     details: `
       ${BUNDLE_HELP}
 
-      With gdb or lldb on this machine, that prints the stacks. Without one, or with \`--raw\`, the stacks are walked
-      straight from the core (x86-64, arm64): by the unwind tables of the modules' files, and by frame pointers where there is no
-      file. Names come from the files' symbol tables; those of C++ and Rust are made readable (JSON has both forms).
+      With gdb or lldb on this machine, that prints the stacks; of another machine's core, gdb-multiarch or whichever knows that
+      machine. Without one, or with \`--raw\`, the stacks are walked straight from the core (x86-64, arm64): by the unwind
+      tables of the modules' files, and by frame pointers where there is no file. "By the link register" says that a frame on arm64 is known from that register alone, which may be left from an
+      earlier call. Names come from the files' symbol tables; those of C++ and Rust are made readable (JSON has both forms).
 
       The program and its libraries come from \`--exe\` and \`--sysroot\`, or from this machine where the build-ids are the
       same. DEBUGINFOD_URLS is passed on to the debugger.
@@ -48,13 +49,14 @@ export class BtCommand extends InspectCommand {
     const format = parseOutputFormat(this.output);
     if (this.with !== undefined && this.with !== "gdb" && this.with !== "lldb")
       throw new CdhError("CDH_CONFIG_INVALID", `--with ${this.with}: gdb or lldb`);
-    const name = this.raw ? undefined : await findDebugger(this.with);
     return this.withSubject(this.bundle, async (subject) => {
+      const machine = (await subject.facts()).machine?.name;
+      const name = this.raw ? undefined : await findDebugger(this.with, machine);
       const sysroot = this.image ? await imageRootOf(subject, this.context, (text) => this.warn(text)) : this.sysroot;
       const wishes = { exe: this.exe, sysroot };
       if (format !== "table") return this.#printJson(subject, wishes, name, format === "json" ? 2 : undefined);
       if (name !== undefined) return this.#printByDebugger(subject, wishes, name);
-      if (!this.raw) this.warn(`${whyNoDebugger(this.with)}: walking the stacks without one`);
+      if (!this.raw) this.warn(`${whyNoDebugger(this.with, machine)}: walking the stacks without one`);
       const stacks = await readRawStacks(subject, wishes, this.context.stopSignal);
       this.write(formatStacks(stacks));
       for (const note of stacks.notes) this.warn(note);
@@ -117,7 +119,9 @@ function formatStacks(stacks: RawStacks): string {
 
 function describeFrame(frame: StackFrame): string {
   const name = frame.module?.slice(frame.module.lastIndexOf("/") + 1);
-  const place = name === undefined ? "in no module" : `${name}+${frame.moduleOffset ?? ""}`;
+  const inModule = name === undefined ? "in no module" : `${name}+${frame.moduleOffset ?? ""}`;
+  const place = frame.byLinkRegister === true ? `${inModule}, by the link register` : inModule;
+  if (frame.signal === true) return printable(`<signal handler called>  (${place})`);
   return printable(
     frame.function === undefined
       ? place

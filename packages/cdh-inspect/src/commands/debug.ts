@@ -49,9 +49,10 @@ export class DebugCommand extends InspectCommand {
       throw new CdhError("CDH_CONFIG_INVALID", `--with ${this.with}: gdb or lldb`);
     return this.withSubject(this.bundle, async (subject) => {
       if (this.print) return this.#printCommands(subject);
-      const name = await findDebugger(this.with);
+      const machine = (await subject.facts()).machine?.name;
+      const name = await findDebugger(this.with, machine);
       if (name === undefined) {
-        throw new CdhError("CDH_RUNTIME", whyNoDebugger(this.with), {
+        throw new CdhError("CDH_RUNTIME", whyNoDebugger(this.with, machine), {
           hint: "install one, or read the stacks with `cdh-inspect bt --raw`",
         });
       }

@@ -2,26 +2,41 @@ import { run } from "@cdh/core/exec";
 import { CdhError } from "@cdh/core/errors";
 import type { Prepared } from "./prepare.ts";
 
-/** Which debugger there is. */
-export type DebuggerName = "gdb" | "lldb";
+/** Which debugger there is. Debian's gdb knows its own machine only, and gdb-multiarch all. */
+export type DebuggerName = "gdb" | "gdb-multiarch" | "lldb";
 
 const PROBE_TIMEOUT_MS = 10_000;
 const BATCH_TIMEOUT_MS = 300_000;
 const OUTPUT_MAX_BYTES = 64 * 1024 * 1024;
+/** gdb's names of machines. */
+const GDB_ARCHITECTURES: Partial<Record<string, string>> = { x64: "i386:x86-64", arm64: "aarch64" };
 
-/** Find a debugger: the one named, else gdb, else lldb; undefined when there is none. */
-export async function findDebugger(wanted?: string): Promise<DebuggerName | undefined> {
-  for (const name of ["gdb", "lldb"] as const) {
-    if (wanted !== undefined && wanted !== name) continue;
-    const probe = await run(name, ["--version"], { timeoutMs: PROBE_TIMEOUT_MS });
-    if (!probe.failed) return name;
+/**
+ * Find a debugger that can read a core of this machine: of the kind named, else gdb, else lldb; undefined when there is none.
+ * @param machine the core's, by the manifest's name; left out when it is not known
+ */
+export async function findDebugger(wanted?: string, machine?: string): Promise<DebuggerName | undefined> {
+  const foreign = isForeign(machine) ? GDB_ARCHITECTURES[machine ?? ""] : undefined;
+  for (const name of ["gdb", "gdb-multiarch", "lldb"] as const) {
+    const isLldb = name === "lldb";
+    if (wanted !== undefined && (wanted === "lldb") !== isLldb) continue;
+    const ask =
+      isLldb || foreign === undefined ? ["--version"] : ["-nx", "-batch", "-ex", `set architecture ${foreign}`];
+    const probe = await run(name, ask, { timeoutMs: PROBE_TIMEOUT_MS });
+    if (!probe.failed && !/undefined item/i.test(probe.stderr)) return name;
   }
   return undefined;
 }
 
 /** Say that there is no debugger. */
-export function whyNoDebugger(wanted?: string): string {
-  return wanted === undefined ? "neither gdb nor lldb is on PATH" : `${wanted} is not on PATH`;
+export function whyNoDebugger(wanted?: string, machine?: string): string {
+  const which = wanted === undefined ? "neither gdb nor lldb" : `no ${wanted}`;
+  if (isForeign(machine)) return `${which} that knows ${machine} is on PATH (Debian: gdb-multiarch)`;
+  return wanted === undefined ? `${which} is on PATH` : `${wanted} is not on PATH`;
+}
+
+function isForeign(machine: string | undefined): boolean {
+  return machine !== undefined && Object.hasOwn(GDB_ARCHITECTURES, machine) && machine !== process.arch;
 }
 
 /**
@@ -66,7 +81,7 @@ export function debuggerArguments(
 
 /** The command that prints all stacks, the crashed thread's first. */
 export function backtraceCommands(name: DebuggerName): string[] {
-  return name === "gdb" ? ["set width 0", "thread apply all -ascending backtrace"] : ["thread backtrace all"];
+  return name === "lldb" ? ["thread backtrace all"] : ["set width 0", "thread apply all -ascending backtrace"];
 }
 
 /**
@@ -100,7 +115,7 @@ export async function printStacks(
 
 /** What the debugger says before the first thread is known from `show`. */
 function stacksOnly(name: DebuggerName, text: string): string {
-  const start = name === "gdb" ? text.search(/^Thread \d+/m) : text.search(/^\s*\*? ?thread #\d+/m);
+  const start = text.search(name === "lldb" ? /^\s*\*? ?thread #\d+/m : /^Thread \d+/m);
   return start === -1 ? "" : text.slice(start);
 }
 

@@ -99,9 +99,9 @@ export class ElfFile {
     return found;
   }
 
-  /** Read the bytes before an offset from the module's start, as the file has them. */
-  async readBefore(offset: bigint, length: number): Promise<Uint8Array | undefined> {
-    return this.readVaddr(offset + this.baseVaddr - BigInt(length), length);
+  /** Read the bytes at an offset from the module's start, as the file has them. */
+  async readAt(offset: bigint, length: number): Promise<Uint8Array | undefined> {
+    return this.readVaddr(offset + this.baseVaddr, length);
   }
 
   /** Read what the file puts at an address; undefined where it has not all of it. */

@@ -42,9 +42,9 @@ export class ModuleFiles {
     return names;
   }
 
-  /** Read the instructions right before a place. */
+  /** Read the instructions at a place. */
   async readCode(place: Place, length: number): Promise<Uint8Array | undefined> {
-    return (await this.file(place.path))?.readBefore(place.offset, length);
+    return (await this.file(place.path))?.readAt(place.offset, length);
   }
 
   /** The file of a module, with its code; undefined when it is not here. */

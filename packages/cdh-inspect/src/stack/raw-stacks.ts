@@ -22,6 +22,10 @@ export interface StackFrame {
   functionOffset?: string;
   /** The same as a person would write it, where a compiler of C++ or Rust made it. */
   demangled?: string;
+  /** The kernel's frame of a signal: the next frame is what the signal interrupted. */
+  signal?: true;
+  /** Told by the link register alone (arm64): it may be the frame before once more, where it was a call ago. */
+  byLinkRegister?: true;
 }
 
 /** One thread's stack. */
@@ -60,6 +64,7 @@ export async function readRawStacks(subject: Subject, wishes: FileWishes, signal
     const context = {
       machine: facts.machine,
       read,
+      readCode: (address: bigint, length: number) => tables.readCode(address, length),
       isCode,
       describe: (address: bigint) => tables.describe(address),
     };
@@ -70,6 +75,8 @@ export async function readRawStacks(subject: Subject, wishes: FileWishes, signal
     }
     const names = await files.name(stacks.flatMap(({ frames }) => frames.map(lookupAddress)));
     if (facts.machine?.name === "x64") await insertLeafCallers(stacks, names, files, read);
+    for (const stack of stacks)
+      stack.frames = stack.frames.filter((frame, at) => !isLeftBehind(stack.frames[at - 1], frame, names));
     return {
       threads: stacks.map(({ thread: { tid, crashed }, frames }) => ({
         tid,
@@ -91,7 +98,9 @@ async function insertLeafCallers(
 ): Promise<void> {
   const code = {
     find: (address: bigint) => files.map.find(address),
-    readCode: (place: Place, length: number) => files.readCode(place, length),
+    // What calls is right before what is returned to.
+    readCode: (place: Place, length: number) =>
+      files.readCode({ ...place, offset: place.offset - BigInt(length) }, length),
   };
   for (const { thread, frames, firstStep } of stacks) {
     const symbol = names.get(thread.pc);
@@ -104,6 +113,17 @@ async function insertLeafCallers(
   }
 }
 
+/** Tell whether a frame is what an earlier call of the same function left in the link register. */
+function isLeftBehind(innermost: Frame | undefined, frame: Frame, names: ReadonlyMap<bigint, Symbol>): boolean {
+  if (innermost === undefined || frame.isByLink !== true) return false;
+  const [first, second] = [innermost, frame].map((one) => {
+    const address = lookupAddress(one);
+    const symbol = names.get(address);
+    return symbol === undefined ? undefined : address - symbol.offset;
+  });
+  return first !== undefined && first === second;
+}
+
 /** The address whose function a frame is in: a call that never returns may be the last instruction of its function. */
 function lookupAddress(frame: Frame): bigint {
   return frame.isReturn && frame.pc > 0n ? frame.pc - 1n : frame.pc;
@@ -111,7 +131,8 @@ function lookupAddress(frame: Frame): bigint {
 
 function describe(frame: Frame, map: AddressMap, names: ReadonlyMap<bigint, Symbol>): StackFrame {
   const place = map.find(frame.pc);
-  const symbol = names.get(lookupAddress(frame));
+  // Nothing called the kernel's frame: the address before it is in another function.
+  const symbol = frame.isSignal === true ? undefined : names.get(lookupAddress(frame));
   const beyond = frame.isReturn ? 1n : 0n;
   const demangled = symbol === undefined ? undefined : demangle(symbol.name);
   return {
@@ -119,6 +140,9 @@ function describe(frame: Frame, map: AddressMap, names: ReadonlyMap<bigint, Symb
     ...(place === undefined ? {} : { module: place.path, moduleOffset: formatAddress(place.offset) }),
     ...(symbol === undefined ? {} : { function: symbol.name, functionOffset: formatAddress(symbol.offset + beyond) }),
     ...(demangled === undefined ? {} : { demangled }),
+    ...(frame.isSignal === undefined ? {} : { signal: frame.isSignal }),
+    // A name shows that it is another function than the innermost one.
+    ...(frame.isByLink === undefined || symbol !== undefined ? {} : { byLinkRegister: frame.isByLink }),
   };
 }
 

@@ -31,6 +31,7 @@ export class UnwindTables {
   readonly #read: ReadMemory;
   readonly #modules = new Map<string, Promise<ModuleTables | undefined>>();
   readonly #known = new Map<bigint, Promise<Described>>();
+  readonly #code = new Map<bigint, Promise<Uint8Array | undefined>>();
 
   constructor(files: ModuleFiles, read: ReadMemory) {
     this.#files = files;
@@ -44,6 +45,20 @@ export class UnwindTables {
     const described = this.#find(address);
     if (this.#known.size < KEPT) this.#known.set(address, described);
     return described;
+  }
+
+  /** Read instructions: out of the core, which has the vDSO's, else out of their module's file. */
+  readCode(address: bigint, length: number): Promise<Uint8Array | undefined> {
+    const known = this.#code.get(address) ?? this.#readCode(address, length);
+    if (this.#code.size < KEPT) this.#code.set(address, known);
+    return known;
+  }
+
+  async #readCode(address: bigint, length: number): Promise<Uint8Array | undefined> {
+    const held = await this.#read(address, length);
+    if (held !== undefined && held.length === length) return held;
+    const place = this.#files.map.find(address);
+    return place === undefined ? undefined : this.#files.readCode(place, length);
   }
 
   async #find(address: bigint): Promise<Described> {

@@ -1,3 +1,4 @@
+import type { CoreThread } from "@cdh/core/elf/facts";
 import { SeededRandom } from "@cdh/core/testing/random";
 import { describe, expect, it } from "vitest";
 import { UnwindDataError } from "./dwarf-reader.ts";
@@ -61,8 +62,13 @@ function imageOf(tables: Buffer): UnwindImage {
   };
 }
 
-/** A process with one module, and a stack of words. */
-function processWith(tables: Buffer, words: bigint[], machine: "x64" | "arm64" = "x64"): UnwindContext {
+/** A process with one module, a stack of words, and instructions where the test puts them. */
+function processWith(
+  tables: Buffer,
+  words: bigint[],
+  machine: "x64" | "arm64" = "x64",
+  code: ReadonlyMap<bigint, string> = new Map(),
+): UnwindContext {
   const stack = Buffer.alloc(words.length * 8);
   for (const [index, word] of words.entries()) stack.writeBigUInt64LE(BigInt.asUintN(64, word), index * 8);
   const image = imageOf(tables);
@@ -71,6 +77,10 @@ function processWith(tables: Buffer, words: bigint[], machine: "x64" | "arm64" =
     read: async (address, length) => {
       const at = Number(address - STACK);
       return at < 0 || at >= stack.length ? undefined : stack.subarray(at, at + length);
+    },
+    readCode: async (address) => {
+      const hex = code.get(address);
+      return hex === undefined ? undefined : Buffer.from(hex, "hex");
     },
     isCode: (address) => address >= LOADED && address < LOADED + 0x10000n,
     describe: async (address) => {
@@ -142,7 +152,7 @@ describe("walkStack by tables", () => {
     const { frames } = await walkStack(thread, processWith(signal, words));
     // 0x4400 is the first instruction of its function: looked up one before, it would be in none.
     expect(frames).toEqual([
-      { pc: at(0x5000), isReturn: false },
+      { pc: at(0x5000), isReturn: false, isSignal: true },
       { pc: at(0x4400), isReturn: false },
     ]);
   });
@@ -163,6 +173,90 @@ describe("walkStack by tables", () => {
     };
     const walked = await walkStack(thread, processWith(armTables, [STACK + 32n, signed, 0n, 0n], "arm64"));
     expect(pcs(walked)).toEqual([at(0x4104), at(0x4210), at(0x4420)]);
+  });
+
+  describe("on arm64", () => {
+    const initial = { augmentation: "zR", returnRegister: 30, initial: [0x0c, 31, 0] };
+    // stp x29, x30, [sp, #-32]! at +4.
+    const framed = { start: 0x4200, end: 0x4300, instructions: [0x44, 0x0e, 32, 0x9d, 4, 0x9e, 3] };
+    const end = { start: 0x4400, end: 0x4500, instructions: [0x07, 30] };
+    const armTables = makeTables(initial, [framed, end]);
+    const threadAt = (vaddr: number, registers: Record<string, bigint> = {}): CoreThread => ({
+      tid: 1,
+      crashed: true,
+      pc: at(vaddr),
+      sp: STACK,
+      fp: STACK,
+      registers,
+    });
+
+    it("goes past a signal's frame, which no table describes", async () => {
+      const trampoline = at(0x6000);
+      const code = new Map([[trampoline, "681180d2010000d4"]]);
+      const words = Array.from({ length: 640 }, () => 0n);
+      // The handler's record of 32 bytes, the kernel's frame, and above it the record of what was interrupted.
+      const base = 4;
+      const above = base + 4688 / 8;
+      words.splice(0, 2, STACK + BigInt(above * 8), trampoline);
+      const saved = base + (128 + 176 + 8) / 8;
+      words[saved + 29] = STACK + 0x10000n;
+      words[saved + 30] = at(0x4410);
+      words[saved + 31] = STACK + BigInt((above + 2) * 8);
+      words[saved + 32] = at(0x4200);
+      words.splice(above, 2, STACK + 0x10000n, at(0x4410));
+      for (const handler of [0x4210, 0x6100]) {
+        const { frames } = await walkStack(threadAt(handler), processWith(armTables, words, "arm64", code));
+        expect(frames).toEqual([
+          { pc: at(handler), isReturn: false },
+          { pc: trampoline, isReturn: true, isSignal: true },
+          // Its first instruction: what it returns to is in the link register that the kernel saved.
+          { pc: at(0x4200), isReturn: false },
+          { pc: at(0x4410), isReturn: true },
+        ]);
+      }
+      // Another frame than the record says is none: the walk goes on with the record.
+      words[saved + 29] = 1n;
+      const { frames } = await walkStack(threadAt(0x4210), processWith(armTables, words, "arm64", code));
+      expect(frames.map(({ pc }) => pc)).toEqual([at(0x4210), trampoline, at(0x4410)]);
+    });
+
+    it("follows Go's frame pointers, a word below the stack pointer", async () => {
+      const words = [0n, 0n, STACK + 32n, at(0x6200), STACK + 48n, at(0x6300), 0n, at(0x4410)];
+      const thread = { ...threadAt(0x6100), sp: STACK + 24n, fp: STACK + 16n };
+      expect(pcs(await walkStack(thread, processWith(armTables, words, "arm64")))).toEqual(
+        [0x6100, 0x6200, 0x6300, 0x4410].map(at),
+      );
+    });
+
+    it("takes no stack pointer from a frame pointer: records lie at the bottom of a frame, or at its top", async () => {
+      // The innermost function has no table; its caller has one that starts from sp.
+      const words = [STACK + 64n, at(0x4210), 0n, 0n, 0n, at(0x6666), 0n, 0n, 0n, at(0x4410)];
+      const thread = threadAt(0x6100, { x30: at(0x4210) });
+      expect(pcs(await walkStack(thread, processWith(armTables, words, "arm64")))).toEqual(
+        [0x6100, 0x4210, 0x4410].map(at),
+      );
+    });
+
+    it("marks what only the link register tells", async () => {
+      const words = [STACK + 16n, at(0x6200), 0n, at(0x4410)];
+      const { frames } = await walkStack(threadAt(0x6100, { x30: at(0x6150) }), processWith(armTables, words, "arm64"));
+      expect(frames).toEqual([
+        { pc: at(0x6100), isReturn: false },
+        { pc: at(0x6150), isReturn: true, isByLink: true },
+        { pc: at(0x6200), isReturn: true },
+        { pc: at(0x4410), isReturn: true },
+      ]);
+    });
+
+    it("comes back from a jump to nowhere by the link register, and goes on by tables", async () => {
+      const thread = { ...threadAt(0, { x30: at(0x4210) }), pc: 0n, fp: 0n };
+      const words = [0n, at(0x4410), 0n, 0n, 0n];
+      expect(pcs(await walkStack(thread, processWith(armTables, words, "arm64")))).toEqual([
+        0n,
+        at(0x4210),
+        at(0x4410),
+      ]);
+    });
   });
 
   it("ends where the stack makes no sense", async () => {

@@ -3,6 +3,8 @@ import { frameRowAt, type FrameRow } from "./cfa-program.ts";
 import { evaluateExpression } from "./dwarf-expression.ts";
 import { UnwindDataError } from "./dwarf-reader.ts";
 import type { FrameDescription } from "./eh-frame.ts";
+import { cleanAddress, MACHINES, type Machine } from "./machines.ts";
+import { readInterrupted } from "./signal-frame.ts";
 
 /** Read memory of the process; undefined where the core has nothing. */
 export type ReadMemory = (address: bigint, length: number) => Promise<Uint8Array | undefined>;
@@ -13,12 +15,21 @@ export interface Frame {
   pc: bigint;
   /** True where the call is the instruction before `pc`: not for the first frame, nor for what a signal interrupted. */
   isReturn: boolean;
+  /** True for what a signal's handler returns to: the next frame is what the signal interrupted. */
+  isSignal?: true;
+  /**
+   * True where only arm64's link register tells of this frame. A function that has called others may have left it behind
+   * in that register; then this is the innermost function once more, where it was a call ago.
+   */
+  isByLink?: true;
 }
 
 /** What walking a stack needs to know of the process. */
 export interface UnwindContext {
   machine: CoreFacts["machine"];
   read: ReadMemory;
+  /** Read instructions, from the core or their module's file. */
+  readCode: ReadMemory;
   /** Tells whether an address can be a return address. */
   isCode(address: bigint): boolean;
   /**
@@ -38,41 +49,11 @@ export interface WalkedStack {
 const FRAMES_MAX = 256;
 /** A frame larger than this is a wild pointer. */
 const FRAME_MAX_BYTES = 64n * 1024n * 1024n;
-/** arm64 signs return addresses in the bits above the 48 of an address. */
-const ARM64_ADDRESS_MASK = 0xffff_ffff_ffffn;
 
-interface Machine {
-  isArm: boolean;
-  sp: number;
-  fp: number;
-  /** Register that holds the return address until it is saved. */
-  link: number | undefined;
-  /** The kernel's names of DWARF's registers, in DWARF's order. */
-  names: readonly string[];
-}
-
-/** @see System V ABI AMD64, 3.6.2; DWARF for the Arm 64-bit Architecture, 4.1 */
-const MACHINES: Partial<Record<string, Machine>> = {
-  x64: {
-    isArm: false,
-    sp: 7,
-    fp: 6,
-    link: undefined,
-    names: "rax rdx rcx rbx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip".split(" "),
-  },
-  arm64: {
-    isArm: true,
-    sp: 31,
-    fp: 29,
-    link: 30,
-    names: [...Array.from({ length: 31 }, (_, index) => `x${index}`), "sp"],
-  },
-};
-
-interface State {
-  pc: bigint;
-  isReturn: boolean;
+interface State extends Frame {
   registers: Map<number, bigint>;
+  /** The frame lies above this: a stack grows downwards. */
+  floor: bigint;
 }
 
 /**
@@ -84,20 +65,37 @@ export async function walkStack(thread: CoreThread, context: UnwindContext): Pro
   const frames: Frame[] = [{ pc: thread.pc, isReturn: false }];
   const machine = MACHINES[context.machine?.name ?? ""];
   if (machine === undefined) return { frames, firstStep: undefined };
-  let state: State = { pc: thread.pc, isReturn: false, registers: registersOf(thread, machine) };
+  let state: State = { pc: thread.pc, isReturn: false, registers: registersOf(thread, machine), floor: thread.sp };
   let firstStep: WalkedStack["firstStep"];
   while (frames.length < FRAMES_MAX) {
-    const byTable = await stepByTable(state, machine, context);
-    if (byTable === "end") break;
-    const steps =
-      byTable === undefined ? await stepByFramePointer(state, machine, context, frames.length === 1) : [byTable];
-    const last = steps.at(-1);
-    if (last === undefined) break;
-    firstStep ??= byTable === undefined ? "framePointer" : "table";
-    for (const { pc, isReturn } of steps) frames.push({ pc, isReturn });
-    state = last;
+    const step = await stepToCaller(state, machine, context);
+    if (step === undefined) break;
+    firstStep ??= step.how;
+    if (step.isSignal) Object.assign(frames.at(-1) ?? {}, { isSignal: true });
+    state = step.state;
+    const { pc, isReturn, isByLink } = state;
+    frames.push({ pc, isReturn, ...(isByLink === undefined ? {} : { isByLink }) });
   }
   return { frames, firstStep };
+}
+
+interface Step {
+  state: State;
+  how: "table" | "framePointer";
+  isSignal: boolean;
+}
+
+async function stepToCaller(state: State, machine: Machine, context: UnwindContext): Promise<Step | undefined> {
+  const before = await readInterrupted(state.pc, state.registers, machine, context.read, context.readCode);
+  if (before !== undefined) {
+    const floor = before.registers.get(machine.sp) ?? 0n;
+    return { state: { ...before, isReturn: false, floor }, how: "table", isSignal: true };
+  }
+  const byTable = await stepByTable(state, machine, context);
+  if (byTable === "end") return undefined;
+  if (byTable !== undefined) return { state: byTable, how: "table", isSignal: !byTable.isReturn };
+  const byFramePointer = await stepByFramePointer(state, machine, context);
+  return byFramePointer === undefined ? undefined : { state: byFramePointer, how: "framePointer", isSignal: false };
 }
 
 function registersOf(thread: CoreThread, machine: Machine): Map<number, bigint> {
@@ -119,26 +117,32 @@ async function stepByTable(state: State, machine: Machine, context: UnwindContex
     const { description, vaddr } = found;
     const row = frameRowAt(description, vaddr);
     if (row.registers.get(description.returnRegister)?.kind === "undefined") return "end";
-    const frame = await frameAddress(row, state, context);
-    const sp = state.registers.get(machine.sp) ?? 0n;
-    // A stack grows downwards; only a signal may have changed to another one.
-    if (!description.isSignal && (frame < sp || frame - sp > FRAME_MAX_BYTES)) return undefined;
-    const registers = await callerRegisters(row, frame, state, context);
+    const frame = await frameAddress(row, state, machine, context);
+    // Only a signal may have changed to another stack.
+    if (!description.isSignal && (frame < state.floor || frame - state.floor > FRAME_MAX_BYTES)) return undefined;
+    const registers = await callerRegisters(row, frame, state, machine, context);
     if (!row.registers.has(machine.sp)) registers.set(machine.sp, frame);
     const back = registers.get(description.returnRegister);
-    const pc = back === undefined ? undefined : clean(back, machine);
+    const pc = back === undefined ? undefined : cleanAddress(back, machine);
     if (pc === undefined || !context.isCode(pc)) return undefined;
-    if (pc === state.pc && frame === sp) return "end";
-    return { pc, isReturn: !description.isSignal, registers };
+    if (pc === state.pc && frame === state.floor) return "end";
+    // What called has its own return address elsewhere.
+    if (machine.link !== undefined && !description.isSignal) registers.delete(machine.link);
+    return { pc, isReturn: !description.isSignal, registers, floor: registers.get(machine.sp) ?? frame };
   } catch (error) {
     if (error instanceof UnwindDataError) return undefined;
     throw error;
   }
 }
 
-async function frameAddress({ frame }: FrameRow, state: State, context: UnwindContext): Promise<bigint> {
+async function frameAddress(
+  { frame }: FrameRow,
+  state: State,
+  machine: Machine,
+  context: UnwindContext,
+): Promise<bigint> {
   if (frame === undefined) throw new UnwindDataError("no rule for the frame's address");
-  if (frame.kind === "expression") return evaluateExpression(frame.bytes, expressionContext(state, context));
+  if (frame.kind === "expression") return evaluateExpression(frame.bytes, expressionContext(state, machine, context));
   return BigInt.asUintN(64, registerOf(state, frame.register) + frame.offset);
 }
 
@@ -146,6 +150,7 @@ async function callerRegisters(
   row: FrameRow,
   frame: bigint,
   state: State,
+  machine: Machine,
   context: UnwindContext,
 ): Promise<Map<number, bigint>> {
   const registers = new Map(state.registers);
@@ -155,7 +160,7 @@ async function callerRegisters(
       const address = BigInt.asUintN(64, frame + rule.offset);
       value = rule.isValue ? address : await readWord(context.read, address);
     } else if (rule.kind === "expression") {
-      const address = await evaluateExpression(rule.bytes, expressionContext(state, context), frame);
+      const address = await evaluateExpression(rule.bytes, expressionContext(state, machine, context), frame);
       value = rule.isValue ? address : await readWord(context.read, address);
     } else if (rule.kind === "register") value = state.registers.get(rule.register);
     else if (rule.kind === "same") continue;
@@ -165,11 +170,15 @@ async function callerRegisters(
   return registers;
 }
 
-function expressionContext(state: State, context: UnwindContext): Parameters<typeof evaluateExpression>[1] {
+function expressionContext(
+  state: State,
+  machine: Machine,
+  context: UnwindContext,
+): Parameters<typeof evaluateExpression>[1] {
   return {
     read: context.read,
-    // The program counter has a number of its own on x86-64.
-    register: (number) => (number === 16 && !state.registers.has(16) ? state.pc : registerOf(state, number)),
+    register: (number) =>
+      number === machine.pc && !state.registers.has(number) ? state.pc : registerOf(state, number),
   };
 }
 
@@ -180,35 +189,39 @@ function registerOf(state: State, number: number): bigint {
 }
 
 /**
- * Go to the caller by the frame pointer: at it lie the caller's frame pointer and the return address. On arm64 the first
- * step may give two frames, because a leaf function has its return address only in the link register.
+ * Go to the caller by the frame pointer: at it lie the caller's frame pointer and the return address. On arm64 a function
+ * that calls no other may have its return address only in the link register.
  */
-async function stepByFramePointer(
-  { registers }: State,
-  machine: Machine,
-  context: UnwindContext,
-  isFirst: boolean,
-): Promise<State[]> {
-  const fp = registers.get(machine.fp);
-  const sp = registers.get(machine.sp) ?? 0n;
-  if (fp === undefined || fp % 8n !== 0n || fp < sp || fp - sp > FRAME_MAX_BYTES) return [];
-  const next = await readWord(context.read, fp);
-  const back = await readWord(context.read, fp + 8n);
-  const pc = back === undefined ? undefined : clean(back, machine);
-  if (next === undefined || pc === undefined || !context.isCode(pc)) return [];
-  // Nothing else is known of a caller that was found without a table.
-  const known = new Map([[machine.sp, fp + 16n]]);
-  if (next > fp) known.set(machine.fp, next);
-  const caller: State = { pc, isReturn: true, registers: known };
-  const link = machine.link === undefined || !isFirst ? undefined : registers.get(machine.link);
-  const leaf = link === undefined ? undefined : clean(link, machine);
-  return leaf !== undefined && leaf !== pc && context.isCode(leaf)
-    ? [{ pc: leaf, isReturn: true, registers }, caller]
-    : [caller];
+async function stepByFramePointer(state: State, machine: Machine, context: UnwindContext): Promise<State | undefined> {
+  const { registers, floor } = state;
+  const caller = await callerByFramePointer(registers.get(machine.fp), floor, machine, context);
+  const link = machine.link === undefined || state.isReturn ? undefined : registers.get(machine.link);
+  const pc = link === undefined ? undefined : cleanAddress(link, machine);
+  if (pc === undefined || pc === caller?.pc || !context.isCode(pc)) return caller;
+  const known = new Map(registers);
+  if (machine.link !== undefined) known.delete(machine.link);
+  // A function may have moved the stack pointer; a jump to nowhere has not.
+  if (context.isCode(state.pc)) known.delete(machine.sp);
+  return { pc, isReturn: true, registers: known, floor, isByLink: true };
 }
 
-function clean(address: bigint, machine: Machine): bigint {
-  return machine.isArm ? address & ARM64_ADDRESS_MASK : address;
+async function callerByFramePointer(
+  fp: bigint | undefined,
+  floor: bigint,
+  machine: Machine,
+  { read, isCode }: UnwindContext,
+): Promise<State | undefined> {
+  if (fp === undefined || fp % 8n !== 0n || fp + machine.fpBelowSp < floor || fp - floor > FRAME_MAX_BYTES)
+    return undefined;
+  const next = await readWord(read, fp);
+  const back = await readWord(read, fp + 8n);
+  const pc = back === undefined ? undefined : cleanAddress(back, machine);
+  if (next === undefined || pc === undefined || !isCode(pc)) return undefined;
+  // Nothing else is known of a caller that was found without a table.
+  const known = new Map<number, bigint>();
+  if (machine.fpTellsSp) known.set(machine.sp, fp + 16n);
+  if (next > fp) known.set(machine.fp, next);
+  return { pc, isReturn: true, registers: known, floor: fp + 16n };
 }
 
 async function readWord(read: ReadMemory, address: bigint): Promise<bigint | undefined> {

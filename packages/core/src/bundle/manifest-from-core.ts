@@ -34,7 +34,10 @@ export function describeThreads(facts: CoreFacts): ThreadFacts[] {
       pc: formatAddress(thread.pc),
       sp: formatAddress(thread.sp),
       ...Object.fromEntries(
-        Object.entries(thread.registers ?? {}).map(([name, value]) => [name, formatAddress(value)]),
+        Object.entries((thread.crashed ? thread.registers : undefined) ?? {}).map(([name, value]) => [
+          name,
+          formatAddress(value),
+        ]),
       ),
     },
   }));

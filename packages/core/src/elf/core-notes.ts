@@ -104,7 +104,8 @@ export class CoreNotes {
     const crashed = this.threadCount === 1;
     if (crashed) this.#cursig = status.cursig;
     const { tid, pc, sp, fp, registers } = status;
-    this.threads.push({ tid, crashed, pc, sp, ...(fp === undefined ? {} : { fp }), ...(crashed ? { registers } : {}) });
+    const isKept = this.threads.length < this.#limits.registerSets;
+    this.threads.push({ tid, crashed, pc, sp, ...(fp === undefined ? {} : { fp }), ...(isKept ? { registers } : {}) });
   }
 
   #read<T>(what: string, value: T | undefined): T | undefined {

@@ -50,7 +50,7 @@ export interface CoreThread {
   sp: bigint;
   /** The frame pointer, on machines where compilers keep one in a fixed register (rbp, x29). */
   fp?: bigint;
-  /** Every general register by the kernel's name; only of the crashed thread. */
+  /** Every general register by the kernel's name; of the first {@link ElfLimits.registerSets} threads. */
   registers?: Record<string, bigint>;
 }
 
@@ -140,6 +140,8 @@ export interface CoreFacts {
 export interface ElfLimits {
   /** Threads listed; more are only counted. */
   threads: number;
+  /** Threads whose registers are all kept, the crashed one first. */
+  registerSets: number;
   /** Bytes of NT_FILE that are read; more are dropped. */
   fileNoteBytes: number;
   mappings: number;
@@ -152,6 +154,7 @@ export interface ElfLimits {
 /** Enough for ten thousand threads and the largest heaps seen. */
 export const DEFAULT_ELF_LIMITS: ElfLimits = {
   threads: 65536,
+  registerSets: 1,
   fileNoteBytes: 8 * 1024 * 1024,
   mappings: 65536,
   segments: 131072,

@@ -18,9 +18,10 @@ export function groupModules(
   segments: readonly CoreSegment[],
   auxv: AuxiliaryVector | undefined,
 ): CoreModule[] {
-  const executable = new Set(
-    segments.filter((segment) => (segment.flags & EXECUTABLE) !== 0).map((segment) => segment.vaddr),
-  );
+  const startsOf = (wanted: (flags: number) => boolean): Set<bigint> =>
+    new Set(segments.filter(({ flags }) => wanted(flags)).map(({ vaddr }) => vaddr));
+  const executable = startsOf((flags) => (flags & EXECUTABLE) !== 0);
+  const holes = startsOf((flags) => flags === 0);
   const modules: CoreModule[] = [];
   let group: CoreMapping[] = [];
   const close = (): void => {
@@ -29,7 +30,9 @@ export function groupModules(
     group = [];
   };
   for (const mapping of mappings) {
-    const last = group.at(-1);
+    // A loader maps a file in one piece and closes what lies between its segments, 64 KiB and more on arm64: such a hole
+    // says nothing of the file's order.
+    const last = group.findLast(({ start }) => !holes.has(start)) ?? group.at(-1);
     if (last !== undefined && !continues(last, mapping)) close();
     group.push(mapping);
   }

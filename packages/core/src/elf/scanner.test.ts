@@ -207,6 +207,16 @@ describe("other machines", () => {
     expect(facts.signal).toEqual({ number: 11 });
   });
 
+  it("keeps all registers of as many threads as are asked for", () => {
+    const notes = [prstatus(7, 34, 11), prstatus(8, 34), prstatus(9, 34)];
+    const { threads } = scan(buildCore({ machine: 183, notes }), 65536, { registerSets: 2 });
+    expect(threads.map(({ tid, registers }) => [tid, registers?.["x30"]])).toEqual([
+      [7, 0x1000n + 30n],
+      [8, 0x1000n + 30n],
+      [9, undefined],
+    ]);
+  });
+
   it.each([
     ["x86", 3, 17, 12, 15],
     ["arm", 40, 18, 15, 13],

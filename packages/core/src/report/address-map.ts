@@ -13,7 +13,10 @@ export interface AddressMap {
   find(address: bigint): Place | undefined;
 }
 
-/** Order modules for search. A module whose range cannot be read, or is empty, is left out. */
+/**
+ * Order modules for search. A module whose range cannot be read, or is empty, is left out. Where one lies in a hole of
+ * another, as the vDSO does in arm64's dynamic loader, the inner one is found in its range and the outer one around it.
+ */
 export function makeAddressMap(modules: readonly ModuleFacts[]): AddressMap {
   const ranges = modules
     .flatMap((module) => {
@@ -22,6 +25,8 @@ export function makeAddressMap(modules: readonly ModuleFacts[]): AddressMap {
       return start === undefined || end === undefined || end <= start ? [] : [{ module, start, end }];
     })
     .toSorted((left, right) => (left.start < right.start ? -1 : 1));
+  const reach: bigint[] = [];
+  for (const { end } of ranges) reach.push(end > (reach.at(-1) ?? 0n) ? end : (reach.at(-1) ?? 0n));
   return {
     find: (address) => {
       let low = 0;
@@ -31,10 +36,13 @@ export function makeAddressMap(modules: readonly ModuleFacts[]): AddressMap {
         if ((ranges[middle]?.start ?? 0n) <= address) low = middle;
         else high = middle - 1;
       }
-      const range = ranges[low];
-      if (range === undefined || address < range.start || address >= range.end) return undefined;
-      const { path, buildId } = range.module;
-      return { path, offset: address - range.start, ...(buildId === undefined ? {} : { buildId }) };
+      for (; low >= 0 && (reach[low] ?? 0n) > address; low -= 1) {
+        const range = ranges[low];
+        if (range === undefined || address < range.start || address >= range.end) continue;
+        const { path, buildId } = range.module;
+        return { path, offset: address - range.start, ...(buildId === undefined ? {} : { buildId }) };
+      }
+      return undefined;
     },
   };
 }
