@@ -1,8 +1,8 @@
 /**
- * Make the npm package of cdh-inspect: `node scripts/bootstrap.mjs -- node scripts/pack-inspect.ts`.
+ * Make the npm package of cdh-inspect: `node scripts/bootstrap.mjs -- node scripts/pack-inspect.ts [FOLDER]`.
  *
  * It has no dependencies, and runs on the oldest Node whose zlib knows zstd; an older one is told so, because npm only warns.
- * `npm publish` then takes dist/npm/cdh-inspect, or the tarball that this leaves beside it.
+ * `npm publish` then takes cdh-inspect in the folder (dist/npm), or the tarball that this leaves beside it.
  */
 import { build } from "esbuild";
 import { execFileSync } from "node:child_process";
@@ -29,7 +29,7 @@ else {
 `;
 
 const source = path.join(root, "packages", "cdh-inspect");
-const output = path.join(dist, "npm", "cdh-inspect");
+const output = path.join(path.resolve(process.argv[2] ?? path.join(dist, "npm")), "cdh-inspect");
 const { version, license } = JSON.parse(fs.readFileSync(path.join(source, "package.json"), "utf8")) as {
   version: string;
   license: string;
@@ -51,7 +51,9 @@ await build({
   banner: { js: REQUIRE_BANNER },
   logLevel: "warning",
 });
-fs.writeFileSync(path.join(output, "cdh-inspect.mjs"), LAUNCHER, { mode: 0o755 });
+// On Windows npm writes a script for each name that starts the file, so that only the file can tell which name it was.
+for (const name of ["cdh-inspect", "kubectl-coredump"])
+  fs.writeFileSync(path.join(output, `${name}.mjs`), LAUNCHER, { mode: 0o755 });
 fs.copyFileSync(path.join(root, "LICENSE"), path.join(output, "LICENSE"));
 fs.copyFileSync(path.join(dist, "licenses", "cdh-inspect.txt"), path.join(output, "THIRD-PARTY-LICENSES.txt"));
 fs.copyFileSync(path.join(source, "README.md"), path.join(output, "README.md"));
@@ -62,8 +64,8 @@ const manifest = {
   keywords: ["core-dump", "coredump", "debugging", "kubernetes", "gdb"],
   license,
   type: "module",
-  bin: { "cdh-inspect": "cdh-inspect.mjs", "kubectl-coredump": "cdh-inspect.mjs" },
-  files: ["cdh-inspect.mjs", "main.mjs", "THIRD-PARTY-LICENSES.txt"],
+  bin: { "cdh-inspect": "cdh-inspect.mjs", "kubectl-coredump": "kubectl-coredump.mjs" },
+  files: ["cdh-inspect.mjs", "kubectl-coredump.mjs", "main.mjs", "THIRD-PARTY-LICENSES.txt"],
   engines: { node: ENGINES },
 };
 fs.writeFileSync(path.join(output, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);

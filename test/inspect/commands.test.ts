@@ -147,6 +147,27 @@ describeUnless(notBuilt("cdh-inspect"), "cdh-inspect", () => {
       expect(await inspect("show", join(place, "spool/payments/nothing"))).toMatchObject({ exitCode: 12 });
     });
 
+    it("takes -1 for the newest crash, and a part of a name, in the current directory or in STORE_URL", async () => {
+      const spool = join(place, "spool");
+      const env = environment();
+      const shown = (args: string[], options: { cwd?: string; env?: Record<string, string> }): Promise<BuiltResult> =>
+        runBuilt("cdh-inspect", ["show", ...args], options);
+      expect((await shown(["-1"], { cwd: spool })).stdout).toContain("in payments/worker");
+      expect((await shown(["-2"], { cwd: spool })).stdout).toContain("in shop/cart");
+      expect((await shown(["11112222"], { cwd: spool })).stdout).toContain("in payments/worker");
+      const inStore = { cwd: place, env: { ...env, STORE_URL: `file://${spool}` } };
+      expect((await shown(["-2"], inStore)).stdout).toContain("in shop/cart");
+      expect((await shown(["older"], inStore)).stdout).toContain("in shop/cart");
+      // A file that is there is meant.
+      expect((await shown([bundle], inStore)).stdout).toContain("in payments/worker");
+      expect(await shown(["-3"], inStore)).toMatchObject({
+        exitCode: 12,
+        stderr: expect.stringMatching(/no crash -3 in .*: there are 2 \(CDH_NOT_FOUND\)\nhint: -1 is the newest/),
+      });
+      const logs = await runBuilt("cdh-inspect", ["logs", "-1"], inStore);
+      expect(logs.stdout).toContain("listening on 8080");
+    });
+
     it("colours only when asked to, off a terminal", async () => {
       const forced = await runBuilt("cdh-inspect", ["show", bundle], { env: { ...environment(), FORCE_COLOR: "1" } });
       expect(forced.stdout).toContain("\u001b[31m");
@@ -214,6 +235,19 @@ describeUnless(notBuilt("cdh-inspect"), "cdh-inspect", () => {
       expect((await inspect("unpack", bundle, target, "--entry", "core")).exitCode).toBe(0);
       expect(await inspect("unpack", bundle, target, "--entry", "core")).toMatchObject({ exitCode: 13 });
       expect((await inspect("unpack", bundle, target, "--entry", "core", "--force")).exitCode).toBe(0);
+    });
+
+    it("leaves what is there already and is the same, and nothing that is not", async () => {
+      const target = join(place, "again");
+      const log = join(target, `${SAMPLE_NAME}-0.log`);
+      expect((await inspect("unpack", bundle, target)).exitCode).toBe(0);
+      await rm(join(target, `${SAMPLE_NAME}.core`));
+      const again = await inspect("unpack", bundle, target);
+      expect(again).toMatchObject({ exitCode: 0, stderr: "" });
+      expect(again.stdout).toContain(`${SAMPLE_NAME}-0.log  37 B, there already`);
+      await writeFile(log, "another text of 37 bytes, exactly so.");
+      await rm(join(target, `${SAMPLE_NAME}.core`));
+      expect(await inspect("unpack", bundle, target)).toMatchObject({ exitCode: 13 });
     });
 
     it("goes on where an interrupted run was", async () => {

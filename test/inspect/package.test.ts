@@ -23,7 +23,7 @@ describeUnless(notBuilt("cdh-inspect"), "the npm package of cdh-inspect", () => 
   });
 
   it("installs from its tarball without a registry and runs", async () => {
-    const tarball = run(process.execPath, join(REPOSITORY, "scripts/pack-inspect.ts")).trim();
+    const tarball = run(process.execPath, join(REPOSITORY, "scripts/pack-inspect.ts"), join(place, "packed")).trim();
     await writeFile(join(place, "package.json"), '{"private":true}');
     run("npm", "install", "--offline", "--no-audit", "--no-fund", "--loglevel=error", tarball);
     const manifest = JSON.parse(await readFile(join(place, "node_modules/cdh-inspect/package.json"), "utf8")) as Record<
@@ -32,7 +32,7 @@ describeUnless(notBuilt("cdh-inspect"), "the npm package of cdh-inspect", () => 
     >;
     expect(manifest).toMatchObject({
       name: "cdh-inspect",
-      bin: { "cdh-inspect": "cdh-inspect.mjs", "kubectl-coredump": "cdh-inspect.mjs" },
+      bin: { "cdh-inspect": "cdh-inspect.mjs", "kubectl-coredump": "kubectl-coredump.mjs" },
       license: "Apache-2.0",
     });
     expect(manifest).not.toHaveProperty("private");
@@ -43,6 +43,7 @@ describeUnless(notBuilt("cdh-inspect"), "the npm package of cdh-inspect", () => 
       "README.md",
       "THIRD-PARTY-LICENSES.txt",
       "cdh-inspect.mjs",
+      "kubectl-coredump.mjs",
       "main.mjs",
       "package.json",
     ]);

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { Option } from "clipanion";
 import { CdhCommand } from "@cdh/core/cli";
 import { printable } from "@cdh/core/output";
@@ -32,10 +33,17 @@ export abstract class InspectCommand extends CdhCommand {
     return this.#cluster;
   }
 
-  /** Read what a person typed for a bundle; to kubectl's plugin, a bare name is one in the cluster. */
+  /**
+   * Read what a person typed for a bundle. A bare name or number that is no file means the place that `ls` shows: STORE_URL, or the
+   * current directory; to kubectl's plugin, the cluster.
+   */
   placeOf(text: string): string {
     if (isPlugin(this.context.program)) return clusterUrl(text, this.namespace);
-    return text;
+    const isCount = /^~\d{1,6}$/.test(text);
+    const place = this.context.env["STORE_URL"] ?? "";
+    if (place === "") return isCount ? `./${text}` : text;
+    if (/[/\\]|^\.{0,2}$/.test(text) || (!isCount && existsSync(text))) return text;
+    return `${place.replace(/\/$/, "")}/${text}`;
   }
 
   /** Find every bundle in a place. */

@@ -43,5 +43,5 @@ await runMain(
       VerifyCommand,
     ],
   },
-  isPlugin ? rewriteCounts(args) : args,
+  rewriteCounts(args),
 );

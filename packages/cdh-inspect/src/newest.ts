@@ -1,3 +1,4 @@
+import { CdhError } from "@cdh/core/errors";
 import { mapConcurrently } from "./concurrently.ts";
 import { readListedManifest } from "./list.ts";
 import type { Found } from "./places/found.ts";
@@ -9,27 +10,37 @@ const FIRST_BATCH = 4;
 const BATCH = 32;
 
 /**
- * Find the newest crash. A bundle is stored after its crash, so going back from the last one stored, only those that were
- * stored after the newest crash seen so far can be newer.
- * @param found at least one
+ * Find the newest crash, or the one before, and so on. A bundle is stored after its crash, so going back from the last one
+ * stored, only those that were stored after the crash looked for can be newer than it.
+ * @param nth 1 is the newest
+ * @throws {CdhError} CDH_NOT_FOUND when there are not so many
  */
-export async function findNewest(found: readonly Found[], signal?: AbortSignal): Promise<Found> {
+export async function findNth(
+  found: readonly Found[],
+  nth: number,
+  place: string,
+  signal?: AbortSignal,
+): Promise<Found> {
+  if (nth < 1 || nth > found.length)
+    throw new CdhError("CDH_NOT_FOUND", `no crash -${nth} in ${place}: there are ${found.length}`, {
+      hint: "-1 is the newest",
+    });
   const rest = found.toSorted((left, right) => right.modifiedAt - left.modifiedAt);
-  let newest: { one: Found; crashedAt: number } | undefined;
-  for (let size = FIRST_BATCH; rest.length > 0; size = BATCH) {
+  let newest: { one: Found; crashedAt: number }[] = [];
+  for (let size = Math.max(FIRST_BATCH, Math.min(nth, BATCH)); rest.length > 0; size = BATCH) {
     signal?.throwIfAborted();
-    const oldestWanted = (newest?.crashedAt ?? Number.NEGATIVE_INFINITY) - CLOCK_SKEW_MS;
+    const oldestWanted = (newest[nth - 1]?.crashedAt ?? Number.NEGATIVE_INFINITY) - CLOCK_SKEW_MS;
     const batch = rest.splice(0, size).filter((one) => one.modifiedAt >= oldestWanted);
     if (batch.length === 0) break;
     const times = await mapConcurrently(batch, size, crashTimeOf);
-    for (const [index, crashedAt] of times.entries()) {
-      const one = batch[index];
-      if (one !== undefined && crashedAt !== undefined && crashedAt > (newest?.crashedAt ?? Number.NEGATIVE_INFINITY))
-        newest = { one, crashedAt };
-    }
+    const known = batch.flatMap((one, index) => {
+      const crashedAt = times[index];
+      return crashedAt === undefined ? [] : [{ one, crashedAt }];
+    });
+    newest = [...newest, ...known].toSorted((left, right) => right.crashedAt - left.crashedAt).slice(0, nth);
   }
-  // None of them can be read: opening the last one tells why.
-  return newest?.one ?? found.reduce((left, right) => (right.modifiedAt > left.modifiedAt ? right : left));
+  // Those that cannot be read have no time: opening the last one stored tells why.
+  return newest[nth - 1]?.one ?? found.reduce((left, right) => (right.modifiedAt > left.modifiedAt ? right : left));
 }
 
 async function crashTimeOf(found: Found): Promise<number | undefined> {

@@ -76,6 +76,18 @@ describe.each(["a directory", "a store"])("bundles in %s", (kind) => {
     expect(await one(text)).toBe(expected);
   });
 
+  it("are counted back from the newest", async () => {
+    expect(await one("prod/~1")).toBe("prod/payments/bbbb-worker");
+    expect(await one("prod/~2")).toBe("prod/payments/aaaa-server");
+    expect(await one("prod/~3")).toBe("prod/shop/cccc-cart");
+    expect(await one("~5")).toBe("prod-old/payments/dddd");
+    await expect(one("prod/~5")).rejects.toMatchObject({
+      code: "CDH_NOT_FOUND",
+      message: expect.stringContaining("there are 4") as string,
+    });
+    await expect(one("prod/~0")).rejects.toMatchObject({ code: "CDH_NOT_FOUND" });
+  });
+
   it("are not guessed", async () => {
     await expect(one("prod/cccc")).rejects.toMatchObject({
       code: "CDH_NOT_FOUND",

@@ -2,7 +2,7 @@ import type { ObjectStore } from "@cdh/core/store/store";
 import { CdhError } from "@cdh/core/errors";
 import type { KubeClient } from "./kube/client.ts";
 import { parseLocation } from "./location.ts";
-import { findNewest } from "./newest.ts";
+import { findNth } from "./newest.ts";
 import { findOnDisk } from "./places/directory.ts";
 import { ambiguous, type Finding, type Found } from "./places/found.ts";
 import { findInCluster } from "./places/kube.ts";
@@ -28,17 +28,22 @@ export async function findAll(text: string, openers: PlaceOpeners, signal?: Abor
 
 /**
  * Find the one bundle that a person means: named whole, by any part of its name that only it has, or, with a place that
- * holds many, the newest crash.
+ * holds many, the newest crash; `~2` behind a place is the last but one.
  * @throws {CdhError} CDH_NOT_FOUND when there is none, or a part of a name fits several
  */
 export async function findOne(text: string, openers: PlaceOpeners, signal?: AbortSignal): Promise<Found> {
+  const counted = /^(.*)[/\\]~(\d{1,6})$/s.exec(text);
+  if (counted !== null && parseLocation(text).kind !== "kube") {
+    const [, place = "", nth] = counted;
+    return findNth((await find(place, openers, signal)).found, Number(nth), place, signal);
+  }
   const { how, found } = await find(text, openers, signal);
   const [first] = found;
   if (first === undefined)
     throw new CdhError("CDH_NOT_FOUND", `no bundle in ${text}`, { hint: "cdh-inspect ls shows what is there" });
   if (found.length === 1) return first;
   if (how !== "place") throw ambiguous(text, found);
-  return findNewest(found, signal);
+  return findNth(found, 1, text, signal);
 }
 
 /** A further kind of place is one more case here, one in `parseLocation`, and a file in `places/`. */

@@ -20,3 +20,34 @@ export function targetPath(directory: string, name: string, platform: NodeJS.Pla
     ),
   );
 }
+
+/**
+ * Say where each of a bundle's entries lands, each in a place of its own: names that `_` made one, or that are one where upper
+ * and lower case are the same, get a number. So does a name that is needed while another file is written. An entry has the
+ * same place in every run.
+ */
+export function targetPaths(
+  directory: string,
+  names: readonly string[],
+  platform: NodeJS.Platform = process.platform,
+): Map<string, string> {
+  const isChanged = (name: string): boolean =>
+    platform === "win32" && targetPath(".", name, platform) !== win32.join(".", ...name.split("/"));
+  const paths = new Map<string, string>();
+  const taken = new Set<string>();
+  // A name that can stand as it is keeps it, whichever comes first.
+  for (const name of [...names.filter((one) => !isChanged(one)), ...names.filter(isChanged)]) {
+    const wanted = targetPath(directory, name, platform);
+    let path = wanted;
+    for (let number = 2; keysOf(path).some((key) => taken.has(key)); number += 1) path = `${wanted}~${number}`;
+    for (const key of keysOf(path)) taken.add(key);
+    paths.set(name, path);
+  }
+  return paths;
+}
+
+/** What a file needs, as a file system sees it that does not tell upper case from lower. */
+function keysOf(path: string): string[] {
+  const key = path.normalize("NFC").toLowerCase();
+  return [key, `${key}.partial`, `${key}.partial.json`];
+}

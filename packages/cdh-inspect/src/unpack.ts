@@ -1,6 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { mkdir, open, rename, rm, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
+import { crc32 } from "node:zlib";
 import type { CoreReader } from "@cdh/core/bundle/core-reader";
 import type { Bundle, BundleEntry } from "@cdh/core/bundle/reader";
 import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
@@ -16,6 +17,8 @@ export interface UnpackedFile {
   writtenBytes: number;
   /** Where this run went on, when an earlier one was interrupted. */
   resumedAtBytes?: number;
+  /** It was there already, with the same bytes. */
+  unchanged?: true;
   sha256: string;
 }
 
@@ -67,13 +70,18 @@ export async function unpackCore(core: CoreReader, path: string, options: Unpack
   });
 }
 
-/** Write one entry of a bundle below a directory. @throws {CdhError} CDH_DISK; the CDH_BUNDLE family */
+/**
+ * Write one entry of a bundle below a directory; a file that is there already with the same bytes is left as it is.
+ * @throws {CdhError} CDH_DISK; the CDH_BUNDLE family
+ */
 export async function unpackEntry(
   bundle: Bundle,
   entry: BundleEntry,
   path: string,
   options: UnpackOptions = {},
 ): Promise<UnpackedFile> {
+  const there = options.force === true ? undefined : await readSame(path, entry);
+  if (there !== undefined) return { path, sizeBytes: entry.sizeBytes, writtenBytes: 0, unchanged: true, sha256: there };
   return writeWhole(path, options, undefined, async (file, hash) => {
     let sizeBytes = 0;
     for await (const bytes of bundle.stream(entry, signalOf(options))) {
@@ -136,6 +144,28 @@ function isWorthResuming(error: unknown): boolean {
 
 function signalOf(options: UnpackOptions): { signal?: AbortSignal } {
   return options.signal === undefined ? {} : { signal: options.signal };
+}
+
+/** Hash a file that is what an entry would become; undefined when it is not, or is not there. */
+async function readSame(path: string, entry: BundleEntry): Promise<string | undefined> {
+  const file = await open(path, "r").catch(() => undefined);
+  if (file === undefined) return undefined;
+  try {
+    const stats = await file.stat();
+    if (!stats.isFile() || stats.size !== entry.sizeBytes) return undefined;
+    const hash = createHash("sha256");
+    let checksum = 0;
+    for await (const bytes of file.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) {
+      hash.update(bytes);
+      checksum = crc32(bytes, checksum);
+    }
+    return checksum === entry.crc32 ? hash.digest("hex") : undefined;
+  } catch {
+    // What cannot be read is refused, or replaced, as any other file.
+    return undefined;
+  } finally {
+    await file.close();
+  }
 }
 
 async function refuseExisting(path: string): Promise<void> {

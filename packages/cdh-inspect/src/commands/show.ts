@@ -9,8 +9,10 @@ import { makeReport } from "../report.ts";
 
 /** How `BUNDLE` may be written, for every help page. */
 export const BUNDLE_HELP = `
-  BUNDLE is a path, \`file:///…\` or \`s3://bucket/key\`; any part of a name that only one bundle has will do, and a
-  directory or a prefix means its newest crash. A plain core (also .gz, .zst, .lz4) works too.
+  BUNDLE is a path, \`file:///…\` or \`s3://bucket/key\`; any part of a name that only one bundle has will do: \`s3://bucket/3f2a\`.
+  A directory or a prefix means its newest crash, \`s3://bucket/~2\` the one before. \`-1\` is the newest crash of STORE_URL,
+  or of the current directory, \`-2\` the one before; with STORE_URL, \`3f2a\` is looked for there. A plain core
+  (also .gz, .zst, .lz4) works too.
 `;
 
 /** Show one screen about a crash. */

@@ -9,7 +9,7 @@ import { formatBytes, formatDuration } from "@cdh/core/units";
 import { InspectCommand } from "../inspect-command.ts";
 import { startProgress } from "@cdh/core/progress";
 import type { Subject } from "../subject.ts";
-import { targetPath } from "../target-path.ts";
+import { targetPaths } from "../target-path.ts";
 import { unpackCore, unpackEntry, type UnpackedFile } from "../unpack.ts";
 import { BUNDLE_HELP } from "./show.ts";
 
@@ -25,7 +25,8 @@ export class UnpackCommand extends InspectCommand {
 
       Writes all entries, or those chosen with \`--entry\` (\`core\` means the core), below DIR, which defaults to the
       current directory. The core is decompressed in parallel, checked against its SHA-256, and written with holes where
-      it is zero. A file has its name only when it is whole. After an interruption the same command goes on where it was.
+      it is zero. A file has its name only when it is whole. After an interruption the same command goes on where it was;
+      what is there already and is the same is left as it is.
 
       EXIT STATUS: ${EXIT_STATUS_HELP}.
     `,
@@ -51,11 +52,19 @@ export class UnpackCommand extends InspectCommand {
       const files: UnpackedFile[] = [];
       const coreEntry = subject.bundle === undefined ? undefined : findCoreEntry(subject.bundle, subject.manifest);
       const { entries, withCore } = this.#choose(subject, coreEntry);
+      const nameOf = (entry: BundleEntry): string => (entry === coreEntry ? decompressedName(entry.name) : entry.name);
+      const paths = targetPaths(directory, (subject.bundle?.entries ?? []).map(nameOf));
       for (const entry of entries) {
-        if (subject.bundle === undefined) break;
-        files.push(await unpackEntry(subject.bundle, entry, targetPath(directory, entry.name), this.#options()));
+        const path = paths.get(nameOf(entry));
+        if (subject.bundle === undefined || path === undefined) break;
+        files.push(await unpackEntry(subject.bundle, entry, path, this.#options()));
       }
-      if (withCore) files.push(await this.#unpackCore(subject, await subject.core(), directory));
+      if (withCore) {
+        const core = await subject.core();
+        const name = coreEntry === undefined ? plainName(core.name) : nameOf(coreEntry);
+        const path = paths.get(name) ?? targetPaths(directory, [name]).get(name) ?? name;
+        files.push(await this.#unpackCore(subject, core, directory, path));
+      }
       const tookMs = this.context.clock.monotonic() - started;
       if (format === "json") this.write(`${stringifyJson({ files, durationMs: Math.round(tookMs) }, 2)}\n`);
       else if (format === "jsonl") this.write(files.map((file) => `${stringifyJson(file)}\n`).join(""));
@@ -89,9 +98,7 @@ export class UnpackCommand extends InspectCommand {
     return { entries: [...entries], withCore };
   }
 
-  async #unpackCore(subject: Subject, core: CoreReader, directory: string): Promise<UnpackedFile> {
-    const name = core.name.slice(core.name.lastIndexOf("/") + 1).replace(/\.(zst|gz|lz4|xz)$/, "");
-    const path = targetPath(directory, subject.bundle === undefined ? name : core.name.replace(/\.zst$/, ""));
+  async #unpackCore(subject: Subject, core: CoreReader, directory: string, path: string): Promise<UnpackedFile> {
     await refuseTooLarge(directory, core.sizeBytes);
     const progress = startProgress(this.context.stderr, this.context.clock, "core", core.sizeBytes);
     try {
@@ -106,7 +113,11 @@ export class UnpackCommand extends InspectCommand {
   }
 
   #tell(files: readonly UnpackedFile[], tookMs: number): void {
-    for (const { path, sizeBytes, writtenBytes, resumedAtBytes } of files) {
+    for (const { path, sizeBytes, writtenBytes, resumedAtBytes, unchanged } of files) {
+      if (unchanged === true) {
+        this.say(`${printable(path)}  ${formatBytes(sizeBytes)}, there already`);
+        continue;
+      }
       const hasHoles = resumedAtBytes === undefined && sizeBytes - writtenBytes > sizeBytes / 20;
       const holes = hasHoles ? `, ${formatBytes(writtenBytes)} on disk` : "";
       const resumed = resumedAtBytes === undefined ? "" : `, gone on with at ${formatBytes(resumedAtBytes)}`;
@@ -115,6 +126,16 @@ export class UnpackCommand extends InspectCommand {
     const total = files.reduce((sum, file) => sum + file.sizeBytes, 0);
     this.say(`${files.length} files, ${formatBytes(total)} in ${formatDuration(tookMs)}`);
   }
+}
+
+/** The name of a bundle's core once it is decompressed. */
+function decompressedName(name: string): string {
+  return name.replace(/\.zst$/, "");
+}
+
+/** The same of a core that is a file by itself. */
+function plainName(name: string): string {
+  return name.slice(name.lastIndexOf("/") + 1).replace(/\.(zst|gz|lz4|xz)$/, "");
 }
 
 /** Find an entry by its whole name, or by an end or a part of it that no other has. */

@@ -46,8 +46,9 @@ async function lookAt(path: string): Promise<Stats | undefined> {
 async function nearestDirectory(path: string): Promise<string | undefined> {
   for (let directory = path, steps = 0; steps < 2; steps += 1, directory = dirname(directory)) {
     const stats = await lookAt(directory);
-    if (stats?.isDirectory() === true) return directory;
+    // Everything of a machine is below its root: looking for a mistyped path there would take minutes.
     if (directory === parse(directory).root) break;
+    if (stats?.isDirectory() === true) return directory;
   }
   return undefined;
 }
@@ -66,7 +67,7 @@ async function walk(directory: string, depth: number): Promise<Found[]> {
       ![QUARANTINE_DIRECTORY, STATE_DIRECTORY].includes(entry.name) &&
       depth < WALK_DEPTH_MAX
     ) {
-      found.push(...(await walk(path, depth + 1)));
+      found.push(...(await walk(path, depth + 1).catch((error: unknown) => [unreadable(path, error)])));
     }
     const name = bundleNameOf(entry.name);
     if (!entry.isFile() || (name === undefined && !looksLikeCore(entry.name))) continue;
@@ -76,6 +77,11 @@ async function walk(directory: string, depth: number): Promise<Found[]> {
     found.push(foundFile(path, stats, names.has(sidecar) ? join(directory, sidecar) : undefined));
   }
   return found;
+}
+
+/** A directory that somebody else keeps to himself: the others are listed, and this one is told. */
+function unreadable(path: string, error: unknown): Found {
+  return { label: path, sizeBytes: 0, modifiedAt: 0, open: () => Promise.reject(error) };
 }
 
 function foundFile(path: string, stats: { size: number; mtimeMs: number }, sidecar?: string): Found {
