@@ -238,6 +238,66 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api when thi
     expect(await Promise.all([closed(silent), closed(slow)])).toEqual(["closed", "closed"]);
   }, 40_000);
 
+  it("hundreds of handshakes that are never finished keep nobody out", async () => {
+    const silent = Array.from({ length: 400 }, () =>
+      connectTcp({ host: "127.0.0.1", port: bench.port }).on("error", () => {}),
+    );
+    // The beginning of a handshake, and no more.
+    for (const socket of silent) socket.write(Buffer.from([0x16, 3, 1, 2, 0, 1]));
+    expect((await bench.ask(LIST, { token })).status).toBe(200);
+    for (const socket of silent) socket.destroy();
+  });
+
+  it("neither HTTP/2 nor headers without end get anywhere", async () => {
+    const ca = readFileSync(bench.cluster.ca.cert);
+    const offered = await new Promise<string>((resolve) => {
+      const socket = connectTls({ host: "127.0.0.1", port: bench.port, ca, ALPNProtocols: ["h2"] }, () => {
+        resolve("connected");
+        socket.destroy();
+      });
+      socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    });
+    expect(offered).toContain("NO_APPLICATION_PROTOCOL");
+    const answers = await Promise.all(
+      [
+        // With prior knowledge: the preface, settings, and streams that are opened and reset at once.
+        Buffer.concat([
+          Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+          Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+          ...Array.from({ length: 500 }, (_, stream) =>
+            Buffer.from([0, 0, 4, 3, 0, 0, 0, 0, 2 * stream + 1, 0, 0, 0, 8]),
+          ),
+        ]),
+        Buffer.from(`GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${"a".repeat(64 * 1024)}\r\n\r\n`),
+        Buffer.from(`GET / HTTP/1.1\r\nHost: x\r\n${"X-Many: a\r\n".repeat(5000)}\r\n`),
+      ].map(
+        (bytes) =>
+          new Promise<string>((resolve) => {
+            let said = "";
+            const socket = connectTls({ host: "127.0.0.1", port: bench.port, ca }, () => socket.write(bytes));
+            socket.setEncoding("latin1").on("data", (text: string) => (said += text));
+            socket.on("error", () => {});
+            socket.on("close", () => resolve(said.slice(0, 12)));
+          }),
+      ),
+    );
+    expect(answers).toEqual(["HTTP/1.1 400", "HTTP/1.1 431", "HTTP/1.1 431"]);
+    expect((await bench.ask(LIST, { token })).status).toBe(200);
+  });
+
+  it("another authority of the front proxy is taken while it runs, and the old one ends with it", async () => {
+    const { client } = bench.cluster.frontProxy;
+    const headers = { "X-Remote-User": "admin" };
+    expect((await bench.ask(LIST, { client, headers })).status).toBe(200);
+    const next = bench.cluster.rotateFrontProxy();
+    await expectSoon(
+      "the new one is let in",
+      async () => (await bench.ask(LIST, { client: next, headers }).catch(() => undefined))?.status === 200,
+      90_000,
+    );
+    expect((await bench.ask(LIST, { client, headers })).status).toBe(401);
+  }, 120_000);
+
   describe("replicas and replacements", () => {
     it("a link of one replica works at another; a new certificate is taken without a restart", async () => {
       const second = { cert: join(directory, "second.crt"), key: join(directory, "second.key") };

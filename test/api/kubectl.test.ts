@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { notBuilt } from "../helpers/built.ts";
@@ -94,6 +94,77 @@ describeUnless(missing, "the real kubectl, straight at the server", () => {
     expect(await names("--field-selector", `metadata.name!=${dump.name}`)).toBe("");
     const wrong = await kubectl("get", "cdump", "--field-selector", "spec.nothing=1");
     expect(wrong.stderr).toContain("field label not supported");
+  });
+
+  it("prints as yaml, by jsonpath, in columns of one's own, sorted, with labels", async () => {
+    const out = async (...args: string[]): Promise<string> => {
+      const { status, stdout, stderr } = await kubectl("get", ...args);
+      expect(`${status} ${stderr}`).toBe("0 ");
+      return stdout;
+    };
+    const yaml = await out("cdump", dump.name, "-o", "yaml");
+    expect(yaml).toMatch(/^apiVersion: core-dump-handler\.dev\/v1alpha1\nkind: CoreDump\nmetadata:\n/);
+    expect(yaml).toContain('faultAddress: "0x0"');
+    const path = "jsonpath={.items[*].spec.pod.owner.kind}/{.items[0].status.bundle.sizeBytes}";
+    expect(await out("cdump", "-o", path)).toBe(`StatefulSet/${dump.zip.length}`);
+    const columns = "custom-columns=N:.metadata.name,W:.spec.crashedAt,NONE:.spec.nothing";
+    expect(await out("cdump", "-o", columns, "--sort-by", ".metadata.creationTimestamp", "--no-headers")).toMatch(
+      new RegExp(`^${dump.name} +2026-11-21T08:26:11.000Z +<none>\n$`),
+    );
+    expect(await out("cdump", "--show-labels", "--no-headers")).toContain("core-dump-handler.dev/workload=web");
+    expect(await out("cdump", "-L", "core-dump-handler.dev/node", "--no-headers")).toMatch(/worker-3\n$/);
+    const two = await kubectl("get", "cdump", dump.name, "not-there", "-o", "name");
+    expect([two.status, two.stdout, two.stderr]).toEqual([
+      1,
+      `coredump.core-dump-handler.dev/${dump.name}\n`,
+      expect.stringContaining("NotFound"),
+    ]);
+  });
+
+  it("explain tells every field, and describe finds by label", async () => {
+    const { stdout } = await kubectl("explain", "coredump", "--recursive");
+    for (const field of ["crashedAt", "faultAddress", "truncatedBy", "problemCount", "storedAt"]) {
+      expect(stdout).toMatch(new RegExp(`\\b${field}\\b`));
+    }
+    const described = await kubectl("describe", "cdump", "-l", "core-dump-handler.dev/workload=web");
+    expect(described.stdout).toContain(dump.name);
+  });
+
+  it("what cannot be done is refused in words", async () => {
+    const file = join(directory, "new.json");
+    const object = { apiVersion: "core-dump-handler.dev/v1alpha1", kind: "CoreDump", metadata: { name: "made-up" } };
+    writeFileSync(file, JSON.stringify(object));
+    const made = await kubectl("create", "-f", file, "--validate=false");
+    expect([made.status, made.stderr]).toEqual([1, expect.stringContaining("does not allow this method")]);
+    const annotated = await kubectl("annotate", "cdump", dump.name, "a=b");
+    expect([annotated.status, annotated.stderr]).toEqual([
+      1,
+      expect.stringContaining("can be changed, not annotations"),
+    ]);
+    const patched = await kubectl("patch", "cdump", dump.name, "--type=json", "-p", '[{"op":"remove","path":"/spec"}]');
+    expect([patched.status, patched.stderr]).toEqual([1, expect.stringContaining("merge-patch")]);
+    const scaled = await kubectl("delete", "cdump", "not-there");
+    expect(scaled.stderr).toContain("NotFound");
+  });
+
+  it("delete by label and --dry-run=server ask before they act", async () => {
+    const one = await putDump(bench.store, {
+      pod: { name: "batch-1", namespace: "shop", owner: { kind: "Job", name: "batch" } },
+    });
+    const selector = ["-l", "core-dump-handler.dev/workload=batch"];
+    await expectSoon(
+      "it is listed",
+      async () => (await kubectl("get", "cdump", ...selector, "-o", "name")).stdout !== "",
+    );
+    const dry = await kubectl("delete", "cdump", ...selector, "--dry-run=server");
+    expect(`${dry.status} ${dry.stdout}`).toContain("deleted");
+    expect(await bench.store.head(`${one.stem}.zip`)).toBeDefined();
+    await using waiting = kubectl.start("wait", "--for=delete", `cdump/${one.name}`, "--timeout=30s");
+    const done = await kubectl("delete", "cdump", ...selector);
+    expect(`${done.status} ${done.stderr}`).toBe("0 ");
+    expect(await waiting.ended).toBe(0);
+    expect(await bench.store.head(`${one.stem}.zip`)).toBeUndefined();
+    expect((await kubectl("get", "cdump", "-o", "name")).stdout).toBe(`coredump.core-dump-handler.dev/${dump.name}\n`);
   });
 
   it("says whose right is missing", async () => {

@@ -42,6 +42,8 @@ export interface StandIn extends AsyncDisposable {
   failure: number | undefined;
   /** What cdh-api needs to find it. */
   readonly env: Record<string, string>;
+  /** Give the front proxy another authority. @returns its client's new certificate */
+  rotateFrontProxy(): KeyPair;
   /** Make a key pair for a server on loopback. */
   serverPair(name: string): KeyPair;
 }
@@ -128,6 +130,11 @@ export async function startStandIn(directory: string): Promise<StandIn> {
       KUBERNETES_SERVICE_ACCOUNT_DIR: account,
     },
     serverPair,
+    rotateFrontProxy: () => {
+      const authority = makeAuthority(directory, "next-front-proxy");
+      configMap.data["requestheader-client-ca-file"] = readFileSync(authority.cert, "utf8");
+      return issue(directory, "next-front-proxy-client", authority, { subject: "/CN=front-proxy-client" });
+    },
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

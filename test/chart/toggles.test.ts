@@ -198,14 +198,31 @@ describeUnless(missingTools("helm"), "names", () => {
 
 describe("rules and dashboard", () => {
   const folder = join(import.meta.dirname, "../../charts/core-dump-handler/files");
-  const sources = ["cdh-upload/src/upload-metrics.ts", "cdh-sysctl/src/watch-metrics.ts"];
-  const known = sources.flatMap((file) => [
-    ...readFileSync(join(import.meta.dirname, "../../packages", file), "utf8").matchAll(/"(cdh_\w+)"/g),
-  ]);
+  const nodes = ["cdh-upload/src/upload-metrics.ts", "cdh-sysctl/src/watch-metrics.ts"];
+  const api = ["cdh-api/src/http/api-metrics.ts", "cdh-api/src/retention/retention-metrics.ts"];
+  const namesIn = (sources: readonly string[]): (string | undefined)[] =>
+    sources
+      .flatMap((file) => [
+        ...readFileSync(join(import.meta.dirname, "../../packages", file), "utf8").matchAll(/"(cdh_\w+)"/g),
+      ])
+      .map(([, name]) => name);
+  const askedBy = (file: string): Set<string> =>
+    new Set(readFileSync(join(folder, file), "utf8").match(/cdh_\w+?(?=(_bucket|_sum|_count)?\b)/g));
 
-  it.each(["rules.yaml", "dashboard.json"])("%s asks only for metrics that the programs have", (file) => {
-    const asked = new Set(readFileSync(join(folder, file), "utf8").match(/cdh_\w+?(?=(_bucket|_sum|_count)?\b)/g));
+  it.each([
+    ["rules.yaml", nodes],
+    ["dashboard.json", nodes],
+    ["rules-api.yaml", api],
+    ["dashboard-api.json", api],
+  ])("%s asks only for metrics that the programs have", (file, sources) => {
+    const asked = askedBy(file);
     expect(asked.size).toBeGreaterThan(5);
-    expect(known.map(([, name]) => name)).toEqual(expect.arrayContaining([...asked]));
+    expect(namesIn(sources)).toEqual(expect.arrayContaining([...asked]));
+  });
+
+  it("every metric of cdh-api and of retention is on the dashboard", () => {
+    // The others are settings, and a count that the requests have, too.
+    const others = ["cdh_api_downloads_total", "cdh_api_refresh_interval_seconds", "cdh_retention_interval_seconds"];
+    expect([...askedBy("dashboard-api.json"), ...others].toSorted()).toEqual(namesIn(api).toSorted());
   });
 });

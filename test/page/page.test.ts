@@ -240,6 +240,86 @@ describeUnless(noBrowser(), "the page", () => {
     done();
   });
 
+  it("a name that is typed letter by letter is asked for when the hand rests, and a refusal leaves the field", async () => {
+    const { page, asked, done } = await open({ onlyNamespaces: true });
+    await page.until("document.querySelector('.notice')?.textContent.includes('name one above')");
+    for (const letter of "pay") await page.type(letter);
+    await page.until("document.querySelector('.notice').textContent.includes('crashes of pay: name another')");
+    for (const letter of "ments") await page.type(letter);
+    await page.until("document.querySelectorAll('td.where').length > 5");
+    expect(await page.evaluate("document.activeElement.id")).toBe("namespace");
+    expect(await page.evaluate("document.getElementById('namespace').value")).toBe("payments");
+    expect(asked.filter((one) => one.includes("/namespaces/")).length).toBeLessThan(5);
+    done();
+  });
+
+  it("says plainly that 20,000 of 100,000 are shown, and asks the server for what is wanted of the others", async () => {
+    const crashes = Array.from({ length: 100_000 }, (_, index) => makeCrash(index));
+    const { page, asked, done } = await open({ crashes });
+    await page.until("document.querySelector('.count')?.textContent === '20,000 crashes'", 50_000);
+    const notice = "document.querySelector('.notice').textContent";
+    expect(await page.evaluate(notice)).toMatch(
+      /^100,000 crashes are there\. These are the newest 20,000, back to 2026-11-\d\d \d\d:\d\d\. .*the search looks through these only\.$/,
+    );
+    const choose = (id: string, value: string): Promise<unknown> =>
+      page.evaluate(
+        `{ const field = document.getElementById('${id}'); field.value = '${value}'; field.dispatchEvent(new Event('input')); }`,
+      );
+    // What is not among the newest 20,000 is found all the same.
+    await choose("signal", "SIGSEGV");
+    await page.until(`${notice}.startsWith('More than 20,000 crashes are there')`, 50_000);
+    await choose("signal", "SIGBUS");
+    await page.until(
+      "document.querySelector('.notice').hidden && document.querySelector('.count').textContent === '20,000 crashes'",
+      50_000,
+    );
+    await choose("namespace", "core-dump-handler-host");
+    await page.until("document.querySelector('.count').textContent === '2,857 of 20,000 crashes'");
+    // All of that signal is here: narrower is not asked for.
+    const before = asked.length;
+    await choose("time", "30d");
+    await page.until("location.hash.includes('time=30d')");
+    expect(asked.slice(before)).toEqual([]);
+    await choose("time", "");
+    await choose("signal", "");
+    await page.until("document.querySelector('.count').textContent === '14,285 crashes'", 50_000);
+    expect(asked.at(-1)).toMatch(/namespaces\/core-dump-handler-host\/coredumps/);
+    done();
+  }, 120_000);
+
+  it("a token that has expired is asked for again, and nothing of the one before stays", async () => {
+    const { page, behaviour, done } = await open({ tokens: ["first"] });
+    await page.until("document.querySelector('input[type=password]')");
+    await page.type("first");
+    await page.press("Enter");
+    await page.until(count("60 crashes"));
+    behaviour.tokens = ["second"];
+    await page.press("r");
+    await page.until("document.querySelector('[role=alert]')?.textContent.includes('does not accept')");
+    expect(await page.evaluate("document.activeElement.type")).toBe("password");
+    behaviour.crashes = behaviour.crashes.slice(0, 10);
+    await page.type("second");
+    await page.press("Enter");
+    await page.until(count("10 crashes"));
+    done();
+  });
+
+  it("a store that goes down while filters change leaves what was there", async () => {
+    const crashes = Array.from({ length: 60 }, (_, index) => makeCrash(index));
+    const { page, behaviour, done } = await open({ crashes }, { hash: "#/?namespace=shop" });
+    await page.until("document.querySelector('.count')?.textContent.endsWith(' crashes')");
+    const rows = await page.evaluate("document.querySelector('.count').textContent");
+    behaviour.fail = { status: 503, message: "the store cannot serve it now" };
+    await page.evaluate(
+      "{ const field = document.getElementById('namespace'); field.value = ''; field.dispatchEvent(new Event('input')); }",
+    );
+    await page.until(
+      "document.querySelector('.notice').textContent === 'the store cannot serve it now. This is what was loaded before.'",
+    );
+    expect(await page.evaluate("document.querySelector('.count').textContent")).toBe(rows);
+    done();
+  });
+
   it.each([
     [{ crashes: [] }, "No crash"],
     [{ fail: { status: 503, message: "the store does not answer: timeout" } }, "The store cannot be read now"],

@@ -124,6 +124,7 @@ export interface Behaviour {
 export async function startStandIn(behaviour: Behaviour): Promise<{ url: string; asked: string[]; close(): void }> {
   const files = pageRoutes(await bundlePage());
   const asked: string[] = [];
+  let selected: { key: string; of: unknown; wanted: Record<string, unknown>[] } | undefined;
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     const url = new URL(request.url ?? "/", "http://stand-in");
     asked.push(`${request.method} ${url.pathname}${url.search}`);
@@ -148,14 +149,22 @@ export async function startStandIn(behaviour: Behaviour): Promise<{ url: string;
       (crash) => namespace === undefined || (crash["metadata"] as { namespace: string }).namespace === namespace,
     );
     if (name === undefined) {
-      if (behaviour.onlyNamespaces === true && namespace === undefined)
-        return refuse(403, "coredumps is forbidden: you cannot list it at the cluster scope");
+      if (behaviour.onlyNamespaces === true && (namespace === undefined || visible.length === 0))
+        return refuse(403, `coredumps is forbidden: you cannot list it in ${namespace ?? "all namespaces"}`);
+      const asksFor = new URLSearchParams(url.searchParams);
+      for (const name of ["limit", "continue"]) asksFor.delete(name);
+      const key = `${namespace} ${asksFor.toString()}`;
+      // A list of a hundred thousand is put in order once for all its pages.
+      if (selected?.key !== key || selected.of !== behaviour.crashes)
+        selected = { key, of: behaviour.crashes, wanted: select(visible, url.searchParams) };
+      const { wanted } = selected;
       const start = Number(url.searchParams.get("continue") ?? 0);
-      const limit = Number(url.searchParams.get("limit") ?? visible.length);
-      const end = start + limit;
-      const metadata = end < visible.length ? { continue: String(end), remainingItemCount: visible.length - end } : {};
+      const end = start + Number(url.searchParams.get("limit") ?? wanted.length);
+      // As the server: how many are left is not said where a selector chose.
+      const left = url.searchParams.has("labelSelector") ? {} : { remainingItemCount: wanted.length - end };
+      const metadata = end < wanted.length ? { continue: String(end), ...(start === 0 ? left : {}) } : {};
       const warning = behaviour.warning === undefined ? {} : { warning: `299 - "${behaviour.warning}"` };
-      return json(200, { kind: "CoreDumpList", metadata, items: visible.slice(start, end) }, warning);
+      return json(200, { kind: "CoreDumpList", metadata, items: wanted.slice(start, end) }, warning);
     }
     if (!visible.some((crash) => (crash["metadata"] as { name: string }).name === name))
       return refuse(404, `coredumps "${name}" not found`);
@@ -178,4 +187,31 @@ export async function startStandIn(behaviour: Behaviour): Promise<{ url: string;
       server.close();
     },
   };
+}
+
+/** Choose and order as cdh-api does for the page. */
+function select(crashes: readonly Record<string, unknown>[], query: URLSearchParams): Record<string, unknown>[] {
+  const specOf = (crash: Record<string, unknown>): CrashSpec => crash["spec"] as CrashSpec;
+  const wanted = new Map(
+    (query.get("labelSelector") ?? "")
+      .split(",")
+      .map((one) => one.replace("core-dump-handler.dev/", "").split("=") as [string, string]),
+  );
+  const [signal, workload, since] = [wanted.get("signal"), wanted.get("workload"), query.get("since") ?? ""];
+  return crashes
+    .filter((crash) => {
+      const spec = specOf(crash);
+      return (
+        (signal === undefined || spec.signal.name === signal) &&
+        (workload === undefined || spec.pod?.owner?.name === workload) &&
+        spec.crashedAt >= since
+      );
+    })
+    .toSorted((one, other) => (specOf(one).crashedAt < specOf(other).crashedAt ? 1 : -1));
+}
+
+interface CrashSpec {
+  crashedAt: string;
+  signal: { name: string };
+  pod?: { owner?: { name: string } };
 }

@@ -61,7 +61,11 @@ export async function runService(options: ServiceOptions): Promise<void> {
   const downloads = new Gate(settings.downloadsMax, "downloads");
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   const cluster = new Cluster({ ...access, agent });
-  const counted = declareMetrics(metrics, { dumps: () => dumps, downloads: () => downloads.inside });
+  const counted = declareMetrics(metrics, {
+    dumps: () => dumps,
+    downloads: () => downloads.inside,
+    refreshIntervalMs: settings.refreshIntervalMs,
+  });
   const rules = { hostNamespace: settings.hostNamespace, trustUnverified: settings.trustUnverified };
   const dumps: DumpStore = new DumpStore({
     store,

@@ -13,7 +13,7 @@ export interface ApiMetrics {
 /** Declare this program's metrics. */
 export function declareMetrics(
   metrics: Metrics,
-  sources: { dumps: () => DumpStore; downloads: () => number },
+  sources: { dumps: () => DumpStore; downloads: () => number; refreshIntervalMs: number },
 ): ApiMetrics {
   const requests = metrics.counter("cdh_api_requests_total", "Requests by route and status.");
   const seconds = metrics.histogram(
@@ -27,12 +27,20 @@ export function declareMetrics(
   const lookSeconds = metrics.gauge("cdh_api_listing_seconds", "How long the last listing of the store took.");
   const dumps = metrics.gauge("cdh_api_dumps", "Dumps in the index.");
   const garbage = metrics.gauge("cdh_api_garbage_manifests", "Manifests in the store that cannot be read.");
+  const indexTime = metrics.gauge(
+    "cdh_api_index_timestamp_seconds",
+    "When the listing of the store began that is shown: the age of the index.",
+  );
+  const interval = metrics.gauge("cdh_api_refresh_interval_seconds", "Time between two listings of the store, as set.");
+  interval.set(sources.refreshIntervalMs / 1000);
   const running = metrics.gauge("cdh_api_downloads_running", "Downloads that are under way.");
   const watching = metrics.gauge("cdh_api_watchers", "Watches that are open.");
   let watchers = 0;
   metrics.onRender(() => {
     dumps.set(sources.dumps().index.size);
     garbage.set(sources.dumps().garbageCount);
+    const { loadedAt } = sources.dumps();
+    if (loadedAt !== undefined) indexTime.set(loadedAt / 1000);
     running.set(sources.downloads());
     watching.set(watchers);
   });

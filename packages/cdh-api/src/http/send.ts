@@ -1,4 +1,7 @@
 import { once } from "node:events";
+import { Readable } from "node:stream";
+import { createGzip } from "node:zlib";
+import { hasClientCertificate } from "../auth/front-proxy.ts";
 import type { ApiError } from "../kube/api-error.ts";
 import type { Exchange } from "./exchange.ts";
 
@@ -45,11 +48,13 @@ export function sendJson(
 export function sendError(exchange: Exchange, error: ApiError): void {
   const retry = error.retryAfter === undefined ? {} : { "retry-after": String(error.retryAfter) };
   // What is left of a request that was refused is not read: the connection cannot be used again.
-  const close = exchange.request.complete || exchange.method === "GET" || exchange.method === "HEAD";
+  const isRead = exchange.request.complete || exchange.method === "GET" || exchange.method === "HEAD";
+  // A certificate was judged when the connection was made: by tomorrow's authorities only another connection can be.
+  const isJudged = error.status === 401 && hasClientCertificate(exchange.request);
   sendJson(exchange, error.status, error.toStatus(), {
     ...retry,
     ...error.headers,
-    ...(close ? {} : { connection: "close" }),
+    ...(isRead && !isJudged ? {} : { connection: "close" }),
   });
 }
 
@@ -66,5 +71,68 @@ export async function writePiece(exchange: Exchange, piece: Uint8Array | string,
     await once(response, "drain", { signal });
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** Compressing less than this saves nobody time; Kubernetes' own server draws the line there too. */
+const COMPRESS_FROM_BYTES = 128 * 1024;
+
+/**
+ * Answer with what comes in pieces, at the client's pace. A long text is compressed for whoever takes that: a list of
+ * everything then is a twentieth.
+ */
+export async function sendInPieces(
+  exchange: Exchange,
+  headers: Readonly<Record<string, string>>,
+  pieces: Iterable<string | Uint8Array>,
+  stallMs: number,
+): Promise<void> {
+  const { response, method, request } = exchange;
+  if (method === "HEAD") {
+    begin(exchange, 200, { ...headers, vary: "accept-encoding" });
+    return void response.end();
+  }
+  const source = pieces[Symbol.iterator]();
+  const first: (string | Uint8Array)[] = [];
+  let length = 0;
+  let isWhole = false;
+  while (length < COMPRESS_FROM_BYTES && !isWhole) {
+    const { value, done } = source.next();
+    isWhole = done === true;
+    if (done !== true) {
+      first.push(value);
+      length += value.length;
+    }
+  }
+  const isCompressed = !isWhole && /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?(?:,|$))/.test(encodingsOf(request.headers));
+  begin(exchange, 200, {
+    ...headers,
+    vary: "accept-encoding",
+    ...(isCompressed ? { "content-encoding": "gzip" } : {}),
+  });
+  const texts = (function* () {
+    yield* first;
+    for (let next = source.next(); next.done !== true; next = source.next()) yield next.value;
+  })();
+  if (isCompressed) for await (const piece of compressed(texts)) await writePiece(exchange, piece, stallMs);
+  else for (const piece of texts) await writePiece(exchange, piece, stallMs);
+  response.end();
+}
+
+function encodingsOf(headers: Exchange["request"]["headers"]): string {
+  const accepted = headers["accept-encoding"];
+  return typeof accepted === "string" ? accepted.toLowerCase() : "";
+}
+
+async function* compressed(texts: Iterable<string | Uint8Array>): AsyncGenerator<Uint8Array> {
+  const source = Readable.from(texts, { objectMode: false });
+  const gzip = createGzip({ level: 1 });
+  source.on("error", (error) => gzip.destroy(error));
+  source.pipe(gzip);
+  try {
+    for await (const piece of gzip) yield piece as Uint8Array;
+  } finally {
+    source.destroy();
+    gzip.destroy();
   }
 }

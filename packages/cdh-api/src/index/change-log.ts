@@ -1,4 +1,5 @@
 import type { DumpRecord } from "./dump-record.ts";
+import { firstOf } from "./merge.ts";
 
 /** One change of the index. `before` and `after` are both there when a dump changed. */
 export interface Change {
@@ -23,6 +24,7 @@ export class ChangeLog {
   #changes: Change[] = [];
   #last = 0;
   #oldest = 0;
+  #lookMs = 0;
 
   /** @param replica 0 to 999, another one in each process */
   constructor(replica: number, max = 20_000) {
@@ -42,6 +44,16 @@ export class ChangeLog {
     return this.#last;
   }
 
+  /**
+   * Note that a listing ended: what it did not show had not happened when it began. A client that lists then gets a
+   * revision of now, and not of the last change, which a replica that began later does not know any more.
+   * @param tookMs another replica's listing may pass a change that this one's, which began earlier, still finds
+   */
+  looked(atMs: number, tookMs: number): void {
+    this.#last = Math.max(this.#last, Math.floor(atMs) * SCALE + this.#replica);
+    this.#lookMs = Math.max(tookMs, this.#lookMs / 2);
+  }
+
   /** Begin the history: what was before is not known. */
   begin(revision: number): void {
     this.#changes = [];
@@ -55,11 +67,18 @@ export class ChangeLog {
     this.#oldest = dropped.at(-1)?.revision ?? this.#oldest;
   }
 
-  /** Give what came after a revision; undefined when that is not known any more. */
-  since(revision: number): Change[] | undefined {
-    const isOwn = revision % SCALE === this.#replica;
-    const from = isOwn ? revision : revision - FOREIGN_MARGIN_MS * SCALE;
-    if (from < this.#oldest) return undefined;
-    return this.#changes.filter((change) => change.revision > from);
+  /**
+   * Give what came after a revision, perhaps another replica's; undefined when that is not known any more.
+   * @param nowMs a revision that is later comes from a clock that is ahead
+   */
+  since(revision: number, nowMs: number): Change[] | undefined {
+    if (revision % SCALE === this.#replica) return this.after(revision);
+    return this.after(Math.min(revision, nowMs * SCALE) - (FOREIGN_MARGIN_MS + 2 * this.#lookMs) * SCALE);
+  }
+
+  /** Give what came after one of this replica's own revisions; undefined when that is not known any more. */
+  after(revision: number): Change[] | undefined {
+    if (revision < this.#oldest) return undefined;
+    return this.#changes.slice(firstOf(this.#changes, (change) => change.revision > revision));
   }
 }

@@ -35,6 +35,13 @@ it("lists in order, in pages of any size, whatever comes and goes", () => {
     const all = ordered(model.values());
     expect([...index.list()].map((record) => record.name)).toEqual(all);
     const size = 1 + random.integer(9);
+    const parts: string[] = [];
+    for (let part = index.page(undefined, undefined, size); part.length > 0;) {
+      expect(part.length).toBeLessThanOrEqual(size);
+      parts.push(...part.map((record) => record.name));
+      part = index.page(undefined, part.at(-1), size);
+    }
+    expect(parts).toEqual(all);
     const paged: string[] = [];
     for (let after: DumpRecord | undefined; ;) {
       const page: DumpRecord[] = [];
@@ -76,4 +83,42 @@ it("tells watchers of each change, with what was before", () => {
     [2, false, true],
     [3, true, undefined],
   ]);
+});
+
+it("lists the newest of all namespaces first, in pages, back to a time", () => {
+  const random = new SeededRandom(5);
+  const index = new DumpIndex(new ChangeLog(1));
+  const records = Array.from({ length: 400 }, (_, step) =>
+    makeRecord({
+      name: `d${step}`,
+      stem: `s${step}`,
+      namespace: `ns-${random.integer(9)}`,
+      crashedAt: random.integer(90),
+    }),
+  );
+  for (const record of records) index.put(record);
+  for (const record of records.splice(0, 50)) index.remove(record.stem, 1);
+  for (const [namespace, since] of [
+    [undefined, undefined],
+    [undefined, 40],
+    ["ns-3", 12],
+    ["ns-none", undefined],
+  ] as const) {
+    const wanted = records
+      .filter((one) => (namespace === undefined || one.namespace === namespace) && one.crashedAt >= (since ?? 0))
+      .toSorted((a, b) => b.crashedAt - a.crashedAt || (a.name < b.name ? -1 : 1))
+      .map(({ name }) => name);
+    expect(index.count(namespace, since)).toBe(wanted.length);
+    const paged: string[] = [];
+    for (let after: DumpRecord | undefined; ;) {
+      const page: DumpRecord[] = [];
+      for (const record of index.newestFirst(namespace, after, since)) {
+        if (page.push(record) === 7) break;
+      }
+      paged.push(...page.map(({ name }) => name));
+      after = page.at(-1);
+      if (page.length < 7) break;
+    }
+    expect(paged).toEqual(wanted);
+  }
 });

@@ -1,5 +1,6 @@
 import type { Change, ChangeLog } from "./change-log.ts";
 import type { DumpRecord } from "./dump-record.ts";
+import { byAge, firstOf, merge } from "./merge.ts";
 
 /** Where a page of a listing begins: after this dump. */
 export interface Position {
@@ -56,7 +57,7 @@ export class DumpIndex {
     for (const name of names) {
       if (after !== undefined && name < after.namespace) continue;
       const dumps = this.#sorted(name).slice();
-      const start = after?.namespace === name ? firstAfter(dumps, after) : 0;
+      const start = after?.namespace === name ? firstOf(dumps, (dump) => byTime(dump, after) > 0) : 0;
       for (let at = start; at < dumps.length; at += 1) {
         const dump = dumps[at];
         if (dump !== undefined) yield dump;
@@ -64,9 +65,42 @@ export class DumpIndex {
     }
   }
 
-  /** Count what {@link list} gives. */
-  count(namespace?: string): number {
-    return namespace === undefined ? this.size : (this.#namespaces.get(namespace)?.dumps.length ?? 0);
+  /** Give the next dumps of {@link list} as they are now: for who takes long, and must not hold a copy of everything. */
+  page(namespace: string | undefined, after: Position | undefined, count: number): DumpRecord[] {
+    const page: DumpRecord[] = [];
+    const names = namespace === undefined ? this.namespaces() : [namespace];
+    for (const name of names) {
+      if (after !== undefined && name < after.namespace) continue;
+      const dumps = this.#sorted(name);
+      const start = after?.namespace === name ? firstOf(dumps, (dump) => byTime(dump, after) > 0) : 0;
+      page.push(...dumps.slice(start, start + count - page.length));
+      if (page.length === count) break;
+    }
+    return page;
+  }
+
+  /**
+   * List dumps of all namespaces, the newest first, each beginning where the ones before ended.
+   * @param since leave out what crashed before, epoch milliseconds
+   */
+  *newestFirst(namespace?: string, after?: Position, since = Number.NEGATIVE_INFINITY): Generator<DumpRecord> {
+    const names = namespace === undefined ? this.namespaces() : [namespace];
+    const runs = names.map((name) => {
+      const dumps = this.#sorted(name).slice();
+      return { dumps, at: after === undefined ? 0 : firstOf(dumps, (dump) => byAge(dump, after) > 0) };
+    });
+    yield* merge(runs, byAge, since);
+  }
+
+  /** Count what {@link list} gives, or {@link newestFirst}. */
+  count(namespace?: string, since?: number): number {
+    const names = namespace === undefined ? [...this.#namespaces.keys()] : [namespace];
+    let count = 0;
+    for (const name of names) {
+      const dumps = this.#sorted(name);
+      count += since === undefined ? dumps.length : firstOf(dumps, (dump) => dump.crashedAt < since);
+    }
+    return count;
   }
 
   /** Take a dump in, or replace what it was; watchers are told unless `quiet`. */
@@ -109,7 +143,8 @@ export class DumpIndex {
     if (this.#byName.get(record.name) === record) this.#byName.delete(record.name);
     const there = this.#namespaces.get(record.namespace);
     if (there === undefined) return;
-    const at = there.dumps.indexOf(record);
+    let at = there.sorted ? firstOf(there.dumps, (dump) => byTime(dump, record) >= 0) : -1;
+    if (there.dumps[at] !== record) at = there.dumps.indexOf(record);
     if (at >= 0) there.dumps.splice(at, 1);
     if (there.dumps.length === 0) this.#namespaces.delete(record.namespace);
   }
@@ -129,16 +164,4 @@ export class DumpIndex {
 function byTime(a: Omit<Position, "namespace">, b: Omit<Position, "namespace">): number {
   if (a.crashedAt !== b.crashedAt) return b.crashedAt - a.crashedAt;
   return a.name === b.name ? 0 : a.name < b.name ? -1 : 1;
-}
-
-function firstAfter(dumps: readonly DumpRecord[], after: Position): number {
-  let low = 0;
-  let high = dumps.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const dump = dumps[middle];
-    if (dump !== undefined && byTime(dump, after) <= 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

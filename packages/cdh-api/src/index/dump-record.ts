@@ -1,9 +1,7 @@
 import type { Manifest } from "@cdh/core/bundle/manifest";
+import type { RecordPool } from "./packed-record.ts";
 
-/**
- * What the index keeps of one dump: flat and small, because a hundred thousand of them are in memory. Texts that occur
- * often are shared. Never changed once it is in the index: what changes is replaced.
- */
+/** What the index keeps of one dump. Never changed once it is in the index: what changes is replaced. */
 export interface DumpRecord {
   /** Key of the bundle in the store without `.zip`. */
   readonly stem: string;
@@ -65,33 +63,19 @@ export interface StoreFacts {
   keep: boolean;
 }
 
-/** Give one and the same text for equal texts. Bounded: past the bound texts are simply not shared. */
-export class TextPool {
-  readonly #texts = new Map<string, string>();
-
-  share(text: string): string {
-    const known = this.#texts.get(text);
-    if (known !== undefined) return known;
-    if (this.#texts.size < 100_000) this.#texts.set(text, text);
-    return text;
-  }
-}
-
 /** Make the record of a manifest, for its place in the index. */
 export function recordOf(
   manifest: Manifest,
   store: StoreFacts,
   place: { name: string; namespace: string; revision: number; keepByPod: boolean },
-  pool: TextPool,
+  pool: RecordPool,
 ): DumpRecord {
-  const share = (text: string | undefined): string | undefined =>
-    text === undefined || text === "" ? undefined : pool.share(text);
   const { process: crashed, signal, container, pod, node, core, identity } = manifest;
   const crashedAt = Date.parse(manifest.crashedAt);
-  return {
+  return pool.pack({
     stem: store.stem,
     name: place.name,
-    namespace: pool.share(place.namespace),
+    namespace: place.namespace,
     manifestStamp: store.manifestStamp,
     bundleBytes: store.bundleBytes,
     storedAt: store.storedAt,
@@ -100,36 +84,36 @@ export function recordOf(
     crashedAt: Number.isNaN(crashedAt) ? store.storedAt : crashedAt,
     pid: crashed.pid,
     uid: crashed.uid,
-    comm: share(crashed.comm),
-    exe: share(crashed.exe),
+    comm: crashed.comm,
+    exe: crashed.exe,
     signalNumber: signal.number,
-    signalName: pool.share(signal.name),
-    codeName: share(signal.codeName),
+    signalName: signal.name,
+    codeName: signal.codeName,
     faultAddress: signal.faultAddress,
-    containerName: share(container?.name),
-    imageRef: share(container?.imageRef),
+    containerName: container?.name,
+    imageRef: container?.imageRef,
     restartCount: container?.restartCount,
-    podName: share(pod?.name),
-    podNamespace: share(pod?.namespace),
+    podName: pod?.name,
+    podNamespace: pod?.namespace,
     podUid: pod?.uid,
-    ownerKind: share(pod?.owner?.kind),
-    ownerName: share(pod?.owner?.name),
-    nodeName: share(node.nodeName),
-    clusterName: share(node.clusterName),
-    architecture: share(node.architecture),
-    compression: pool.share(core.compression),
+    ownerKind: pod?.owner?.kind,
+    ownerName: pod?.owner?.name,
+    nodeName: node.nodeName,
+    clusterName: node.clusterName,
+    architecture: node.architecture,
+    compression: core.compression,
     coreBytes: core.sizeBytes,
     coreStoredBytes: core.storedBytes,
     expectedBytes: core.expectedBytes,
     complete: core.complete,
-    truncatedBy: share(core.truncatedBy),
-    identitySource: share(identity?.source),
+    truncatedBy: core.truncatedBy,
+    identitySource: identity?.source,
     identityVerified: identity?.verified,
     restricted: isRestricted(manifest),
     suppressedCount: manifest.suppressed?.count,
     problemCount: manifest.problems.length,
     keepByPod: place.keepByPod,
-  };
+  });
 }
 
 /** Tell whether only administrators may see it: the process was not dumpable by its own user. @see core(5) %d */

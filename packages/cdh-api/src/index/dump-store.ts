@@ -53,6 +53,11 @@ export class DumpStore {
     return this.#loadedAt !== undefined;
   }
 
+  /** When the last listing began that went to its end, epoch milliseconds. */
+  get loadedAt(): number | undefined {
+    return this.#loadedAt;
+  }
+
   /** Why the last look failed; undefined when it did not. */
   get trouble(): unknown {
     return this.#trouble;

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ChangeLog } from "./change-log.ts";
 import { DumpIndex } from "./dump-index.ts";
+import { changedRecord } from "./packed-record.ts";
 import { Refresher } from "./refresh.ts";
 
 let directory: string;
@@ -74,7 +75,7 @@ it("follows the store by what its listing shows, and reads each manifest once", 
   await store.delete("shop/b.manifest.json");
   expect(await refresher.look()).toMatchObject({ changes: 2 });
   expect(shown()).toEqual(["shop/id-a 2", "shop/id-c 2"]);
-  const changes = index.log.since(since) ?? [];
+  const changes = index.log.since(since, Date.now()) ?? [];
   expect(changes).toHaveLength(5);
   const revisions = changes.map((change) => change.revision);
   expect(new Set(revisions).size).toBe(5);
@@ -125,7 +126,7 @@ it("what a request changes while the store is listed is not undone by the listin
         const [a, b] = [index.byStem("shop/a"), index.byStem("shop/b")];
         if (a === undefined || b === undefined) return;
         index.remove("shop/a", index.log.next(Date.now()));
-        index.put({ ...b, keep: true, revision: index.log.next(Date.now()) });
+        index.put(changedRecord(b, { keep: true, revision: index.log.next(Date.now()) }));
       },
       get: store.get.bind(store),
     }),

@@ -4,12 +4,15 @@ import type { Logger } from "@cdh/core/log";
 import { Semaphore } from "@cdh/core/store/semaphore";
 import type { ObjectInfo, ObjectStore } from "@cdh/core/store/store";
 import type { DumpIndex } from "./dump-index.ts";
-import { recordOf, TextPool, type DumpRecord } from "./dump-record.ts";
+import { recordOf, type DumpRecord } from "./dump-record.ts";
+import { changedRecord, RecordPool } from "./packed-record.ts";
 import { isKeptByPod, namespaceOf, nameOfStem, tryNameOf, type PlacementRules } from "./placement.ts";
 import { BUNDLE_SUFFIX, isGarbage, KEEP_SUFFIX, MANIFEST_SUFFIX, readStoredManifest, stampOf } from "./store-reader.ts";
 
 /** Manifests that are read at the same time. */
 const READS_MAX = 16;
+/** Larger ones are read one after the other: read as objects they take several times their size. */
+const LARGE_BYTES = 256 * 1024;
 /** The first look is told about now and then. */
 const TELL_EACH = 10_000;
 
@@ -58,8 +61,9 @@ export interface Look {
  */
 export class Refresher {
   readonly #options: RefreshOptions;
-  readonly #pool = new TextPool();
+  readonly #pool = new RecordPool();
   readonly #reads = new Semaphore(READS_MAX);
+  readonly #largeReads = new Semaphore(1);
   /** Stamps of manifests that could not be parsed: each is read once. */
   #garbage = new Map<string, string>();
   #loaded = false;
@@ -121,7 +125,7 @@ export class Refresher {
           record: undefined,
         };
         drafts.set(stem, draft);
-        const task = this.#reads
+        const task = (object.sizeBytes > LARGE_BYTES ? this.#largeReads : this.#reads)
           .run(async () => {
             if (failure === undefined) await this.#read(stem, draft, object, garbage, signal);
           })
@@ -141,7 +145,9 @@ export class Refresher {
           const known = index.byStem(stem);
           const same = known?.bundleBytes === object.sizeBytes && known.storedAt === Math.round(object.modifiedAt);
           if (known !== undefined && !same) {
-            changed.push({ ...known, bundleBytes: object.sizeBytes, storedAt: Math.round(object.modifiedAt) });
+            changed.push(
+              changedRecord(known, { bundleBytes: object.sizeBytes, storedAt: Math.round(object.modifiedAt) }),
+            );
           }
         }
       }
@@ -152,7 +158,9 @@ export class Refresher {
 
     const changes = this.#apply(startedAt, { seen, drafts, changed, keeps, touched: new Set(touched) });
     this.#garbage = garbage;
-    return { objects, changes, garbage: garbage.size, durationMs: clock.monotonic() - began };
+    const durationMs = clock.monotonic() - began;
+    index.log.looked(startedAt, durationMs);
+    return { objects, changes, garbage: garbage.size, durationMs };
   }
 
   async #read(
@@ -207,13 +215,13 @@ export class Refresher {
     }
     for (const record of changed) {
       if (touched.has(record.stem)) continue;
-      index.put({ ...record, revision: revision() });
+      index.put(changedRecord(record, { revision: revision() }));
       changes += 1;
     }
     for (const record of index.records()) {
       const keep = keeps.has(record.stem) || record.keepByPod;
       if (record.keep === keep || touched.has(record.stem)) continue;
-      index.put({ ...record, keep, revision: revision() });
+      index.put(changedRecord(record, { keep, revision: revision() }));
       changes += 1;
     }
     this.#loaded = true;

@@ -23,6 +23,8 @@ const READERS: Readonly<Record<DumpLabel, (record: DumpRecord) => string | undef
   workload: (record) => record.ownerName,
 };
 
+const KEYED = LABELS.map((name) => [`${GROUP}/${name}`, READERS[name]] as const);
+
 /** Read one label of a dump; undefined when it does not have it. */
 export function labelOf(record: DumpRecord, key: string): string | undefined {
   if (key === KEEP_LABEL) return record.keep ? "true" : undefined;
@@ -34,9 +36,9 @@ export function labelOf(record: DumpRecord, key: string): string | undefined {
 /** Give all labels of a dump. */
 export function labelsOf(record: DumpRecord): Record<string, string> {
   const labels: Record<string, string> = {};
-  for (const name of LABELS) {
-    const value = labelOf(record, `${GROUP}/${name}`);
-    if (value !== undefined) labels[`${GROUP}/${name}`] = value;
+  for (const [key, read] of KEYED) {
+    const value = labelValue(read(record));
+    if (value !== undefined) labels[key] = value;
   }
   if (record.keep) labels[KEEP_LABEL] = "true";
   return labels;

@@ -40,6 +40,8 @@ const SELECT = [
 ];
 const LIST = [
   ...SELECT,
+  query("order", "string", "newest: over all namespaces the newest first; else by namespace."),
+  query("since", "string", "Only crashes at or after this time, the newest first."),
   query("limit", "integer", "Most items of a page."),
   query("continue", "string", "Token of the next page."),
   query("resourceVersion", "string", "What to watch from; 0: a listing as it is known."),

@@ -1,12 +1,21 @@
+import { Semaphore } from "@cdh/core/store/semaphore";
 import { readStoredManifest } from "../index/store-reader.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
 import type { Position } from "../index/dump-index.ts";
 import { checkLoaded, permit, staleHeaders, type AppContext } from "../http/app-context.ts";
 import type { Exchange } from "../http/exchange.ts";
-import { begin, sendJson, writePiece } from "../http/send.ts";
+import { Gate } from "../http/gate.ts";
+import { sendInPieces, sendJson, sendText } from "../http/send.ts";
 import { ApiError, badRequest, dumpNotFound } from "./api-error.ts";
-import { detailOf } from "./coredump.ts";
-import { chooseRepresentation, LIST_END, listItem, listStart, singleObject } from "./representation.ts";
+import { detailOf, type Json } from "./coredump.ts";
+import {
+  chooseRepresentation,
+  LIST_END,
+  listItem,
+  listStart,
+  singleObject,
+  type Representation,
+} from "./representation.ts";
 import { parseFieldSelector, parseLabelSelector, tryNameOfFieldSelector, type Selector } from "./selectors.ts";
 import { watch } from "./watch.ts";
 
@@ -15,6 +24,14 @@ import { watch } from "./watch.ts";
  * V8 puts longer ones among the large objects, where garbage gathers until the whole heap is collected.
  */
 const ITEMS_AT_ONCE = 40;
+
+/** A list that long is held while it is sent: not many at a time, so that slow readers of everything take no memory. */
+const LONG_LIST = 10_000;
+const longLists = new Gate(16, "lists that long");
+
+/** A manifest can have megabytes, and as an object several times as many. */
+const manifestReads = new Semaphore(4);
+const SLICE = 64 * 1024;
 
 /** Where a page of a list begins, and of which revision its first page was. */
 interface Continue {
@@ -53,9 +70,11 @@ export async function listOrWatch(app: AppContext, exchange: Exchange, namespace
   const limit = numberOf(query, "limit");
   const from = readContinue(query.get("continue"));
   const revision = from?.revision ?? index.log.last;
+  const { isNewestFirst, since } = orderOf(query);
   const page: DumpRecord[] = [];
   let hasMore = false;
-  for (const record of index.list(namespace, from?.after)) {
+  const records = isNewestFirst ? index.newestFirst(namespace, from?.after, since) : index.list(namespace, from?.after);
+  for (const record of records) {
     if (selects !== undefined && !selects(record)) continue;
     if (limit > 0 && page.length === limit) {
       hasMore = true;
@@ -68,21 +87,29 @@ export async function listOrWatch(app: AppContext, exchange: Exchange, namespace
     resourceVersion: String(revision),
     ...(hasMore && last !== undefined ? { continue: writeContinue({ after: positionOf(last), revision }) } : {}),
     ...(hasMore && selects === undefined && from === undefined
-      ? { remainingItemCount: index.count(namespace) - page.length }
+      ? { remainingItemCount: index.count(namespace, since) - page.length }
       : {}),
   };
-  begin(exchange, 200, { ...staleHeaders(app), "content-type": "application/json" });
-  if (exchange.method === "HEAD") return void exchange.response.end();
-  const { stallTimeoutMs } = app.settings;
-  const now = app.clock.now();
-  await writePiece(exchange, listStart(representation, metadata), stallTimeoutMs);
+  const headers = { ...staleHeaders(app), "content-type": "application/json" };
+  const pieces = listPieces(representation, metadata, page, app.clock.now());
+  const answer = (): Promise<void> => sendInPieces(exchange, headers, pieces, stallMs(app));
+  await (page.length < LONG_LIST ? answer() : longLists.run(answer));
+}
+
+function* listPieces(
+  representation: Representation,
+  metadata: Json,
+  page: readonly DumpRecord[],
+  now: number,
+): Generator<string> {
+  yield listStart(representation, metadata);
   for (let at = 0; at < page.length; at += ITEMS_AT_ONCE) {
     const items = page
       .slice(at, at + ITEMS_AT_ONCE)
       .map((record) => JSON.stringify(listItem(representation, record, now)));
-    await writePiece(exchange, `${at === 0 ? "" : ","}${items.join(",")}`, stallTimeoutMs);
+    yield `${at === 0 ? "" : ","}${items.join(",")}`;
   }
-  exchange.response.end(LIST_END);
+  yield LIST_END;
 }
 
 /** Answer one dump, with everything its manifest tells. */
@@ -93,9 +120,22 @@ export async function getOne(app: AppContext, exchange: Exchange, namespace: str
   if (representation.form !== "object") {
     return sendJson(exchange, 200, singleObject(representation, record, {}, app.clock.now()), staleHeaders(app));
   }
-  const manifest = await readStoredManifest(app.dumps.store, record.stem, exchange.signal);
-  if (manifest === undefined) throw dumpNotFound(name);
-  sendJson(exchange, 200, detailOf(record, manifest), staleHeaders(app));
+  const bytes = await manifestReads.run(async () => {
+    const manifest = await readStoredManifest(app.dumps.store, record.stem, exchange.signal);
+    return manifest === undefined ? undefined : Buffer.from(`${JSON.stringify(detailOf(record, manifest))}\n`);
+  });
+  if (bytes === undefined) throw dumpNotFound(name);
+  if (bytes.length <= SLICE) return sendText(exchange, 200, "application/json", bytes, staleHeaders(app));
+  const headers = { ...staleHeaders(app), "content-type": "application/json" };
+  await sendInPieces(exchange, headers, slicesOf(bytes), stallMs(app));
+}
+
+function* slicesOf(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += SLICE) yield bytes.subarray(at, at + SLICE);
+}
+
+function stallMs(app: AppContext): number {
+  return app.settings.stallTimeoutMs;
 }
 
 /**
@@ -110,6 +150,22 @@ export async function findDump(app: AppContext, namespace: string, name: string)
   const found = app.dumps.index.find(namespace, name);
   if (found === undefined) throw dumpNotFound(name);
   return found;
+}
+
+/**
+ * Read how a list is ordered: by namespace as everywhere in Kubernetes, or over all of them with the newest first, which a
+ * person wants to see and may end at a time.
+ * @throws {ApiError} 400
+ */
+function orderOf(query: URLSearchParams): { isNewestFirst: boolean; since: number | undefined } {
+  const order = query.get("order") ?? "";
+  const text = query.get("since") ?? "";
+  const since = text === "" ? undefined : Date.parse(text);
+  if (order !== "" && order !== "newest") throw badRequest('order is "newest" or not given');
+  if (since !== undefined && (Number.isNaN(since) || !/^\d{4}-\d{2}-\d{2}T/.test(text))) {
+    throw badRequest("since is not a time such as 2026-11-21T08:00:00Z");
+  }
+  return { isNewestFirst: order === "newest" || since !== undefined, since };
 }
 
 /** Read a number that is not negative; 0 when it is not there. @throws {ApiError} 400 */

@@ -10,14 +10,18 @@ import type { Selector } from "./selectors.ts";
 const BOOKMARK_MS = 60_000;
 /** A watch ends after this at the latest: then the client's rights are asked for again. */
 const LONGEST_MS = 30 * 60_000;
-/** What may wait for a slow client before it is cut off. */
-const BACKLOG_MAX_BYTES = 8 * 1024 * 1024;
 const WATCHES_MAX = 1000;
+/** Events that are written at once; all that waits for a slow client is one such piece. */
+const EVENTS_AT_ONCE = 20;
+
+/** Dumps of the beginning that are looked at together: nobody holds a copy of the whole list. */
+const PAGE = 200;
 
 let open = 0;
 
 /**
- * Tell a client of each change until it leaves, or its time is over.
+ * Tell a client of each change until it leaves, or its time is over. Nothing gathers for a slow one: it reads the index's
+ * own log at its own pace, and one that falls behind even that is told so (410).
  * @throws {ApiError} 410 when what happened since its resource version is not known any more
  * @see https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
  */
@@ -31,12 +35,13 @@ export async function watch(
   const { query, response } = exchange;
   const { index } = app.dumps;
   const since = revisionOf(query.get("resourceVersion"));
-  const wantsInitial = query.get("sendInitialEvents") === "true" || (since === 0 && !query.has("sendInitialEvents"));
+  const wantsEnd = query.get("sendInitialEvents") === "true";
+  const wantsInitial = wantsEnd || (since === 0 && !query.has("sendInitialEvents"));
   const wantsBookmarks = ["1", "true"].includes(query.get("allowWatchBookmarks") ?? "");
   const timeoutMs = Math.min(LONGEST_MS, Number(query.get("timeoutSeconds") ?? 0) * 1000 || LONGEST_MS);
   if (wantsInitial) await app.dumps.freshen();
-  const missed = wantsInitial ? [] : since === 0 ? [] : index.log.since(since);
-  if (missed === undefined) throw new ApiError(410, "Expired", `too old resource version: ${since}`);
+  const missed = wantsInitial || since === 0 ? [] : index.log.since(since, app.clock.now());
+  if (missed === undefined) throw tooOld(since);
   if (open >= WATCHES_MAX) throw tooManyRequests("too many watches", 5);
 
   const meant = (record: DumpRecord | undefined): boolean =>
@@ -44,66 +49,103 @@ export async function watch(
     (namespace === undefined || record.namespace === namespace) &&
     (selects === undefined || selects(record));
   let isFirst = true;
-  const send = (type: string, object: unknown): void => {
-    if (response.writableLength > BACKLOG_MAX_BYTES) response.destroy();
-    else response.write(`${JSON.stringify({ type, object })}\n`);
-  };
-  const sendRecord = (type: string, record: DumpRecord, revision: number): void => {
-    send(type, watchObject(representation, record, revision, app.clock.now(), isFirst));
+  const textOf = (type: string, record: DumpRecord, revision: number): string => {
+    const object = watchObject(representation, record, revision, app.clock.now(), isFirst);
     isFirst = false;
+    return `${JSON.stringify({ type, object })}\n`;
   };
-  const tell = ({ before, after, revision }: Change): void => {
+  const tell = ({ before, after, revision }: Change): string => {
     const was = meant(before);
     const is = meant(after);
-    if (is && after !== undefined) sendRecord(was ? "MODIFIED" : "ADDED", after, revision);
-    else if (was && before !== undefined) sendRecord("DELETED", before, revision);
+    if (is && after !== undefined) return textOf(was ? "MODIFIED" : "ADDED", after, revision);
+    return was && before !== undefined ? textOf("DELETED", before, revision) : "";
   };
-  const bookmark = (annotations?: Record<string, string>): void => {
-    const metadata = {
-      resourceVersion: String(index.log.last),
-      creationTimestamp: null,
-      ...(annotations === undefined ? {} : { annotations }),
-    };
-    send("BOOKMARK", bookmarkObject(representation, metadata));
+  const send = async <T>(items: readonly T[], toText: (item: T) => string): Promise<void> => {
+    for (let at = 0; at < items.length; at += EVENTS_AT_ONCE) {
+      const text = items
+        .slice(at, at + EVENTS_AT_ONCE)
+        .map(toText)
+        .join("");
+      if (text !== "") await writePiece(exchange, text, app.settings.stallTimeoutMs);
+    }
+  };
+  const bookmark = async (annotations?: Record<string, string>): Promise<void> => {
+    const extra = annotations === undefined ? {} : { annotations };
+    const metadata = { resourceVersion: String(cursor), creationTimestamp: null, ...extra };
+    const event = { type: "BOOKMARK", object: bookmarkObject(representation, metadata) };
+    await writePiece(exchange, `${JSON.stringify(event)}\n`, app.settings.stallTimeoutMs);
   };
 
   open += 1;
   app.metrics.watchers(1);
-  begin(exchange, 200, { "content-type": "application/json", "transfer-encoding": "chunked" });
+  begin(exchange, 200, { "content-type": "application/json" });
   response.flushHeaders();
-  const timer = setInterval(() => {
-    if (wantsBookmarks) bookmark();
-  }, BOOKMARK_MS);
-  // What changes while the beginning is being sent waits for its end. No pause between this and the list: nothing is
-  // missed, and nothing comes twice.
-  let waiting: Change[] | undefined = [];
-  const unwatch = index.watch((change) => {
-    if (waiting === undefined) tell(change);
-    else waiting.push(change);
-  });
-  const initial = wantsInitial ? [...index.list(namespace)].filter(meant) : [];
+  const timeUp = new AbortController();
+  const timeout = setTimeout(() => timeUp.abort(), timeoutMs);
+  const over = AbortSignal.any([exchange.signal, app.stopSignal, timeUp.signal]);
+  const alarm = new Alarm(over);
+  const unwatch = index.watch(() => alarm.ring("change"));
+  const timer = setInterval(() => alarm.ring("bookmark"), BOOKMARK_MS);
+  // What changes while the beginning is being sent has a later revision: it is left out there, and told afterwards.
+  let cursor = index.log.last;
+  const isThere = (record: DumpRecord): boolean => meant(record) && record.revision <= cursor;
   try {
-    for (const [at, record] of initial.entries()) {
-      sendRecord("ADDED", record, record.revision);
-      if (at % 100 === 99) await writePiece(exchange, "", app.settings.stallTimeoutMs);
+    for (let page = wantsInitial ? index.page(namespace, undefined, PAGE) : []; page.length > 0;) {
+      await send(page.filter(isThere), (record) => textOf("ADDED", record, record.revision));
+      page = index.page(namespace, page.at(-1), PAGE);
     }
-    for (const change of missed) tell(change);
-    for (const change of waiting) tell(change);
-    waiting = undefined;
-    if (query.get("sendInitialEvents") === "true") bookmark({ "k8s.io/initial-events-end": "true" });
-    await untilOver(app, exchange, timeoutMs);
+    await send(missed, tell);
+    if (wantsEnd) await bookmark({ "k8s.io/initial-events-end": "true" });
+    while (!over.aborted) {
+      const changes = index.log.after(cursor);
+      if (changes === undefined) {
+        const event = { type: "ERROR", object: tooOld(cursor).toStatus() };
+        return void (await writePiece(exchange, `${JSON.stringify(event)}\n`, app.settings.stallTimeoutMs));
+      }
+      await send(changes, tell);
+      cursor = changes.at(-1)?.revision ?? cursor;
+      if (changes.length > 0) continue;
+      cursor = Math.max(cursor, index.log.last);
+      if ((await alarm.wait()) === "bookmark" && wantsBookmarks) await bookmark();
+    }
+  } catch (error) {
+    if (!exchange.signal.aborted) throw error;
   } finally {
     unwatch();
     clearInterval(timer);
+    clearTimeout(timeout);
     open -= 1;
     app.metrics.watchers(-1);
     response.end();
   }
 }
 
-async function untilOver(app: AppContext, exchange: Exchange, timeoutMs: number): Promise<void> {
-  const over = AbortSignal.any([exchange.signal, app.stopSignal]);
-  await app.clock.sleep(timeoutMs, over).catch(() => {});
+/** What a watch waits for: rung before somebody waits, it is heard all the same. */
+class Alarm {
+  #rung: "change" | "bookmark" | "over" | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(over: AbortSignal) {
+    over.addEventListener("abort", () => this.ring("over"), { once: true });
+    if (over.aborted) this.ring("over");
+  }
+
+  ring(why: "change" | "bookmark" | "over"): void {
+    if (this.#rung !== "over") this.#rung = why;
+    this.#wake?.();
+  }
+
+  async wait(): Promise<"change" | "bookmark" | "over"> {
+    if (this.#rung === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
+    const rung = this.#rung ?? "over";
+    this.#rung = undefined;
+    this.#wake = undefined;
+    return rung;
+  }
+}
+
+function tooOld(revision: number): ApiError {
+  return new ApiError(410, "Expired", `too old resource version: ${revision}`);
 }
 
 function revisionOf(text: string | null): number {

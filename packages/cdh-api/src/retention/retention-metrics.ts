@@ -12,7 +12,7 @@ export interface RetentionEvents extends RemovalEvents {
 }
 
 /** Declare the metrics of retention and count what happens. docs/retention.md says what they mean. */
-export function countRetention(metrics: Metrics, clock: Clock): RetentionEvents {
+export function countRetention(metrics: Metrics, clock: Clock, intervalMs: number): RetentionEvents {
   const leader = metrics.gauge("cdh_retention_leader", "1 where this replica is the one that removes.");
   const removed = metrics.counter("cdh_retention_removed_total", "Bundles removed, by reason.");
   const removedBytes = metrics.counter("cdh_retention_removed_bytes_total", "Bytes of these bundles, by reason.");
@@ -22,7 +22,9 @@ export function countRetention(metrics: Metrics, clock: Clock): RetentionEvents 
   const due = metrics.gauge("cdh_retention_due_bundles", "Bundles that were due at the last look.");
   const lastRun = metrics.gauge("cdh_retention_last_run_timestamp_seconds", "When a round last went to its end.");
   const duration = metrics.gauge("cdh_retention_last_run_duration_seconds", "How long it took.");
+  const interval = metrics.gauge("cdh_retention_interval_seconds", "Time between two rounds, as set.");
   leader.set(0);
+  interval.set(intervalMs / 1000);
   return {
     leads: (isLeader) => leader.set(isLeader ? 1 : 0),
     removed: ({ reason, sizeBytes }) => {

@@ -45,7 +45,7 @@ export async function startRetention(options: RetentionOptions): Promise<void> {
   const problem = whyNot(options);
   if (problem !== undefined || access === undefined) throw problem ?? noCluster();
   const log = options.log.child({ part: "retention" });
-  const events = countRetention(metrics, clock);
+  const events = countRetention(metrics, clock, settings.retentionIntervalMs);
   const namespace = options.leaseNamespace ?? readOwnNamespace(access) ?? "default";
   const elector = new LeaseElector({
     access,

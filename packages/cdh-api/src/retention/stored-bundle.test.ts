@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Manifest } from "@cdh/core/bundle/manifest";
 import { makeManifest } from "@cdh/core/testing/sample-bundle";
-import { recordOf, TextPool } from "../index/dump-record.ts";
+import { recordOf } from "../index/dump-record.ts";
+import { RecordPool } from "../index/packed-record.ts";
 import { isKeptByPod, namespaceOf } from "../index/placement.ts";
 import { factsOf, factsOfRecord, tryParseKey } from "./stored-bundle.ts";
 
@@ -41,7 +42,7 @@ describe("what retention takes from a manifest", () => {
     if (!("pod" in facts) && !("isKept" in facts) && !("cluster" in facts)) expect(found.pod).toBeUndefined();
     const store = { stem: "a", manifestStamp: "1", bundleBytes: 1, storedAt: 1, keep: false };
     const place = { name: "a", namespace: namespaceOf(manifest, RULES), revision: 1, keepByPod: isKeptByPod(manifest) };
-    expect(factsOfRecord(recordOf(manifest, store, place, new TextPool()))).toEqual(found);
+    expect(factsOfRecord(recordOf(manifest, store, place, new RecordPool()))).toEqual(found);
   });
 });
 

@@ -1,9 +1,12 @@
 import type { DumpRecord } from "../index/dump-record.ts";
+import { RecordPool } from "../index/packed-record.ts";
+
+const pool = new RecordPool();
 
 /** Make a record of the index for tests. */
 export function makeRecord(changes: Partial<DumpRecord> = {}): DumpRecord {
   const name = changes.name ?? "one";
-  return {
+  return pool.pack({
     stem: `shop/${name}`,
     name,
     namespace: "shop",
@@ -45,5 +48,5 @@ export function makeRecord(changes: Partial<DumpRecord> = {}): DumpRecord {
     problemCount: 0,
     keepByPod: false,
     ...changes,
-  };
+  });
 }

@@ -1,3 +1,5 @@
+import { sinceOf, type Query } from "./filter.ts";
+
 const GROUP_PATH = "apis/core-dump-handler.dev/v1alpha1/";
 const TOKEN_KEY = "cdh-token";
 
@@ -15,9 +17,20 @@ export class ApiError extends Error {
 export interface ListPage {
   items: unknown[];
   continue: string;
-  remaining: number;
+  /** How many come after this page; undefined when the server does not say. */
+  remaining: number | undefined;
   /** Why the list may be old. */
   warning: string;
+}
+
+/** What is asked for, and where the page begins. */
+export interface ListRequest {
+  query: Query;
+  limit: number;
+  /** Token of the page; empty for the first. */
+  from: string;
+  /** Epoch milliseconds, the same for all pages of a list. */
+  now: number;
 }
 
 /** The server, with the token of the person at the keyboard or, without one, whoever the proxy says it is. */
@@ -73,9 +86,20 @@ export class Api {
     return answer;
   }
 
-  /** Get one page of the list, of a namespace or of all. @throws {ApiError} */
-  async list(namespace: string, limit: number, from: string, signal: AbortSignal): Promise<ListPage> {
-    const query = new URLSearchParams({ limit: String(limit), ...(from === "" ? {} : { continue: from }) });
+  /** Get one page of the list, the newest of all first. @throws {ApiError} */
+  async list({ query: wanted, limit, from, now }: ListRequest, signal: AbortSignal): Promise<ListPage> {
+    const { namespace } = wanted;
+    const since = sinceOf(wanted, now);
+    const selector = (["workload", "signal"] as const).flatMap((key) =>
+      wanted[key] === "" ? [] : `core-dump-handler.dev/${key}=${labelValue(wanted[key])}`,
+    );
+    const query = new URLSearchParams({
+      order: "newest",
+      limit: String(limit),
+      ...(since === undefined ? {} : { since: new Date(since).toISOString() }),
+      ...(selector.length === 0 ? {} : { labelSelector: selector.join(",") }),
+      ...(from === "" ? {} : { continue: from }),
+    });
     const scope = namespace === "" ? "" : `namespaces/${encodeURIComponent(namespace)}/`;
     const answer = await this.ask(`${GROUP_PATH}${scope}coredumps?${query.toString()}`, {
       headers: { accept: "application/json" },
@@ -88,10 +112,19 @@ export class Api {
     return {
       items: body.items ?? [],
       continue: body.metadata?.continue ?? "",
-      remaining: body.metadata?.remainingItemCount ?? 0,
+      remaining: body.metadata?.remainingItemCount,
       warning: /^299 \S+ "(.*)"/.exec(answer.headers.get("warning") ?? "")?.[1] ?? "",
     };
   }
+}
+
+/** What the server makes of a text that is no label's value. */
+function labelValue(text: string): string {
+  return text
+    .replaceAll(/[^A-Za-z0-9_.-]/g, "-")
+    .replace(/^[^A-Za-z0-9]+/, "")
+    .slice(0, 63)
+    .replace(/[^A-Za-z0-9]+$/, "");
 }
 
 async function reasonOf(answer: Response): Promise<string> {

@@ -24,9 +24,26 @@ export const TIMES: readonly { value: string; words: string; ms: number }[] = [
 ];
 
 /** Find since when crashes are wanted; undefined for ever. */
-export function sinceOf(filter: Filter, now: number): number | undefined {
+export function sinceOf(filter: Pick<Filter, "time">, now: number): number | undefined {
   const time = TIMES.find(({ value }) => value === filter.time);
   return time === undefined ? undefined : now - time.ms;
+}
+
+/** The part of a filter that the server applies; the search looks through what came. */
+export type Query = Omit<Filter, "search">;
+
+/** Take what the server is asked for. */
+export function queryOf({ namespace, workload, signal, time }: Filter): Query {
+  return { namespace, workload, signal, time };
+}
+
+/** Tell whether everything that is wanted is among what was asked for. */
+export function covers(asked: Query, wanted: Query): boolean {
+  const span = (time: string): number => TIMES.find(({ value }) => value === time)?.ms ?? Number.POSITIVE_INFINITY;
+  return (
+    (["namespace", "workload", "signal"] as const).every((key) => asked[key] === "" || asked[key] === wanted[key]) &&
+    span(asked.time) >= span(wanted.time)
+  );
 }
 
 /** Choose crashes, newest first. Every word of the search must be somewhere in a line. */

@@ -10,10 +10,12 @@ import { VirtualRows } from "./virtual-rows.ts";
 /** What the list shows: what is loaded so far, and what is said about it. */
 export interface ListState {
   crashes: readonly Crash[];
-  /** Still to come; 0 when all is there. */
+  /** Still to come, at most; 0 when nothing is being loaded any more. */
   remaining: number;
-  /** More are there than this page takes. */
-  isCut: boolean;
+  /** Whether it is known how many come. */
+  isCounted: boolean;
+  /** More are there than this page takes: so many in all, or undefined when the server does not say how many. */
+  cut: { total: number | undefined } | undefined;
   warning: string;
 }
 
@@ -53,7 +55,9 @@ export class ListView {
     this.#rows.body,
   );
   readonly #none = h("div");
-  #state: ListState = { crashes: [], remaining: 0, isCut: false, warning: "" };
+  #state: ListState = { crashes: [], remaining: 0, isCounted: true, cut: undefined, warning: "" };
+  /** What was seen so far: a list that was filtered by the server does not know what else there is. */
+  readonly #known = { namespace: new Set<string>(), workload: new Set<string>(), signal: new Set<string>() };
   #filter: Filter = EVERYTHING;
 
   constructor(now: () => number, onFilter: (filter: Filter) => void) {
@@ -100,15 +104,23 @@ export class ListView {
   /** Show other crashes. */
   set(state: ListState): void {
     this.#state = state;
-    fillOptions(this.#lists.namespace, valuesOf(state.crashes, "namespace"));
-    fillOptions(this.#lists.workload, valuesOf(state.crashes, "workload"));
+    for (const column of ["namespace", "workload", "signal"] as const)
+      for (const value of valuesOf(state.crashes, column)) this.#known[column].add(value);
+    fillOptions(this.#lists.namespace, this.#known.namespace);
+    fillOptions(this.#lists.workload, this.#known.workload);
     const { signal } = this.#fields;
-    const known = new Set([...valuesOf(state.crashes, "signal"), this.#filter.signal].filter(Boolean));
+    const signals = new Set([...this.#known.signal, this.#filter.signal].filter(Boolean));
     signal.replaceChildren(
       h("option", { value: "" }, "all"),
-      ...[...known].toSorted().map((name) => h("option", { value: name }, name)),
+      ...[...signals].toSorted().map((name) => h("option", { value: name }, name)),
     );
     signal.value = this.#filter.signal;
+    this.#render();
+  }
+
+  /** Go on showing what is there, and say what is wrong with it. */
+  warn(warning: string): void {
+    this.#state = { ...this.#state, remaining: 0, warning };
     this.#render();
   }
 
@@ -165,23 +177,21 @@ export class ListView {
 
   #render(): void {
     const now = this.#now();
-    const { crashes, remaining, isCut, warning } = this.#state;
+    const { crashes, remaining, isCounted, cut, warning } = this.#state;
     const chosen = choose(crashes, this.#filter, now);
     const hasAny = chosen.length > 0;
-    this.#notice.hidden = warning === "" && !isCut;
-    this.#notice.textContent = [
-      warning,
-      isCut ? `Only the first ${crashes.length.toLocaleString("en")} are shown: choose a namespace.` : "",
-    ]
+    this.#notice.hidden = warning === "" && cut === undefined;
+    this.#notice.textContent = [warning, cut === undefined ? "" : cutWords(crashes, cut.total)]
       .filter(Boolean)
       .join(" ");
     this.#chart.replaceChildren(...(hasAny ? [drawChart(chosen, sinceOf(this.#filter, now), now)] : []));
-    const loading = remaining > 0 ? `, ${remaining.toLocaleString("en")} more are being loaded` : "";
+    const more = isCounted ? `${remaining.toLocaleString("en")} more` : "more";
+    const loading = remaining > 0 ? `, ${more} are being loaded` : "";
     const all = crashes.length.toLocaleString("en");
     this.#count.textContent =
       chosen.length === crashes.length
         ? `${all} ${crashes.length === 1 ? "crash" : "crashes"}${loading}`
-        : `${chosen.length.toLocaleString("en")} of ${all} crashes${loading}`;
+        : `${chosen.length.toLocaleString("en")} of ${cut === undefined ? "" : "the newest "}${all} crashes${loading}`;
     this.#count.hidden = crashes.length === 0;
     this.#table.hidden = !hasAny;
     this.#table.setAttribute("aria-rowcount", String(chosen.length + 1));
@@ -190,7 +200,7 @@ export class ListView {
   }
 
   #nothing(): HTMLElement {
-    if (this.#state.crashes.length === 0) {
+    if (this.#state.crashes.length === 0 && isEverywhere(this.#filter)) {
       const where = this.#filter.namespace === "" ? "" : ` in ${this.#filter.namespace}`;
       return panel(
         `No crash${where}`,
@@ -203,14 +213,33 @@ export class ListView {
     };
     return panel(
       "None is like that",
-      h("p", { class: "dim" }, `None of ${this.#state.crashes.length} crashes fits the filters.`),
+      h("p", { class: "dim" }, noneWords(this.#state)),
       h("button", { type: "button", on: { click: clear } }, "Show all"),
     );
   }
 }
 
-function fillOptions(list: HTMLDataListElement, values: readonly string[]): void {
-  list.replaceChildren(...values.map((value) => h("option", { value })));
+/** Whether nothing but a namespace is asked for. */
+function isEverywhere({ namespace: _namespace, ...others }: Filter): boolean {
+  return Object.values(others).every((value) => value === "");
+}
+
+function noneWords({ crashes, cut }: ListState): string {
+  if (crashes.length === 0) return "No crash fits the filters.";
+  const all = crashes.length.toLocaleString("en");
+  return `None of ${cut === undefined ? "" : "the newest "}${all} crashes fits the filters.`;
+}
+
+/** Say plainly that not everything is here, and how the rest is found. */
+function cutWords(crashes: readonly Crash[], total: number | undefined): string {
+  const shown = crashes.length.toLocaleString("en");
+  const there = total === undefined ? `More than ${shown}` : total.toLocaleString("en");
+  const oldest = formatTime(crashes.at(-1)?.time ?? 0).slice(0, 16);
+  return `${there} crashes are there. These are the newest ${shown}, back to ${oldest}. Namespace, workload, signal and time ask the server for others; the search looks through these only.`;
+}
+
+function fillOptions(list: HTMLDataListElement, values: ReadonlySet<string>): void {
+  list.replaceChildren(...[...values].toSorted().map((value) => h("option", { value })));
 }
 
 function drawRow(crash: Crash, index: number): HTMLTableRowElement {

@@ -3,36 +3,47 @@ import { Api, ApiError } from "./api.ts";
 import { parseCrash, type Crash } from "./crash.ts";
 import { drawCrash } from "./crash-view.ts";
 import { byId, h } from "./dom.ts";
+import { covers, queryOf, type Query } from "./filter.ts";
 import { errorPanel, panel, tokenPanel } from "./panels.ts";
 import { listenToKeys } from "./keys.ts";
 import { ListView } from "./list-view.ts";
 import { listHash, parseRoute } from "./route.ts";
 
-const PAGE_ROWS = 500;
+/** The first page is small, so that something shows at once. */
+const FIRST_ROWS = 500;
+const PAGE_ROWS = 2500;
 /** More than this is of no use to a person, and every row costs memory. */
 const ROWS_MAX = 20_000;
 /** While more is being loaded, the list is drawn again only so often. */
 const REDRAW_MS = 400;
+/** A name is typed letter by letter: the server is asked when the hand rests. */
+const REST_MS = 350;
 
 const api = new Api(document.baseURI.replace(/[#?].*$/, ""));
 const main = byId("main");
+let resting: ReturnType<typeof setTimeout> | undefined;
 const list = new ListView(
   () => Date.now(),
   (filter) => {
     history.replaceState(null, "", listHash(filter));
-    if (filter.namespace !== scope && mustName) void loadList();
+    clearTimeout(resting);
+    if (!isHere(queryOf(filter))) resting = setTimeout(() => void loadList(), REST_MS);
   },
 );
-let crashes: Crash[] | undefined;
-/** The namespace that was loaded; empty for all. */
-let scope = "";
-/** All namespaces at once are refused: one must be named. */
-let mustName = false;
+/** What is loaded, and what the server was asked for then. */
+let loaded: { query: Query; crashes: readonly Crash[]; isCut: boolean } | undefined;
 let work = new AbortController();
 let lastCrash: string | undefined;
 
+/** Whether what is wanted is among what is loaded. */
+function isHere(wanted: Query): boolean {
+  if (loaded === undefined) return false;
+  return loaded.isCut ? JSON.stringify(loaded.query) === JSON.stringify(wanted) : covers(loaded.query, wanted);
+}
+
 async function show(): Promise<void> {
   const route = parseRoute(location.hash);
+  clearTimeout(resting);
   work.abort();
   work = new AbortController();
   byId("sign-out").hidden = !api.hasToken;
@@ -43,7 +54,7 @@ async function show(): Promise<void> {
   }
   document.title = "Crashes";
   list.filterBy(route.filter);
-  if (crashes === undefined || (mustName && route.filter.namespace !== scope)) return loadList();
+  if (!isHere(queryOf(route.filter))) return loadList();
   main.replaceChildren(list.element);
   list.update();
   list.focusOn(lastCrash);
@@ -53,49 +64,57 @@ async function loadList(): Promise<void> {
   work.abort();
   const { signal } = (work = new AbortController());
   const route = parseRoute(location.hash);
-  const namespace = route.view === "list" && mustName ? route.filter.namespace : "";
-  if (mustName && namespace === "") return put(list.element);
-  if (crashes === undefined) put(panel("Loading …"));
+  if (route.view !== "list") return;
+  const query = queryOf(route.filter);
+  if (loaded === undefined && !list.element.isConnected) put(panel("Loading …"));
   try {
-    await loadPages(namespace, signal);
+    await loadPages(query, signal);
   } catch (error) {
     if (signal.aborted) return;
-    if (!(error instanceof ApiError) || error.status !== 403 || namespace !== "")
-      return fail(error, () => void loadList());
-    // Not all, but perhaps one: the list stays, and asks for it.
-    mustName = true;
-    crashes = [];
-    list.set({
-      crashes,
-      remaining: 0,
-      isCut: false,
-      warning: "You may not list all namespaces at once: name one above.",
-    });
-    put(list.element);
-    if (route.view === "list" && route.filter.namespace !== "") await loadList();
-    else document.getElementById("namespace")?.focus();
+    if (error instanceof ApiError && error.status === 403) refuse(query.namespace);
+    else if (loaded !== undefined && error instanceof ApiError && error.status !== 401) list.warn(staleWords(error));
+    else fail(error, () => void show());
   }
 }
 
-async function loadPages(namespace: string, signal: AbortSignal): Promise<void> {
-  const loaded: Crash[] = [];
+/** Not this, but perhaps another namespace: the list stays, and asks for it. */
+function refuse(namespace: string): void {
+  loaded = undefined;
+  const all = "You may not list all namespaces at once: name one above.";
+  const one = `You may not list the crashes of ${namespace}: name another namespace above.`;
+  list.set({ crashes: [], remaining: 0, isCounted: true, cut: undefined, warning: namespace === "" ? all : one });
+  if (list.element.isConnected) return;
+  put(list.element);
+  document.getElementById("namespace")?.focus();
+}
+
+function staleWords(error: ApiError): string {
+  return `${error.message.replace(/[.]?$/, ".")} This is what was loaded before.`;
+}
+
+async function loadPages(query: Query, signal: AbortSignal): Promise<void> {
+  const crashes: Crash[] = [];
+  const now = Date.now();
   let from = "";
   let drawnAt = 0;
+  let total: number | undefined;
   do {
-    const page = await api.list(namespace, PAGE_ROWS, from, signal);
+    const limit = from === "" ? FIRST_ROWS : Math.min(PAGE_ROWS, ROWS_MAX - crashes.length);
+    const page = await api.list({ query, limit, from, now }, signal);
     if (signal.aborted) return;
-    loaded.push(...page.items.map(parseCrash));
+    crashes.push(...page.items.map(parseCrash));
+    if (page.remaining !== undefined) total = crashes.length + page.remaining;
     from = page.continue;
-    const isCut = loaded.length >= ROWS_MAX && from !== "";
+    const isCut = crashes.length >= ROWS_MAX && from !== "";
     if (isCut) from = "";
     if (from !== "" && Date.now() - drawnAt < REDRAW_MS) continue;
     drawnAt = Date.now();
-    crashes = loaded;
-    scope = namespace;
+    if (from === "") loaded = { query, crashes, isCut };
     list.set({
-      crashes: loaded,
-      remaining: from === "" ? 0 : Math.max(1, page.remaining),
-      isCut,
+      crashes,
+      remaining: from === "" ? 0 : Math.min(total ?? Number.POSITIVE_INFINITY, ROWS_MAX) - crashes.length,
+      isCounted: total !== undefined,
+      cut: isCut ? { total } : undefined,
       warning: page.warning,
     });
     if (!list.element.isConnected) put(list.element);
@@ -125,6 +144,8 @@ async function showCrash(namespace: string, name: string): Promise<void> {
 function fail(error: unknown, again: () => void): void {
   if (error instanceof ApiError && error.status === 401) {
     const refused = api.hasToken;
+    // Whoever comes next must not see what was loaded for the one before.
+    loaded = undefined;
     api.forgetToken();
     put(tokenPanel(api, refused, () => void show()));
     main.querySelector("input")?.focus();
@@ -150,15 +171,14 @@ listenToKeys({
     if (parseRoute(location.hash).view === "crash") location.hash = listHash(list.filter);
   },
   reload: () => {
-    crashes = undefined;
+    loaded = undefined;
     void show();
   },
 });
 
 byId("sign-out").addEventListener("click", () => {
   api.forgetToken();
-  crashes = undefined;
-  mustName = false;
+  loaded = undefined;
   void show();
 });
 byId("help-button").addEventListener("click", () => byId<HTMLDialogElement>("help").showModal());

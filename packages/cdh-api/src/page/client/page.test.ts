@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { bucketsOf, widthWords } from "./chart.ts";
 import { parseCrash, stateOf, type Crash } from "./crash.ts";
-import { choose, EVERYTHING, valuesOf } from "./filter.ts";
+import { choose, covers, EVERYTHING, queryOf, valuesOf } from "./filter.ts";
 import { crashHash, listHash, parseRoute } from "./route.ts";
 
 const NOW = Date.UTC(2026, 10, 21, 12);
@@ -62,6 +62,23 @@ describe("choose", () => {
     expect(names({ search: "CART shop" })).toEqual(["c1"]);
     expect(names({ search: "cart", signal: "SIGBUS" })).toEqual([]);
     expect(valuesOf(crashes, "namespace")).toEqual(["pay", "shop"]);
+  });
+});
+
+describe("covers", () => {
+  const query = (changes: Partial<typeof EVERYTHING>): ReturnType<typeof queryOf> =>
+    queryOf({ ...EVERYTHING, ...changes });
+  it.each([
+    [{}, { namespace: "shop", time: "1h", signal: "SIGBUS" }, true],
+    [{ namespace: "shop" }, {}, false],
+    [{ namespace: "shop" }, { namespace: "pay" }, false],
+    [{ namespace: "shop" }, { namespace: "shop", workload: "cart" }, true],
+    [{ time: "24h" }, { time: "1h" }, true],
+    [{ time: "24h" }, { time: "7d" }, false],
+    [{ time: "24h" }, {}, false],
+    [{ search: "x" }, { search: "y" }, true],
+  ])("%j has everything of %j: %s", (asked, wanted, holds) => {
+    expect(covers(query(asked), query(wanted))).toBe(holds);
   });
 });
 

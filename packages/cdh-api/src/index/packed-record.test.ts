@@ -1,0 +1,60 @@
+import { SeededRandom } from "@cdh/core/testing/random";
+import { expect, it } from "vitest";
+import type { DumpRecord } from "./dump-record.ts";
+import { changedRecord, RecordPool } from "./packed-record.ts";
+import { makeRecord } from "../testing/record.ts";
+
+/** Every field of a record. */
+const FIELDS = Object.keys({
+  ...Object.getOwnPropertyDescriptors(Object.getPrototypeOf(makeRecord()) as object),
+  ...makeRecord(),
+}).filter((name) => !["constructor", "changed"].includes(name)) as (keyof DumpRecord)[];
+
+const plain = (record: DumpRecord): Record<string, unknown> =>
+  Object.fromEntries(FIELDS.map((name) => [name, record[name]]));
+
+it("gives back whatever was packed, shared or not", () => {
+  expect(FIELDS).toHaveLength(40);
+  const random = new SeededRandom(11);
+  const pool = new RecordPool();
+  const text = (): string => ["a", "b", "ab", "ba", "x".repeat(90), "ü\u0001,"][random.integer(6)] ?? "";
+  const maybe = <T>(value: T): T | undefined => (random.integer(3) === 0 ? undefined : value);
+  for (let step = 0; step < 2000; step += 1) {
+    const number = (): number => [0, 1, 4211, 2 ** 33, 1.5][random.integer(5)] ?? 0;
+    const fields = Object.fromEntries(
+      Object.entries(plain(makeRecord())).map(([name, value]) => [
+        name,
+        typeof value === "boolean" ? random.integer(2) === 0 : typeof value === "number" ? number() : text(),
+      ]),
+    ) as unknown as DumpRecord;
+    const record: DumpRecord = {
+      ...fields,
+      podName: maybe(fields.podName),
+      podUid: maybe(text()),
+      uid: maybe(number()),
+    };
+    expect(plain(pool.pack(record))).toEqual(record);
+  }
+});
+
+it("holds once what many have in common, and never mixes up two", () => {
+  const pool = new RecordPool();
+  const base = plain(makeRecord()) as unknown as DumpRecord;
+  const [one, other] = [pool.pack(base), pool.pack({ ...base, name: "two", exe: base.exe?.split("").join("") })];
+  expect(one.exe).toBe(other.exe);
+  // The same characters, in other places.
+  expect(pool.pack({ ...base, comm: "ab", exe: "c" }).comm).toBe("ab");
+  expect(pool.pack({ ...base, comm: "a", exe: "bc" }).comm).toBe("a");
+});
+
+it("a hostile text cannot pass for another field", () => {
+  const packed = makeRecord({ podName: "web\0evil-uid\0", podUid: "uid", faultAddress: "0x1\0" });
+  expect([packed.podName, packed.podUid, packed.faultAddress]).toEqual(["web\ufffdevil-uid\ufffd", "uid", "0x1\ufffd"]);
+});
+
+it("a change leaves the old record and everything else as it was", () => {
+  const before = makeRecord();
+  const after = changedRecord(before, { keep: true, revision: 7, bundleBytes: undefined });
+  expect(plain(after)).toEqual({ ...plain(before), keep: true, revision: 7, bundleBytes: undefined });
+  expect(before.keep).toBe(false);
+});
