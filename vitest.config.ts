@@ -39,6 +39,7 @@ export default defineConfig({
           exclude: [
             "test/kernel/**",
             "test/pods/**",
+            "test/runtimes/**",
             "test/cluster/node.test.ts",
             "test/**/fixtures/**",
             "**/node_modules/**",
@@ -67,7 +68,7 @@ export default defineConfig({
         test: {
           name: "pods",
           sequence: { groupOrder: 3 },
-          include: ["test/pods/**/*.test.ts", "test/cluster/node.test.ts"],
+          include: ["test/pods/**/*.test.ts", "test/runtimes/**/*.test.ts", "test/cluster/node.test.ts"],
           fileParallelism: false,
           retry,
           testTimeout: 120_000,

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { delimiter, join } from "node:path";
 import { REPOSITORY } from "./repository.ts";
 
-/** What `test/tools/install.sh` builds from the Go module proxy, pinned; `crds` is a folder of YAML files. */
+/** What `test/tools/install.sh` builds from the Go module proxy, pinned; `crds` is a folder of YAML files, `crio` one of two programs. */
 export const PINNED_TOOLS = [
   "minio",
   "versitygw",
@@ -14,6 +14,8 @@ export const PINNED_TOOLS = [
   "kubeconform",
   "kubernetes",
   "crds",
+  "crio",
+  "cri-dockerd",
 ] as const;
 
 /** Name a tool of `test/tools`. */

@@ -56,7 +56,7 @@ export interface SecurityConfig {
 /** `ContainerConfig`. */
 export interface ContainerConfig {
   metadata: { name: string; attempt: number };
-  image: { image: string };
+  image: { image: string; user_specified_image?: string };
   command?: string[];
   args?: string[];
   working_dir?: string;

@@ -72,6 +72,7 @@ export async function makeCrasher(work: string): Promise<string[]> {
   must("gcc", ["-static", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-o", join(root, "crasher"), source]);
   return [
     await makeImage(join(work, "image-crasher"), CRASHER, root, { Cmd: ["/crasher"] }),
-    await makeImage(join(work, "image-pause"), PAUSE, root, { Cmd: ["/crasher"] }),
+    // Another image than the one above, which has the same files: an image that has two names can be told by either.
+    await makeImage(join(work, "image-pause"), PAUSE, root, { Cmd: ["/crasher", "wait"] }),
   ];
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the real tools that the suites run against, each from its own pinned Go module, into .cache/tools/bin.
 #
-#   test/tools/install.sh [name…]      default: all
+#   test/tools/install.sh [name…]      default: all but cri-dockerd, whose suite needs a dockerd that CI has not
 #
 # One line per tool. Exit status: 0 all there, 2 unknown name, 3 at least one could not be built (its reason is in its line).
 # A tool whose go.mod, go.sum and main.go did not change since it was built is left alone.
@@ -10,7 +10,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 bin="$root/.cache/tools/bin"
-all="minio versitygw crictl crictl-old helm helm-unittest kubeconform kubernetes crds"
+all="minio versitygw crictl crictl-old helm helm-unittest kubeconform kubernetes crds crio"
 
 # Prints the package to build, then what the linker stamps (a plain `go build` leaves the tool's own version empty).
 describe() {
@@ -36,6 +36,11 @@ tool() {
       describe kubernetes k8s.io/kubernetes . $at.gitVersion |
         sed "3s|=v\([0-9]*\)\.\([0-9]*\)\..*|& -X $at.gitMajor=\1 -X $at.gitMinor=\2|"
       ;;
+    crio) describe crio github.com/cri-o/cri-o github.com/cri-o/cri-o/cmd/crio ;;
+    cri-dockerd)
+      at=github.com/Mirantis/cri-dockerd
+      describe cri-dockerd $at $at $at/cmd/version.Version
+      ;;
     # Not a program: a folder with definitions that others publish in Go modules.
     crds) describe crds github.com/prometheus-operator/prometheus-operator crds ;;
     *) return 1 ;;
@@ -45,6 +50,14 @@ tool() {
 # -p 2 and nice: MinIO alone would otherwise keep a small machine busy for minutes while tests with deadlines run.
 compile() {
   nice -n 10 go build -p 2 -trimpath -buildvcs=false -ldflags "-s -w $stamps" -o "$bin/.$name.new" "$package"
+}
+
+# Static, so that no C library's headers are needed. CRI-O starts a small C program of its own beside it.
+compile_crio() {
+  mkdir "$bin/.$name.new"
+  tags="containers_image_openpgp containers_image_ostree_stub exclude_graphdriver_btrfs"
+  CGO_ENABLED=0 nice -n 10 go build -p 2 -trimpath -buildvcs=false -tags "$tags" -ldflags "-s -w" -o "$bin/.$name.new/crio" "$package" &&
+    gcc -std=c99 -O2 -static -o "$bin/.$name.new/pinns" "$(go list -m -f '{{.Dir}}' github.com/cri-o/cri-o)"/pinns/src/*.c
 }
 
 fetch_crds() {
@@ -76,7 +89,10 @@ build() {
   fi
   log="$bin/.$name.log"
   make=compile
-  [ "$name" = crds ] && make=fetch_crds
+  case $name in
+    crds) make=fetch_crds ;;
+    crio) make=compile_crio ;;
+  esac
   rm -rf "$bin/.$name.new"
   if (cd "$here/$name" && export GOFLAGS=-mod=readonly && $make) >"$log" 2>&1; then
     [ ! -d "$bin/$name" ] || rm -rf "$bin/$name"
@@ -92,7 +108,7 @@ build() {
 
 [ $# -gt 0 ] || set -- $all
 for name in "$@"; do
-  tool "$name" >/dev/null || { echo "install.sh: no tool named $name; known: $all" >&2; exit 2; }
+  tool "$name" >/dev/null || { echo "install.sh: no tool named $name; known: $all cri-dockerd" >&2; exit 2; }
 done
 mkdir -p "$bin"
 # Two suites that start together must not build the same tool twice.

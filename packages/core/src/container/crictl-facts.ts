@@ -9,7 +9,10 @@ export function readPod(answer: JsonObject): PodFacts & { state?: string; create
   const pod = dig(answer, "status") === undefined ? answer : dig(answer, "status");
   const labels = digTexts(pod, "labels");
   const name = valid(digText(pod, "metadata", "name") ?? labels["io.kubernetes.pod.name"], isObjectName);
-  const own = Object.fromEntries(Object.entries(labels).filter(([key]) => !key.startsWith("io.kubernetes.pod.")));
+  // What the kubelet adds to find its pods again, and CRI-O to mark the pause container, is no label of the pod.
+  const own = Object.fromEntries(
+    Object.entries(labels).filter(([key]) => !/^io\.kubernetes\.(?:pod|container)\./.test(key)),
+  );
   return compact<PodFacts & { state?: string; createdAtMs?: number }>({
     name,
     namespace: valid(digText(pod, "metadata", "namespace") ?? labels["io.kubernetes.pod.namespace"], isNamespaceName),
@@ -31,11 +34,15 @@ export function readContainer(
   const restarts = digCount(digTexts(container, "annotations"), "io.kubernetes.container.restartCount");
   // `image.image` of a status may be an id; what the user wrote is then elsewhere.
   const image = digText(container, "image", "userSpecifiedImage") ?? digText(container, "image", "image");
+  const imageId = digText(container, "imageRef") ?? digText(container, "imageId");
+  // cri-dockerd puts its own mark before the id.
+  const docker = /^docker(?:-pullable)?:\/\//.exec(imageId ?? "")?.[0];
   return compact<Partial<ContainerFacts> & { sandboxId?: string; logPath?: string; pod: PodFacts }>({
     id: valid(digText(container, "id"), isContainerId),
     name: valid(digText(container, "metadata", "name") ?? labels["io.kubernetes.container.name"], isObjectName),
     imageRef: image,
-    imageId: digText(container, "imageRef") ?? digText(container, "imageId"),
+    imageId: imageId?.slice(docker?.length ?? 0),
+    runtime: docker === undefined ? undefined : "docker",
     restartCount: restarts ?? digCount(container, "metadata", "attempt"),
     sandboxId: valid(
       digText(container, "podSandboxId") ??

@@ -192,6 +192,49 @@ describe("enrich on a node with CRI-O", () => {
   });
 });
 
+describe("enrich with what a real runtime answered", () => {
+  it.each([
+    ["cri-o-1.34", "cri-o"],
+    ["docker-20.10", "docker"],
+  ] as const)("%s", async (folder, runtime) => {
+    const real = JSON.parse(await readRecorded(`${folder}/ids.json`)) as Record<"podA" | "serverA" | "uidA", string>;
+    for (const name of ["pods", "inspectp", "ps", "inspect", "images"])
+      await node.write(`/answers/${name}.json`, await readRecorded(`${folder}/${name}.json`));
+    await node.write(
+      `/var/log/pods/shop_web-0_${real.uidA}/server/2.log`,
+      await readRecorded(`${folder}/server-2.log`),
+    );
+    const known: Identity = {
+      source: "kubelet",
+      verified: true,
+      place: "container",
+      container: { id: real.serverA, runtime },
+      pod: { name: "web-0", namespace: "shop", uid: real.uidA },
+      problems: [],
+    };
+    const found = await enrich({ roots: node.roots, identity: known, crictl, logLines: 5 });
+    expect(found.pod).toEqual({
+      name: "web-0",
+      namespace: "shop",
+      uid: real.uidA,
+      sandboxId: real.podA,
+      labels: { app: "web", "info.coredump.owner": "team-a", "statefulset.kubernetes.io/pod-name": "web-0" },
+      owner: { kind: "StatefulSet", name: "web" },
+    });
+    expect(found.container).toMatchObject({
+      id: real.serverA,
+      name: "server",
+      runtime,
+      imageRef: "cdh.test/crasher:1.2",
+      imageId: expect.stringMatching(/^(?:cdh\.test\/crasher@)?sha256:[0-9a-f]{64}$/) as string,
+      restartCount: 2,
+    });
+    const server = found.containers.find(({ crashed }) => crashed);
+    expect(server?.imageInfo?.["repoTags"]).toEqual(["cdh.test/crasher:1.2"]);
+    expect(Buffer.from(server?.log ?? []).toString()).toBe("first line of 1\nlast line of 1\n");
+  });
+});
+
 describe("readPodLabels", () => {
   it("asks once, and enrich does not ask again", async () => {
     expect(await readPodLabels({ identity, crictl })).toMatchObject({ value: { app: "web" } });

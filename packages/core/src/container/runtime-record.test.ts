@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { parseCgroup } from "../kernel/cgroup.ts";
 import { readRecorded } from "../testing/fake-node.ts";
 import type { JsonObject } from "./json.ts";
 import { tryParseDockerConfig, tryParseOciConfig } from "./runtime-record.ts";
@@ -34,6 +35,62 @@ describe("containerd's config.json, as recorded", () => {
   });
 });
 
+interface RecordedIds {
+  podA: string;
+  serverA: string;
+  uidA: string;
+}
+
+async function recordedIds(folder: string): Promise<RecordedIds> {
+  return (await recorded(`${folder}/ids.json`)) as unknown as RecordedIds;
+}
+
+describe("a cgroup, as recorded", () => {
+  it.each([
+    ["cri-o-1.34", "cri-o"],
+    ["cri-o-1.34-systemd", "cri-o"],
+    ["docker-20.10", undefined],
+  ])("of %s names container and pod", async (folder, runtimeHint) => {
+    const { serverA, uidA } = await recordedIds(folder);
+    const found = parseCgroup(await readRecorded(`${folder}/cgroup.txt`));
+    expect(found).toMatchObject({ containerId: serverA, podUid: uidA, qos: "besteffort" });
+    expect(found.runtimeHint).toBe(runtimeHint);
+  });
+});
+
+describe("CRI-O's config.json, as recorded", () => {
+  it("names everything, though the kubelet asked for the image by its id", async () => {
+    const { podA, uidA } = await recordedIds("cri-o-1.34");
+    expect(tryParseOciConfig(await recorded("cri-o-1.34/config-server.json"))).toEqual({
+      runtime: "cri-o",
+      sandbox: false,
+      containerName: "server",
+      podName: "web-0",
+      podNamespace: "shop",
+      podUid: uidA,
+      sandboxId: podA,
+      imageRef: "cdh.test/crasher:1.2",
+      imageId: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+      restartCount: 2,
+      logPath: `/var/log/pods/shop_web-0_${uidA}/server/2.log`,
+      logDirectory: `/var/log/pods/shop_web-0_${uidA}`,
+    });
+  });
+
+  it("tells the pause container, which has no name of its own", async () => {
+    const { podA, uidA } = await recordedIds("cri-o-1.34");
+    const record = tryParseOciConfig(await recorded("cri-o-1.34/config-sandbox.json"));
+    expect(record).toMatchObject({
+      sandbox: true,
+      podName: "web-0",
+      podNamespace: "shop",
+      sandboxId: podA,
+      logDirectory: `/var/log/pods/shop_web-0_${uidA}`,
+    });
+    expect(record).not.toHaveProperty("containerName");
+  });
+});
+
 describe("CRI-O's config.json", () => {
   const annotations = {
     "io.kubernetes.cri-o.ContainerType": "container",
@@ -64,6 +121,7 @@ describe("CRI-O's config.json", () => {
       imageId: "b".repeat(64),
       restartCount: 3,
       logPath: `/var/log/pods/default_segfaulter_${UID}/segfaulter/3.log`,
+      logDirectory: `/var/log/pods/default_segfaulter_${UID}`,
     };
     expect(tryParseOciConfig({ annotations })).toEqual(expected);
     const direct = {
@@ -88,6 +146,32 @@ describe("CRI-O's config.json", () => {
     };
     const record = tryParseOciConfig({ annotations: sandbox });
     expect(record).toMatchObject({ sandbox: true, logDirectory: `/var/log/pods/default_segfaulter_${UID}` });
+    expect(record).not.toHaveProperty("containerName");
+  });
+});
+
+describe("docker's config.v2.json, as recorded", () => {
+  it("names everything but the image, which the kubelet asked for by its id", async () => {
+    const { podA, uidA } = await recordedIds("docker-20.10");
+    expect(tryParseDockerConfig(await recorded("docker-20.10/config-server.json"))).toEqual({
+      runtime: "docker",
+      sandbox: false,
+      containerName: "server",
+      podName: "web-0",
+      podNamespace: "shop",
+      podUid: uidA,
+      sandboxId: podA,
+      imageId: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) as string,
+      restartCount: 2,
+      logPath: `/var/log/pods/shop_web-0_${uidA}/server/2.log`,
+      logDirectory: `/var/log/pods/shop_web-0_${uidA}`,
+    });
+  });
+
+  it("tells the pause container", async () => {
+    const { podA } = await recordedIds("docker-20.10");
+    const record = tryParseDockerConfig(await recorded("docker-20.10/config-sandbox.json"));
+    expect(record).toMatchObject({ sandbox: true, podName: "web-0", podNamespace: "shop", sandboxId: podA });
     expect(record).not.toHaveProperty("containerName");
   });
 });
@@ -124,6 +208,23 @@ describe("docker's config.v2.json", () => {
       restartCount: 2,
       logPath: `/var/lib/docker/containers/${ID}/${ID}-json.log`,
     });
+  });
+
+  it("takes no id for the image's name, and the kubelet's name for the log", () => {
+    const logpath = `/var/log/pods/shop_web-0_${UID}/server/2.log`;
+    const config = {
+      ID,
+      Image: `sha256:${ID}`,
+      Config: { Image: `sha256:${ID}`, Labels: { ...labels, "io.kubernetes.container.logpath": logpath } },
+      LogPath: `/var/lib/docker/containers/${ID}/${ID}-json.log`,
+    };
+    const record = tryParseDockerConfig(config);
+    expect(record).toMatchObject({
+      logPath: logpath,
+      logDirectory: `/var/log/pods/shop_web-0_${UID}`,
+      imageId: `sha256:${ID}`,
+    });
+    expect(record).not.toHaveProperty("imageRef");
   });
 
   it("names a container outside Kubernetes, without a pod", () => {

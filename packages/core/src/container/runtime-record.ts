@@ -64,12 +64,12 @@ function fromCrio(annotations: Record<string, string>): RuntimeRecord {
     podUid: label("pod.uid"),
     sandboxId: text("SandboxID"),
     // What the user wrote; where it was an id, the name that CRI-O found for it says more.
-    imageRef: [text("Image"), text("ImageName")].find((image) => image !== undefined && !isContainerId(image)),
+    imageRef: [text("Image"), text("ImageName")].find(isImageName),
     imageId: text("ImageRef"),
     restartCount: digCount(annotations, "io.kubernetes.container.restartCount"),
     logPath: sandbox ? undefined : log,
     // A sandbox's own log lies in the pod's folder.
-    logDirectory: sandbox && log !== undefined ? dirname(log) : undefined,
+    logDirectory: sandbox && log !== undefined ? dirname(log) : podFolderOf(log),
   });
 }
 
@@ -82,6 +82,8 @@ export function tryParseDockerConfig(config: JsonObject): RuntimeRecord | undefi
   const labels = digTexts(config, "Config", "Labels");
   const label = (key: string): string | undefined => labels[`io.kubernetes.${key}`];
   const sandbox = label("docker.type") === "podsandbox";
+  // The kubelet's name for the file, of which docker's own is the target.
+  const log = label("container.logpath");
   return checked({
     runtime: "docker",
     sandbox,
@@ -90,11 +92,23 @@ export function tryParseDockerConfig(config: JsonObject): RuntimeRecord | undefi
     podNamespace: label("pod.namespace"),
     podUid: label("pod.uid"),
     sandboxId: sandbox ? digText(config, "ID") : label("sandbox.id"),
-    imageRef: digText(config, "Config", "Image"),
+    // The kubelet asks for an id; then only crictl knows a name.
+    imageRef: [digText(config, "Config", "Image")].find(isImageName),
     imageId: digText(config, "Image"),
     restartCount: digCount(labels, "annotation.io.kubernetes.container.restartCount"),
-    logPath: digText(config, "LogPath"),
+    logPath: log ?? digText(config, "LogPath"),
+    logDirectory: podFolderOf(log),
   });
+}
+
+/** The kubelet's folder of a pod's logs, where a container's is `<folder>/<container>/<n>.log`: that of its siblings too. */
+function podFolderOf(log: string | undefined): string | undefined {
+  return log !== undefined && /\/[^/]+\/\d+\.log$/.test(log) ? dirname(dirname(log)) : undefined;
+}
+
+/** Tell a name from an id, which a kubelet asks for once it has found the image. */
+function isImageName(image: string | undefined): boolean {
+  return image !== undefined && !/^(?:sha256:)?[0-9a-f]{64}$/.test(image);
 }
 
 /** DNS-1123 labels and subdomains, as Kubernetes names namespaces and pods. */
