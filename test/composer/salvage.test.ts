@@ -1,6 +1,5 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, utimesSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { expect, it } from "vitest";
 import { notBuilt, outcomeOf, runBuilt } from "../helpers/built.ts";
 import { openBundleFile } from "../helpers/bundle-files.ts";
@@ -8,6 +7,7 @@ import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { makeRig, noise, smallCore } from "./drive.ts";
+import { tearBundle } from "./torn.ts";
 
 const MIB = 1024 * 1024;
 const directory = scratchDirectory("salvage");
@@ -23,30 +23,7 @@ describeUnless(
         await using rig = makeRig();
         rig.env({ COMPRESSION: compression });
         const core = smallCore(noise(24 * MIB));
-        const endless = Readable.from(
-          (async function* () {
-            for (let at = 0; at < 20 * MIB; at += 65_536) yield core.subarray(at, at + 65_536);
-            await new Promise((resolve) => setTimeout(resolve, 60_000).unref());
-          })(),
-        );
-        const partialBytes = (): number =>
-          Math.max(
-            0,
-            ...rig
-              .spool()
-              .filter((name) => name.endsWith(".partial"))
-              .map((name) => statSync(join(rig.coreDir, name)).size),
-          );
-        const marks = join(rig.coreDir, "state/writers");
-        const hasNote = (): boolean =>
-          readdirSync(marks).some((name) => name.endsWith(".json") && statSync(join(marks, name)).size > 0);
-        const killed = await rig.run(endless, { killWhen: () => partialBytes() > 10 * MIB && hasNote() });
-        expect(killed).toMatchObject({ signal: "SIGKILL", timedOut: false });
-        const [partial, ...others] = rig.spool().filter((name) => name.endsWith(".partial"));
-        expect([partial, others]).toEqual([expect.any(String), []]);
-        // A living composer touches its file every few seconds; a minute has passed here.
-        const before = Date.now() / 1000 - 60;
-        utimesSync(join(rig.coreDir, partial ?? ""), before, before);
+        await tearBundle(rig, core);
 
         const store = join(scratch, "store");
         mkdirSync(store);

@@ -30,11 +30,14 @@ export async function salvageTorn(options: SalvageTornOptions): Promise<void> {
       },
     });
     for (const result of results) {
-      if (result.status === "failed") log.warn("cannot salvage", { path: result.path, reason: result.error.message });
+      const { path } = result;
+      if (result.status === "failed") log.warn("cannot salvage", { path, reason: result.error.message });
+      else if (result.status === "superseded") log.warn("removed a torn bundle that a published one holds", { path });
       else {
-        const { manifest, path } = result;
-        const { sizeBytes, complete } = manifest.core;
-        log.warn("salvaged what a dead composer left", { path, crashId: manifest.crashId, sizeBytes, complete });
+        const { crashId, core, problems } = result.manifest;
+        const { sizeBytes, complete } = core;
+        const { detail } = problems.find(({ code }) => code === "CDH_SALVAGED") ?? {};
+        log.warn("salvaged what a dead composer left", { path, crashId, sizeBytes, complete, detail });
       }
     }
   } catch (error) {

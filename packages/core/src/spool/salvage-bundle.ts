@@ -8,15 +8,18 @@ import { layOutBundle, type CoreLayout } from "../bundle/writer.ts";
 import { encodeSeekTable, type FrameSize } from "../bundle/zstd-frames.ts";
 import { ElfCoreScanner } from "../elf/scanner.ts";
 import { CdhError } from "../errors.ts";
-import { HEAD_MAX_BYTES, tryReadHead, type SalvagedHead } from "./salvage-head.ts";
+import { HEAD_MAX_BYTES, tryReadHead, tryReadHeadName, type SalvagedHead } from "./salvage-head.ts";
 import { describeSalvaged, withNote } from "./salvage-manifest.ts";
 import { salvagePieces } from "./salvage-pieces.ts";
+import { differInIdOnly } from "./salvage-twin.ts";
 import { SalvageWindow } from "./salvage-window.ts";
 
 /** What is known besides the torn file. */
 export interface SalvageFacts {
   /** `N`. */
   name: string;
+  /** Whether its head may still be laid out for the name that it had before, another crash's. */
+  mayBeRenamed?: boolean;
   /** When the file was last written, epoch milliseconds: the crash's time where the dump info has none. */
   modifiedAt: number;
   version: string;
@@ -69,7 +72,7 @@ export async function salvageBundle(handle: FileHandle, facts: SalvageFacts): Pr
       sha256: hash.digest("hex"),
     },
     version: facts.version,
-    detail: DIED,
+    detail: head.formerName === undefined ? DIED : `${DIED}; another bundle was published as ${head.formerName}`,
   });
   const manifest = facts.note?.crashId === salvaged.crashId ? withNote(salvaged, facts.note) : salvaged;
   const layout: CoreLayout = {
@@ -88,15 +91,22 @@ export async function salvageBundle(handle: FileHandle, facts: SalvageFacts): Pr
   const bodyEnd = head.coreOffset + bodyBytes;
   await handle.truncate(bodyEnd);
   await writeAll(handle, Buffer.concat([trailer, tail]), bodyEnd);
+  // Last, and in one write: until then the file is a torn one of its former name.
+  if (head.formerName !== undefined) await writeAll(handle, asLaidOut, 0);
   await handle.sync();
   return manifest;
 }
 
+/** A head, and the name that it was laid out for when that is not the bundle's any more. */
+type FoundHead = SalvagedHead & { formerName?: string };
+
 /** A composer that died before its head was written left no byte of core: a bundle that says so is all there is. */
-async function readOrMakeHead(handle: FileHandle, size: number, facts: SalvageFacts): Promise<SalvagedHead> {
+async function readOrMakeHead(handle: FileHandle, size: number, facts: SalvageFacts): Promise<FoundHead> {
   const bytes = Buffer.alloc(Math.min(size, HEAD_MAX_BYTES));
   const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
-  const found = tryReadHead(bytes.subarray(0, bytesRead), facts.name);
+  const start = bytes.subarray(0, bytesRead);
+  const found =
+    tryReadHead(start, facts.name) ?? (facts.mayBeRenamed === true ? tryRenameHead(start, facts.name) : undefined);
   if (typeof found === "object") return found;
   if (found === undefined || size >= HEAD_MAX_BYTES)
     throw new CdhError("CDH_DAMAGED", `cannot salvage ${facts.name}: its head is not a composer's`);
@@ -118,6 +128,27 @@ async function readOrMakeHead(handle: FileHandle, size: number, facts: SalvageFa
   await handle.truncate(0);
   await writeAll(handle, head, 0);
   return { dumpInfo, core, coreOffset: head.length };
+}
+
+/** Take a head that is laid out for the name that this bundle had before, and give everything in it the new one. */
+function tryRenameHead(bytes: Buffer, name: string): FoundHead | "torn" | undefined {
+  const formerName = tryReadHeadName(bytes);
+  if (formerName === undefined || !differInIdOnly(formerName, name)) return undefined;
+  const head = tryReadHead(bytes, formerName);
+  if (typeof head !== "object") return head;
+  const rename = (text: string): string => text.replaceAll(uuidIn(formerName) ?? formerName, uuidIn(name) ?? name);
+  const { dumpInfo, core, coreOffset } = head;
+  return {
+    formerName,
+    coreOffset,
+    core: { ...core, name: rename(core.name) },
+    // Byte for byte, whatever a composer wrote into it.
+    dumpInfo: { name: rename(dumpInfo.name), bytes: Buffer.from(rename(asLatin1(dumpInfo.bytes)), "latin1") },
+  };
+}
+
+function asLatin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("latin1");
 }
 
 function parseDumpInfo(bytes: Uint8Array): Partial<DumpInfo> {

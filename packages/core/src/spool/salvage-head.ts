@@ -9,6 +9,12 @@ export interface SalvagedHead {
   coreOffset: number;
 }
 
+/** Read the name that a head is laid out for, or undefined when that can't be told. */
+export function tryReadHeadName(bytes: Buffer): string | undefined {
+  const first = readLocalHeader(bytes, 0);
+  return typeof first === "object" ? /^(.+)-dump-info\.json$/s.exec(first.name)?.[1] : undefined;
+}
+
 /** More than a head ever takes: two names of at most 255 bytes and a dump info of short texts. */
 export const HEAD_MAX_BYTES = 256 * 1024;
 

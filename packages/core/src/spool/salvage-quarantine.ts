@@ -1,8 +1,10 @@
+import { randomBytes } from "node:crypto";
 import { mkdir, rename } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { toRfc3339, type Clock } from "../clock.ts";
 import type { CdhError } from "../errors.ts";
 import { DIRECTORY_MODE, publishedPath, QUARANTINE_DIRECTORY } from "./layout.ts";
+import { isThere } from "./salvage-twin.ts";
 import { writeStateFile } from "./state-file.ts";
 
 /** A torn file that is no composer's, where it lies now. */
@@ -21,9 +23,13 @@ export interface TornFile {
 export async function quarantineTorn(torn: TornFile, error: CdhError, clock: Clock): Promise<string> {
   const directory = join(torn.coreDir, QUARANTINE_DIRECTORY);
   await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
-  const target = publishedPath(directory, torn.name);
+  const wanted = publishedPath(directory, torn.name);
+  // What lies there already is another bundle, and stays.
+  const target = (await isThere(wanted))
+    ? publishedPath(directory, `${torn.name}-${randomBytes(4).toString("hex")}`)
+    : wanted;
   await writeStateFile(`${target}.reason.json`, {
-    bundle: `${torn.name}.zip`,
+    bundle: basename(target),
     sizeBytes: torn.sizeBytes,
     quarantinedAt: toRfc3339(clock.now()),
     code: error.code,

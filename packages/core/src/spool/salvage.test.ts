@@ -203,15 +203,6 @@ describe("who may still be writing", { timeout: 30_000 }, () => {
     await check(result);
   });
 
-  it("a published name is never replaced, and the torn file stays", async () => {
-    leave(await torn());
-    writeFileSync(publishedPath(coreDir, SAMPLE_NAME), "published");
-    const [result] = await salvage();
-    expect(result).toMatchObject({ status: "failed", error: { code: "CDH_DISK" } });
-    expect(statSync(publishedPath(coreDir, SAMPLE_NAME)).size).toBe(9);
-    expect(existsSync(partialPath(coreDir, SAMPLE_NAME))).toBe(true);
-  });
-
   it.each([
     { title: "no zip at all", bytes: Buffer.alloc(100_000, "x") },
     { title: "larger than any head, all zeros", bytes: Buffer.alloc(MIB) },

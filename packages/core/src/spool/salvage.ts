@@ -9,6 +9,7 @@ import { syncDirectory } from "../sync-directory.ts";
 import { partialNameOf, publishedPath } from "./layout.ts";
 import { salvageBundle } from "./salvage-bundle.ts";
 import { quarantineTorn } from "./salvage-quarantine.ts";
+import { findTaken, giveName, tryMakeOwnName } from "./salvage-twin.ts";
 import { readWriterNote } from "./writer-note.ts";
 import { HEARTBEAT_MS, readWriterMark, removeWriterMark, writerMarksDirectory } from "./writer-mark.ts";
 
@@ -24,11 +25,15 @@ export interface SalvageOptions {
 }
 
 /** What became of one torn bundle. */
-export type Salvaged = { name: string; path: string } & (
-  | { status: "published"; manifest: Manifest }
-  /** `quarantined`: it can never become a bundle, and lies in quarantine. */
-  | { status: "failed"; error: CdhError; quarantined?: boolean }
-);
+export type Salvaged = { name: string; path: string } &
+  /** `path` is the bundle now; not under its own name when another bundle has that. */
+  (
+    | { status: "published"; manifest: Manifest }
+    /** Everything in it is in the published bundle of its name too, which is `path`; the torn file was removed. */
+    | { status: "superseded" }
+    /** `quarantined`: it can never become a bundle, and lies in quarantine. */
+    | { status: "failed"; error: CdhError; quarantined?: boolean }
+  );
 
 /**
  * A composer that lives touches its file within this time. Its mark alone would do on one kernel; where the spool is
@@ -51,11 +56,14 @@ export async function salvageSpool(options: SalvageOptions): Promise<Salvaged[]>
   });
   const results: Salvaged[] = [];
   for (const fileName of names) {
-    options.signal?.throwIfAborted();
     const torn = tornNameOf(fileName);
     if (torn === undefined) continue;
-    const result = await salvageOne(join(coreDir, fileName), torn, options);
+    const result = await salvageOne(join(coreDir, fileName), torn, options).catch((error: unknown) => {
+      if (options.signal?.aborted !== true) throw error;
+    });
     if (result !== undefined) results.push(result);
+    // What was done by then is told all the same.
+    if (options.signal?.aborted === true) return results;
   }
   await removeOrphanedMarks(options, names);
   return results;
@@ -78,40 +86,25 @@ function tornNameOf(fileName: string): TornName | undefined {
 }
 
 async function salvageOne(path: string, torn: TornName, options: SalvageOptions): Promise<Salvaged | undefined> {
-  const { coreDir, clock } = options;
+  const { coreDir } = options;
   const { name } = torn;
   const published = publishedPath(coreDir, name);
   try {
-    if (!(await isAbandoned(path, torn, options))) return undefined;
-    if (await exists(published)) throw new CdhError("CDH_DISK", `cannot salvage ${path}: ${published} already exists`);
-    const handle = await openTorn(path);
+    const taken = await findTaken(published, name);
     try {
-      const modifiedAt = (await handle.stat()).mtimeMs;
-      const claim = join(coreDir, `.${name}.${randomBytes(8).toString("hex")}.salvage`);
-      // Fresh before it has its new name: nobody else may take it for a dead salvage's.
-      await touch(handle, clock);
-      await rename(path, claim);
-      const heartbeat = setInterval(() => void touch(handle, clock).catch(() => {}), HEARTBEAT_MS);
+      if (!(await isAbandoned(path, torn, options))) return undefined;
+      const handle = await openTorn(path);
       try {
-        const { version, signal } = options;
-        const note = await readWriterNote(coreDir, name);
-        const manifest = await salvageBundle(handle, { name, modifiedAt, version, note, signal });
-        // Nobody else makes a file of this name: it carries the crash's id, its composer is dead, the claim is ours.
-        await rename(claim, published);
-        await syncDirectory(coreDir);
+        if ((await taken?.holds(handle)) !== true)
+          return await endTorn(handle, path, { ...torn, isTaken: taken !== undefined }, options);
+        await unlink(path);
         await removeWriterMark(coreDir, name);
-        return { name, path: published, status: "published", manifest };
-      } catch (error) {
-        if (!(error instanceof CdhError) || error.code !== "CDH_DAMAGED") throw error;
-        const { size } = await handle.stat();
-        const aside = await quarantineTorn({ coreDir, name, path: claim, sizeBytes: size }, error, clock);
-        await removeWriterMark(coreDir, name);
-        return { name, path: aside, status: "failed", error, quarantined: true };
+        return { name, path: published, status: "superseded" };
       } finally {
-        clearInterval(heartbeat);
+        await handle.close();
       }
     } finally {
-      await handle.close();
+      await taken?.close();
     }
   } catch (error) {
     // Its composer published it after all, or another salvage was faster.
@@ -126,6 +119,43 @@ async function salvageOne(path: string, torn: TornName, options: SalvageOptions)
             { cause: error },
           );
     return { name, path, status: "failed", error: wrapped };
+  }
+}
+
+/** Make a torn file one's own, end it, and publish it: under its name, or under one of its own where that is taken. */
+async function endTorn(
+  handle: FileHandle,
+  path: string,
+  torn: TornName & { isTaken: boolean },
+  options: SalvageOptions,
+): Promise<Salvaged> {
+  const { coreDir, clock, version, signal } = options;
+  const ownName = torn.isTaken ? tryMakeOwnName(torn.name) : torn.name;
+  const name = ownName ?? torn.name;
+  const modifiedAt = (await handle.stat()).mtimeMs;
+  const claim = join(coreDir, `.${name}.${randomBytes(8).toString("hex")}.salvage`);
+  // Fresh before it has its new name: nobody else may take it for a dead salvage's.
+  await touch(handle, clock);
+  await rename(path, claim);
+  const heartbeat = setInterval(() => void touch(handle, clock).catch(() => {}), HEARTBEAT_MS);
+  try {
+    if (ownName === undefined)
+      throw new CdhError("CDH_DAMAGED", `cannot salvage ${name}: another bundle is published under its name`);
+    const note = await readWriterNote(coreDir, name);
+    const mayBeRenamed = torn.claimed || torn.isTaken;
+    const manifest = await salvageBundle(handle, { name, mayBeRenamed, modifiedAt, version, note, signal });
+    await giveName(claim, publishedPath(coreDir, name));
+    await syncDirectory(coreDir);
+    await removeWriterMark(coreDir, torn.name);
+    return { name, path: publishedPath(coreDir, name), status: "published", manifest };
+  } catch (error) {
+    if (!(error instanceof CdhError) || error.code !== "CDH_DAMAGED") throw error;
+    const { size } = await handle.stat();
+    const aside = await quarantineTorn({ coreDir, name: torn.name, path: claim, sizeBytes: size }, error, clock);
+    await removeWriterMark(coreDir, torn.name);
+    return { name, path: aside, status: "failed", error, quarantined: true };
+  } finally {
+    clearInterval(heartbeat);
   }
 }
 
@@ -154,13 +184,6 @@ async function openTorn(path: string): Promise<FileHandle> {
 async function touch(handle: FileHandle, clock: Clock): Promise<void> {
   const now = clock.now() / 1000;
   await handle.utimes(now, now);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Marks and notes of composers that died before or after their bundle had its file. */
