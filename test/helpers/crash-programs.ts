@@ -15,6 +15,7 @@ export const CRASH_PROGRAMS = [
   "dropped",
   "fill",
   "fpe",
+  "hang",
   "hostile-name",
   "ill",
   "launch",

@@ -6,7 +6,7 @@ import { makeFrameCompressor } from "@cdh/core/bundle/frame-compressor";
 import type { Manifest, Problem, TruncatedBy } from "@cdh/core/bundle/manifest";
 import type { Enrichment } from "@cdh/core/container/enrich";
 import { ElfCoreScanner } from "@cdh/core/elf/scanner";
-import { EXIT, errnoOf, reasonOf } from "@cdh/core/errors";
+import { CdhError, EXIT, errnoOf, reasonOf } from "@cdh/core/errors";
 import type { Crash } from "@cdh/core/kernel/crash";
 import { collect, type Collection } from "./collect.ts";
 import { describeCrash, type CrashDescription } from "./describe.ts";
@@ -16,7 +16,7 @@ import { finishBundle } from "./finish-bundle.ts";
 import { leaveNoteLater } from "./leave-note.ts";
 import { nodeFacts } from "./node-facts.ts";
 import { metadataEntries } from "./metadata-entries.ts";
-import { openBundleFile } from "./open-bundle.ts";
+import { openBundleFile, type OpenBundle } from "./open-bundle.ts";
 import type { ComposeRequest, Outcome } from "./request.ts";
 import { RoomGone, RoomGuard } from "./room.ts";
 import type { ComposerSettings } from "./settings.ts";
@@ -34,6 +34,9 @@ const HOLD_BACK = 12;
 
 /** How long a crashed process is held for the runtime's record of its container to be read; that takes milliseconds. */
 const RECORD_WAIT_MS = 1_000;
+
+/** How long after TIMEOUT a spool may still answer. */
+const LATE_MS = 3_000;
 
 /** More parallel frames than this cost the node more than they save the crashed pod. */
 const THREADS_MAX = 4;
@@ -136,7 +139,7 @@ export async function compose(request: ComposeRequest): Promise<Outcome> {
     });
     return { kind: "skipped", reason: skip, exitCode: EXIT.ok };
   }
-  const { file, name, nameProblem, core: entry, dumpInfo, mtime } = await opening;
+  const { file, name, nameProblem, core: entry, dumpInfo, mtime } = await openedInTime(opening, deadline, request);
   if (nameProblem !== undefined) problems.push({ step: "name", code: "CDH_CONFIG_INVALID", detail: nameProblem });
   await pipeline.settle();
   await leaveLine();
@@ -212,6 +215,25 @@ async function tryChain(request: ComposeRequest, collection: Collection): Promis
   if (result === undefined) return undefined;
   request.log.info("host crash handed on", { ...result, comm: request.crash.comm, pid: request.crash.pid });
   return { kind: "skipped", reason: `handed on to ${result.handler}`, exitCode: EXIT.ok };
+}
+
+/**
+ * Wait for the bundle's file, a little past the deadline: the crashed process is let go by then, and a spool that hangs
+ * must not gather composers.
+ * @throws {CdhError} CDH_SPOOL_FULL or CDH_DISK
+ */
+async function openedInTime(
+  opening: Promise<OpenBundle>,
+  deadline: AbortSignal,
+  { clock, coreDir }: ComposeRequest,
+): Promise<OpenBundle> {
+  const late = new Promise<void>((resolve) => {
+    if (deadline.aborted) resolve();
+    else deadline.addEventListener("abort", () => resolve(), { once: true });
+  }).then(() => clock.sleep(LATE_MS));
+  const opened = await Promise.race([opening, late]);
+  if (opened === undefined) throw new CdhError("CDH_DISK", `cannot write to ${coreDir}: no answer until TIMEOUT`);
+  return opened;
 }
 
 function exitCodeFor({ core }: Manifest): number {

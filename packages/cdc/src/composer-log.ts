@@ -30,16 +30,19 @@ export function openComposerLog(hostDir: string, native: Native | undefined): (l
   };
 }
 
+/** No waiting: a fifo in the log's place, which nobody reads, would hold the crashed process for ever. */
+const LOG_FLAGS =
+  constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
 function tryOpen(path: string): number | undefined {
   try {
-    return openSync(
-      path,
-      constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW,
-      FILE_MODE,
-    );
+    const fd = openSync(path, LOG_FLAGS, FILE_MODE);
+    if (fstatSync(fd).isFile()) return fd;
+    closeSync(fd);
   } catch {
-    return undefined;
+    // No log.
   }
+  return undefined;
 }
 
 /** Most lines that one crash may add to the kernel's log. */

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Problem } from "@cdh/core/bundle/manifest";
 import { systemClock } from "@cdh/core/clock";
@@ -13,6 +12,7 @@ import { signalName } from "@cdh/core/signals";
 import { formatBytes } from "@cdh/core/units";
 import { openComposerLog, openKernelLog } from "./composer-log.ts";
 import { compose } from "./compose.ts";
+import { readEnvText } from "./env-text.ts";
 import { descriptorInput, withFirstRead } from "./input.ts";
 import { loadNative } from "./native.ts";
 import { stepBack } from "./priority.ts";
@@ -86,7 +86,7 @@ export function readSettings(
   let file: Record<string, string> = {};
   const problems: Problem[] = [];
   try {
-    file = parseEnvFile(readFileSync(join(exeDir, ".env"), "utf8"));
+    file = parseEnvFile(readEnvText(join(exeDir, ".env")));
   } catch (error) {
     if (errnoOf(error) !== "ENOENT")
       problems.push({

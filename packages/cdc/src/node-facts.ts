@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { arch, hostname, release } from "node:os";
 import { join } from "node:path";
+import { readBounded } from "@cdh/core/container/bounded-file";
 import type { Roots } from "@cdh/core/roots";
 
 /** What a manifest says of the node. */
@@ -11,9 +11,14 @@ export interface NodeFacts {
   bootId?: string;
 }
 
-/** Learn about the node from the kernel. */
+/** The kernel answers at once; a PROC_ROOT that hangs must not keep the bundle from its name. */
+const WAIT_MS = 1_000;
+
+/** Learn about the node from the kernel. Never rejects. */
 export async function nodeFacts(roots: Roots, nodeName: string | undefined): Promise<NodeFacts> {
-  const bootId = await readFile(join(roots.proc, "sys/kernel/random/boot_id"), "utf8").catch(() => undefined);
+  const bootId = await readBounded(join(roots.proc, "sys/kernel/random/boot_id"), 64, AbortSignal.timeout(WAIT_MS))
+    .then(({ bytes }) => bytes.toString())
+    .catch(() => undefined);
   return {
     nodeName: nodeName ?? hostname(),
     architecture: arch(),

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { mkdir, open, rename } from "node:fs/promises";
+import { mkdir, open, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock, toRfc3339 } from "@cdh/core/clock";
+import { readBounded } from "@cdh/core/container/bounded-file";
 import { CdhError } from "@cdh/core/errors";
 import { DIRECTORY_MODE, FILE_MODE, STATE_DIRECTORY } from "@cdh/core/spool/layout";
 import { parseDuration } from "@cdh/core/units";
@@ -50,7 +51,11 @@ interface RateState {
   suppressedSince?: number;
 }
 
-const LOCK_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
+/** Whatever stands there, a fifo that nobody reads included, must not keep a core waiting. */
+const LOCK_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** Far more than a state takes. */
+const STATE_MAX_BYTES = 64 * 1024;
 
 /**
  * Count a crash against its workload's limit. The counts live in a small file a workload, changed under a lock and
@@ -112,13 +117,9 @@ export function decide(limit: RateLimit, state: RateState, nowMs: number): { nex
 
 async function readState(path: string): Promise<RateState> {
   try {
-    const file = await open(path, "r");
-    try {
-      const parsed: unknown = JSON.parse((await file.readFile("utf8")).slice(0, 64 * 1024));
-      return isState(parsed) ? parsed : { kept: [], suppressed: 0 };
-    } finally {
-      await file.close();
-    }
+    const { bytes, cut } = await readBounded(path, STATE_MAX_BYTES);
+    const parsed: unknown = cut ? undefined : JSON.parse(bytes.toString());
+    return isState(parsed) ? parsed : { kept: [], suppressed: 0 };
   } catch {
     return { kept: [], suppressed: 0 };
   }
@@ -126,22 +127,32 @@ async function readState(path: string): Promise<RateState> {
 
 function isState(value: unknown): value is RateState {
   if (typeof value !== "object" || value === null || !("kept" in value) || !("suppressed" in value)) return false;
-  return (
-    Array.isArray(value.kept) &&
-    value.kept.every((at) => typeof at === "number") &&
-    typeof value.suppressed === "number"
-  );
+  const { kept, suppressed } = value;
+  const since = "suppressedSince" in value ? value.suppressedSince : undefined;
+  return Array.isArray(kept) && kept.every(isTime) && isTime(suppressed) && (since === undefined || isTime(since));
+}
+
+/** The last moment that a Date can hold. @see ECMA-262, 21.4.1.1 */
+const TIME_MAX = 8.64e15;
+
+function isTime(value: unknown): value is number {
+  return typeof value === "number" && value >= 0 && value <= TIME_MAX;
 }
 
 async function writeState(path: string, state: object): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
-  const file = await open(temporary, LOCK_FLAGS | constants.O_TRUNC, FILE_MODE);
   try {
-    await file.writeFile(JSON.stringify(state));
-  } finally {
-    await file.close();
+    const file = await open(temporary, LOCK_FLAGS | constants.O_TRUNC, FILE_MODE);
+    try {
+      await file.writeFile(JSON.stringify(state));
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await unlink(temporary).catch(() => {});
+    throw error;
   }
-  await rename(temporary, path);
 }
 
 /**

@@ -33,9 +33,16 @@ export class SpoolFile implements CoreSink {
     this.#partial = partial;
     this.#published = published;
     this.#removeMark = removeMark;
+    let isBeating = false;
     this.#heartbeat = setInterval(() => {
+      // A disk that hangs holds one thread with it, not one more every time.
+      if (isBeating) return;
+      isBeating = true;
       const now = clock.now() / 1000;
-      this.#handle.utimes(now, now).catch(() => {});
+      this.#handle
+        .utimes(now, now)
+        .catch(() => {})
+        .finally(() => (isBeating = false));
     }, HEARTBEAT_MS);
     this.#heartbeat.unref();
   }

@@ -1,4 +1,5 @@
 import type { Collection } from "./collect.ts";
+import { within } from "@cdh/core/container/collected";
 import { reasonToSkip } from "./filters.ts";
 import { countCrash, workloadOf } from "./rate-limit.ts";
 import type { ComposeRequest } from "./request.ts";
@@ -32,7 +33,10 @@ export async function judge(request: ComposeRequest, collection: Collection): Pr
     executable: crash.exe ?? crash.comm ?? "",
     signal: crash.signal ?? 0,
   };
-  const decision = await countCrash(settings.rateLimit, coreDir, key, clock.now(), native);
+  const counting = countCrash(settings.rateLimit, coreDir, key, clock.now(), native);
+  // A spool that hangs has no count, and a crash that could not be counted is kept.
+  const decision = await within(counting, AbortSignal.timeout(settings.metadataTimeoutMs)).catch(() => undefined);
+  if (decision === undefined) return {};
   if (!decision.allowed) return { skip: `rate limit reached, ${decision.suppressedCount} suppressed so far` };
   return decision.suppressed === undefined ? {} : { suppressed: decision.suppressed };
 }

@@ -1,5 +1,6 @@
 import { execa } from "execa";
 import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
+import type { Readable } from "node:stream";
 
 export type { ChildProcess } from "node:child_process";
 
@@ -13,6 +14,8 @@ export interface RunOptions {
   signal?: AbortSignal;
   /** Output past this is cut and `truncated` is set; the child is killed. Default 8 MiB. */
   maxOutputBytes?: number;
+  /** Give nothing of a stream that was cut, and keep nothing of it in memory. */
+  dropsCutOutput?: boolean;
   input?: string | Uint8Array;
 }
 
@@ -43,12 +46,14 @@ export async function run(file: string, args: readonly string[], options: RunOpt
     detached: process.platform !== "win32",
     cleanup: true,
     stripFinalNewline: false,
-    maxBuffer: options.maxOutputBytes ?? 8 * 1024 * 1024,
+    // Collected here: execa would write all of it, escaped, into the message of an error that nobody reads.
+    buffer: false,
     stdin: options.input === undefined ? "ignore" : "pipe",
     ...(options.input === undefined ? {} : { input: options.input }),
     ...(options.env === undefined ? {} : { env: options.env, extendEnv: false }),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
+  const maxBytes = options.maxOutputBytes ?? 8 * 1024 * 1024;
   let timedOut = false;
   const killGroup = (): void => {
     if (subprocess.pid === undefined) return;
@@ -65,20 +70,26 @@ export async function run(file: string, args: readonly string[], options: RunOpt
           timedOut = true;
           killGroup();
         }, options.timeoutMs);
+  const [stdout, stderr] = [subprocess.stdout, subprocess.stderr].map((stream) =>
+    collect(stream, maxBytes, () => {
+      killGroup();
+      return options.dropsCutOutput === true;
+    }),
+  );
   if (options.signal?.aborted === true) killGroup();
   options.signal?.addEventListener("abort", killGroup, { once: true });
   try {
     const result = await subprocess;
-    if (result.isMaxBuffer) killGroup();
+    const truncated = stdout?.truncated === true || stderr?.truncated === true;
     return {
       exitCode: result.exitCode,
       signal: result.signal,
-      stdout: typeof result.stdout === "string" ? result.stdout : "",
-      stderr: typeof result.stderr === "string" ? result.stderr : "",
-      failed: result.failed || timedOut,
+      stdout: stdout?.text() ?? "",
+      stderr: stderr?.text() ?? "",
+      failed: result.failed || timedOut || truncated,
       timedOut,
       aborted: options.signal?.aborted === true,
-      truncated: result.isMaxBuffer,
+      truncated,
       notStarted: result.exitCode === undefined && result.signal === undefined ? (result.code ?? "unknown") : undefined,
       durationMs: result.durationMs,
     };
@@ -86,6 +97,37 @@ export async function run(file: string, args: readonly string[], options: RunOpt
     clearTimeout(timer);
     options.signal?.removeEventListener("abort", killGroup);
   }
+}
+
+/** What a child has written to one of its streams. */
+interface Output {
+  readonly truncated: boolean;
+  text(): string;
+}
+
+/**
+ * Collect a stream up to a bound, and read on without keeping more.
+ * @param onTooMuch called once beyond it; says whether what there is shall be dropped
+ */
+function collect(stream: Readable | null | undefined, maxBytes: number, onTooMuch: () => boolean): Output {
+  const parts: Buffer[] = [];
+  let [length, truncated] = [0, false];
+  // A stream that breaks off ends; how the child ended tells the rest.
+  stream?.on("error", () => {});
+  stream?.on("data", (part: Buffer) => {
+    if (truncated) return;
+    parts.push(length + part.length > maxBytes ? part.subarray(0, maxBytes - length) : part);
+    length += part.length;
+    if (length <= maxBytes) return;
+    truncated = true;
+    if (onTooMuch()) parts.length = 0;
+  });
+  return {
+    get truncated() {
+      return truncated;
+    },
+    text: () => Buffer.concat(parts).toString(),
+  };
 }
 
 /** Start a program whose streams the caller handles itself: a debugger on the terminal, a decompressor in a pipe. */

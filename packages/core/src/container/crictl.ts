@@ -179,6 +179,7 @@ export class Crictl {
       cwd: "/",
       timeoutMs: this.#timeoutMs,
       maxOutputBytes: this.#maxOutputBytes,
+      dropsCutOutput: true,
       ...(signal === undefined ? {} : { signal }),
     });
     const what = `crictl ${args[0] ?? ""}`;

@@ -1,0 +1,149 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { CRICTL_SEARCH_PATH } from "@cdh/core/container/crictl";
+import { expect, it } from "vitest";
+import { notBuilt } from "../helpers/built.ts";
+import { scratchDirectory } from "../helpers/scratch.ts";
+import { describeUnless } from "../helpers/skip.ts";
+import { missingTools } from "../helpers/tools.ts";
+import { makeRig, noise, smallCore, type Rig } from "./drive.ts";
+import { containerCgroup, makeProcRoot } from "./proc-root.ts";
+
+const MIB = 1024 * 1024;
+const CORE = smallCore(noise(3 * MIB));
+const CONTAINER = "ab".repeat(32);
+const scratch = scratchDirectory("runtime");
+
+/** The machine's own would be found first. */
+const found = CRICTL_SEARCH_PATH.find((directory) => existsSync(join(directory, "crictl")));
+const hasOwn = found === undefined ? undefined : `${found}/crictl is somebody's here`;
+
+/** Let the process be a container's, and give the composer this crictl. @returns the kernel's words */
+function prepare(rig: Rig, script: string, settings: Record<string, string> = {}): string[] {
+  const proc = mkdtempSync(join(scratch, "proc-"));
+  rig.env({ PROC_ROOT: proc, ...settings });
+  writeFileSync(join(rig.hostDir, "crictl"), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  return makeProcRoot(proc, { cgroup: containerCgroup(CONTAINER) });
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+};
+
+describeUnless(notBuilt("cdc") ?? missingTools("zstd") ?? hasOwn, "a container runtime that is in the way", () => {
+  it("crictl that answers 200 MB: the answer is not used, the memory stays small, the core is whole", async () => {
+    await using rig = makeRig();
+    const args = prepare(rig, "exec head -c 209715200 /dev/zero", { METADATA_TIMEOUT: "20" });
+    const result = await rig.run(CORE, { args });
+    expect(result.exitCode).toBe(0);
+    expect(result.peakRssBytes).toBeLessThan(128 * MIB);
+    const { manifest } = await rig.bundle();
+    expect(manifest).toMatchObject({ core: { complete: true }, container: { id: CONTAINER } });
+    expect(manifest.problems).toContainEqual(expect.objectContaining({ code: "CDH_CRICTL_TOO_LONG" }));
+  });
+
+  it("crictl that hangs, with a child: killed with it at METADATA_TIMEOUT; by then the priority is lowered", async () => {
+    await using rig = makeRig();
+    const [pids, niceness] = [join(rig.hostDir, "pids"), join(rig.hostDir, "nice")];
+    const script = `sleep 600 & echo $$ $! >>${pids}; while :; do cut -d' ' -f19 /proc/$PPID/stat >>${niceness}; sleep 0.1; done`;
+    const result = await rig.run(CORE, { args: prepare(rig, script, { METADATA_TIMEOUT: "2" }), timeoutMs: 30_000 });
+    expect(result).toMatchObject({ exitCode: 0, timedOut: false });
+    const { manifest } = await rig.bundle();
+    expect(manifest.core.complete).toBe(true);
+    expect(manifest.composer.durationMs).toBeLessThan(15_000);
+    expect(manifest.problems).toContainEqual(expect.objectContaining({ code: "CDH_CRICTL_TIMEOUT" }));
+    const started = readFileSync(pids, "utf8").trim().split(/\s+/).map(Number);
+    expect(started.length).toBeGreaterThanOrEqual(2);
+    await expect.poll(() => started.filter(isAlive)).toEqual([]);
+    // The identity was asked for while the process was held, so the first looks saw the old one.
+    expect(readFileSync(niceness, "utf8").trim().split("\n").at(-1)).toBe("10");
+  });
+
+  it.each([
+    { title: "fails", script: "echo 'level=fatal msg=\"no runtime\"' >&2; exit 1", code: "CDH_CRICTL_FAILED" },
+    { title: "is killed", script: "kill -9 $$", code: "CDH_CRICTL_FAILED" },
+    { title: "answers no JSON", script: "echo 'W0101 no json'", code: "CDH_CRICTL_ANSWER" },
+    { title: "answers about another container", script: 'echo \'{"status":{"id":"x"}}\'', code: "CDH_CRICTL_ANSWER" },
+  ])("crictl that $title costs no byte of the core", async ({ script, code }) => {
+    await using rig = makeRig();
+    expect((await rig.run(CORE, { args: prepare(rig, script) })).exitCode).toBe(0);
+    const { manifest } = await rig.bundle();
+    expect(manifest).toMatchObject({
+      core: { complete: true },
+      identity: { source: "none" },
+      container: { id: CONTAINER },
+    });
+    expect(manifest.problems).toContainEqual(expect.objectContaining({ code }));
+  });
+
+  it("crictl that warns on stderr and answers an array is understood", async () => {
+    await using rig = makeRig();
+    const answer = {
+      status: {
+        id: CONTAINER,
+        metadata: { name: "server" },
+        labels: {
+          "io.kubernetes.pod.name": "web-0",
+          "io.kubernetes.pod.namespace": "shop",
+          "io.kubernetes.pod.uid": "3b0a5d2e-8f4c-4f3b-9a57-0c6a1f6e2d11",
+          "io.kubernetes.container.name": "server",
+        },
+      },
+      info: { sandboxID: "cd".repeat(32) },
+    };
+    const script = `echo 'time="x" level=warning msg="runtime connect using default endpoints"' >&2\n[ "$1" = inspect ] || exit 1\ncat <<'E'\n${JSON.stringify([answer])}\nE`;
+    expect((await rig.run(CORE, { args: prepare(rig, script) })).exitCode).toBe(0);
+    expect((await rig.bundle()).manifest).toMatchObject({
+      identity: { source: "crictl", verified: true },
+      pod: { name: "web-0", namespace: "shop" },
+      container: { name: "server" },
+    });
+  });
+});
+
+const [LOGS, LINKS] = ["/var/log/pods", "/var/log/containers"];
+const taken = [LOGS, LINKS].find((path) => existsSync(path));
+const cannotLog =
+  process.getuid?.() !== 0
+    ? `${LOGS} is root's`
+    : taken === undefined
+      ? missingTools("mkfifo")
+      : `${taken} is somebody's here`;
+
+describeUnless(notBuilt("cdc") ?? missingTools("zstd") ?? hasOwn ?? cannotLog, "a container's own log folder", () => {
+  it("with a fifo, links and a folder in place of logs: nothing is waited for, nothing is followed", async () => {
+    const uid = "3b0a5d2e-8f4c-4f3b-9a57-0c6a1f6e2d11";
+    const pod = join(LOGS, `shop_web-0_${uid}`);
+    const secret = join(scratch, "secret");
+    writeFileSync(secret, "2026-01-01T00:00:00.0Z stdout F root-only\n");
+    try {
+      mkdirSync(join(pod, "server"), { recursive: true });
+      mkdirSync(LINKS);
+      symlinkSync(join(pod, "server/1.log"), join(LINKS, `web-0_shop_server-${CONTAINER}.log`));
+      expect(spawnSync("mkfifo", [join(pod, "server/1.log")]).status).toBe(0);
+      symlinkSync(secret, join(pod, "server/1.log.20260101-000000"));
+      mkdirSync(join(pod, "server/1.log.20260101-000001"));
+      writeFileSync(join(pod, "server/0.log"), "2026-01-01T00:00:00.0Z stdout F its own words\n");
+      await using rig = makeRig();
+      const args = prepare(rig, "exit 1", { METADATA_TIMEOUT: "20" });
+      const result = await rig.run(CORE, { args, timeoutMs: 30_000 });
+      expect(result).toMatchObject({ exitCode: 0, timedOut: false });
+      expect(result.durationMs).toBeLessThan(15_000);
+      const { manifest, path, read } = await rig.bundle();
+      expect((await read("-0.log")).toString()).toBe("its own words\n");
+      expect(manifest).toMatchObject({
+        core: { complete: true },
+        identity: { source: "kubelet", verified: true },
+        pod: { name: "web-0", namespace: "shop" },
+      });
+      expect(readFileSync(path).includes("root-only")).toBe(false);
+    } finally {
+      for (const path of [LOGS, LINKS]) rmSync(path, { recursive: true, force: true });
+    }
+  });
+});
