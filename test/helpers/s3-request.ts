@@ -31,12 +31,15 @@ export async function s3Request(
     headers?: Record<string, string>;
     body?: Uint8Array | string;
     now?: Date;
+    /** Default `s3`; `sts` asks for temporary credentials. */
+    service?: string;
   } = {},
 ): Promise<Response> {
   const url = new URL(account.endpoint);
   const timestamp = (options.now ?? new Date()).toISOString().replaceAll(/[-:]|\.\d{3}/g, "");
   const day = timestamp.slice(0, 8);
-  const scope = `${day}/${account.region}/s3/aws4_request`;
+  const { service = "s3" } = options;
+  const scope = `${day}/${account.region}/${service}/aws4_request`;
   const bodyHash = sha256(options.body ?? "");
   const headers: Record<string, string> = {
     ...Object.fromEntries(Object.entries(options.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value])),
@@ -59,7 +62,7 @@ export async function s3Request(
     names.join(";"),
     bodyHash,
   ].join("\n");
-  const key = ["s3", "aws4_request"].reduce(
+  const key = [service, "aws4_request"].reduce(
     (chain, part) => hmac(chain, part),
     hmac(hmac(`AWS4${account.secretKey}`, day), account.region),
   );

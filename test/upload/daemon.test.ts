@@ -1,9 +1,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
-import { createServer as createHttpServer, type IncomingMessage } from "node:http";
-import { createServer as createHttpsServer } from "node:https";
+import { createServer as createHttpServer } from "node:http";
 import type { AddressInfo, Server } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeAll, afterAll, expect, it } from "vitest";
@@ -12,6 +10,7 @@ import { freePort } from "../helpers/free-port.ts";
 import { chooseS3, startS3Server, type S3Server } from "../helpers/s3-server.ts";
 import { describeUnless, skipAloud } from "../helpers/skip.ts";
 import { findTool } from "../helpers/tools.ts";
+import { readMessage, startEventsApi, type Message } from "./events-api.ts";
 import { startFaultProxy } from "./fault-proxy.ts";
 import { expectNoUploads, expectStored, logLines, makeWorkbench, expectSoon, type Workbench } from "./workbench.ts";
 
@@ -29,14 +28,6 @@ async function bench(env: Record<string, string> = {}): Promise<Workbench & { st
   return { ...made, store };
 }
 
-/** A message that a listener got. */
-interface Message {
-  method: string;
-  url: string;
-  headers: Record<string, unknown>;
-  body: Record<string, unknown>;
-}
-
 /** Listen on loopback; `answer` says what each message is answered with. */
 async function listen(server: Server): Promise<number> {
   server.listen(0, "127.0.0.1");
@@ -47,73 +38,6 @@ async function listen(server: Server): Promise<number> {
     },
   });
   return (server.address() as AddressInfo).port;
-}
-
-async function readMessage(incoming: IncomingMessage): Promise<Message> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of incoming) chunks.push(chunk as Buffer);
-  const text = Buffer.concat(chunks).toString();
-  return {
-    method: incoming.method ?? "",
-    url: incoming.url ?? "",
-    headers: incoming.headers,
-    body: (text === "" ? {} : JSON.parse(text)) as Record<string, unknown>,
-  };
-}
-
-/** A stand-in for the API server's Events, over TLS, as a pod finds it. */
-async function startEventsApi(directory: string, openssl: string) {
-  const account = join(directory, "account");
-  await mkdir(account);
-  await writeFile(join(account, "token"), "the-token\n");
-  execFileSync(
-    openssl,
-    [
-      "req",
-      "-x509",
-      "-newkey",
-      "rsa:2048",
-      "-nodes",
-      "-days",
-      "2",
-      "-subj",
-      "/CN=127.0.0.1",
-      "-addext",
-      "subjectAltName=IP:127.0.0.1",
-      "-keyout",
-      join(account, "key.pem"),
-      "-out",
-      join(account, "ca.crt"),
-    ],
-    { stdio: "ignore" },
-  );
-  const events = new Map<string, Record<string, unknown>>();
-  const messages: Message[] = [];
-  const port = await listen(
-    createHttpsServer(
-      { key: readFileSync(join(account, "key.pem")), cert: readFileSync(join(account, "ca.crt")) },
-      (incoming, outgoing) => {
-        void readMessage(incoming).then((message) => {
-          messages.push(message);
-          const { name } = (message.body["metadata"] ?? {}) as { name?: string };
-          const key = message.method === "POST" ? `${message.url}/${name}` : message.url;
-          if (message.method === "POST") events.set(key, message.body);
-          if (message.method === "PATCH") events.set(key, { ...events.get(key), ...message.body });
-          const found = events.get(key);
-          outgoing
-            .writeHead(found === undefined ? 404 : 200, { "content-type": "application/json" })
-            .end(JSON.stringify(found ?? {}));
-        });
-      },
-    ),
-  );
-  const env = {
-    KUBERNETES_SERVICE_HOST: "127.0.0.1",
-    KUBERNETES_SERVICE_PORT: String(port),
-    KUBERNETES_SERVICE_ACCOUNT_DIR: account,
-    NODE_NAME: "node-1",
-  };
-  return { events, messages, env };
 }
 
 describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
@@ -282,6 +206,7 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     if (openssl.path === undefined) skipAloud(context, openssl.reason);
     const work = await bench();
     const api = await startEventsApi(work.directory, openssl.path);
+    open.push(api);
     const pod = {
       namespace: "team-a",
       manifest: {
@@ -324,6 +249,7 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     const work = await bench({ METRICS_ADDR: `127.0.0.1:${port}`, MAX_USE: "30000", VACUUM_UNSENT: "true" });
     await writeFile(work.store, "a file where the store should be");
     const api = await startEventsApi(work.directory, openssl.path);
+    open.push(api);
     const old = await work.publish({ namespace: "team-a", coreBytes: 20_000 });
     execFileSync("touch", ["-d", "2026-01-01", old.path]);
     const young = await work.publish({ namespace: "team-a", coreBytes: 20_000 });

@@ -24,6 +24,20 @@ async function openOn(kind: S3Kind, env: Record<string, string>) {
   return await openStore(settings.values, { clock: systemClock, env: {} });
 }
 
+/** A server that somebody started elsewhere, such as Ceph, SeaweedFS or AWS: for trying by hand. Its bucket must be empty. */
+const { CDH_TEST_S3_ENDPOINT: elsewhere, CDH_TEST_S3_BUCKET, CDH_TEST_S3_ACCESS_KEY, CDH_TEST_S3_SECRET } = process.env;
+
+/** The environment of a program that uses that server. */
+function envElsewhere(): Record<string, string> {
+  return {
+    STORE_URL: `s3://${CDH_TEST_S3_BUCKET ?? "cores"}/contract-${Date.now()}`,
+    S3_ENDPOINT: elsewhere ?? "",
+    S3_REGION: "us-east-1",
+    S3_ACCESS_KEY: CDH_TEST_S3_ACCESS_KEY ?? "",
+    S3_SECRET: CDH_TEST_S3_SECRET ?? "",
+  };
+}
+
 describe("S3Store", () => {
   for (const kind of ["minio", "versitygw"] as const) {
     const { standIn } = chooseS3(kind);
@@ -31,6 +45,13 @@ describe("S3Store", () => {
       describeStoreContract(`S3Store on ${kind}`, () => openOn(kind, {}));
     });
   }
+  const unset = elsewhere === undefined ? "CDH_TEST_S3_ENDPOINT names no further S3 server" : undefined;
+  describeUnless(unset, "on the server of CDH_TEST_S3_ENDPOINT", () => {
+    describeStoreContract("S3Store elsewhere", async () => {
+      const settings = resolveSettingsStrictly(storeSettings, { env: envElsewhere() });
+      return await openStore(settings.values, { clock: systemClock, env: {} });
+    });
+  });
   describeUnless(chooseS3("minio").standIn, "on minio with checksums", () => {
     describeStoreContract("S3Store with S3_CHECKSUM=crc32 on minio", () => openOn("minio", { S3_CHECKSUM: "crc32" }));
   });

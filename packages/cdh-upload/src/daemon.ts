@@ -16,7 +16,7 @@ const PATIENCE_MS = 200;
 /** A spool that cannot be watched is tried again after this. */
 const REWATCH_MS = 10_000;
 /** With a schedule the wall clock is looked at so often, and counts as set when it moved by so much on its own. */
-const CLOCK_LOOK_MS = 30_000;
+const CLOCK_LOOK_MS = 10_000;
 const CLOCK_SET_MS = 2000;
 
 /** What the daemon needs. */
@@ -105,10 +105,13 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       if (hurry || now >= lookAt) {
         const scheduled = now >= lookAt;
         hurry = false;
+        let sentAt = now;
         const look = await uploader
           .scan(() => {
-            if (clock.monotonic() - now > PATIENCE_MS) send();
-          })
+            if (clock.monotonic() - sentAt <= PATIENCE_MS) return;
+            sentAt = clock.monotonic();
+            send();
+          }, stopSignal)
           .catch((failure: unknown) => {
             log.error("cannot look at the spool", { reason: reasonOf(failure) });
             return { failure };

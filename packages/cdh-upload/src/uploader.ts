@@ -70,8 +70,9 @@ export class Uploader {
   /**
    * Look at the spool and put what is new into the queue.
    * @param onNoticed called after each new bundle: the first need not wait for the thousandth
+   * @param signal ends the look early: whoever stops need not wait for the thousandth either
    */
-  async scan(onNoticed: () => void = () => {}): Promise<SpoolScan> {
+  async scan(onNoticed: () => void = () => {}, signal?: AbortSignal): Promise<SpoolScan> {
     const { settings, log } = this.#options;
     const scan = await scanSpool(settings.coreDir);
     const { files, ignored } = scan;
@@ -80,7 +81,10 @@ export class Uploader {
     for (const item of this.queue.items()) {
       if (!item.running && !there.has(item.file.fileName)) this.queue.remove(item.file.fileName);
     }
-    for (const file of files) if (await this.notice(file)) onNoticed();
+    for (const file of files) {
+      if (signal?.aborted === true) return scan;
+      if (await this.notice(file)) onNoticed();
+    }
     const names = new Set(files.map((file) => file.name));
     await Promise.all([this.#attempts.keepOnly(names), this.#seen.save()]).catch((error: unknown) =>
       this.#stateTrouble(error),

@@ -124,10 +124,17 @@ const ERRNO_WORDS: Record<string, string> = {
   ETXTBSY: "text file busy",
 };
 
+/** What Linux says and Node has no name for. @see asm-generic/errno.h */
+const UNNAMED: Record<string, string> = {
+  "Unknown system error -116": "ESTALE",
+  "Unknown system error -121": "EREMOTEIO",
+  "Unknown system error -122": "EDQUOT",
+};
+
 /** Read the `errno` name (`ENOSPC`) from a thrown value, or undefined when it has none. */
 export function errnoOf(error: unknown): string | undefined {
   if (typeof error === "object" && error !== null && "code" in error && typeof error.code === "string")
-    return error.code;
+    return UNNAMED[error.code] ?? error.code;
   return undefined;
 }
 

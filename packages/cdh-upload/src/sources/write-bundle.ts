@@ -3,10 +3,12 @@ import { makeFrameCompressor } from "@cdh/core/bundle/frame-compressor";
 import type { Compression, Manifest } from "@cdh/core/bundle/manifest";
 import { layOutBundle, type SmallEntry } from "@cdh/core/bundle/writer";
 import { FRAME_BYTES } from "@cdh/core/bundle/zstd-frames";
+import { systemClock } from "@cdh/core/clock";
 import { errnoOf } from "@cdh/core/errors";
 import { DIRECTORY_MODE, FILE_MODE, publishedPath } from "@cdh/core/spool/layout";
 import { syncDirectory } from "@cdh/core/sync-directory";
-import { link, mkdir, open, rm, type FileHandle } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { link, lstat, mkdir, open, readdir, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Frames in memory and compressed at once: the uploads beside it need their memory too. */
@@ -15,6 +17,8 @@ const THREADS = 2;
 
 /** Names of bundles that are being made here; whoever salvages what composers left must not take them. */
 const DRAFT_PREFIX = ".import.";
+/** Nobody has written to it for so long: its writer is gone. */
+const OLD_DRAFT_MS = 3600e3;
 
 /** A core and what to say about it. */
 export interface BundleSource {
@@ -39,8 +43,9 @@ export interface BundleSource {
  */
 export async function writeBundle(coreDir: string, source: BundleSource): Promise<boolean> {
   await mkdir(coreDir, { recursive: true, mode: DIRECTORY_MODE });
-  const draft = join(coreDir, `${DRAFT_PREFIX}${source.name}`);
-  await rm(draft, { force: true });
+  await removeOldDrafts(coreDir);
+  // A name of its own: another daemon on this spool may be making the same bundle.
+  const draft = join(coreDir, `${DRAFT_PREFIX}${randomBytes(8).toString("hex")}`);
   const file = await open(draft, "wx", FILE_MODE);
   try {
     await fill(file, source);
@@ -57,6 +62,17 @@ export async function writeBundle(coreDir: string, source: BundleSource): Promis
   }
 }
 
+/** Remove what a killed run left; what is being written is never so old. */
+async function removeOldDrafts(coreDir: string): Promise<void> {
+  const names = (await readdir(coreDir)).filter((name) => name.startsWith(DRAFT_PREFIX));
+  for (const name of names) {
+    const path = join(coreDir, name);
+    const stats = await lstat(path).catch(() => undefined);
+    if (stats?.isFile() === true && Math.abs(systemClock.now() - stats.mtimeMs) > OLD_DRAFT_MS)
+      await rm(path, { force: true });
+  }
+}
+
 async function fill(file: FileHandle, source: BundleSource): Promise<void> {
   const none = {
     name: source.entry.name,
@@ -70,8 +86,12 @@ async function fill(file: FileHandle, source: BundleSource): Promise<void> {
   const compressor = makeFrameCompressor(source.entry.compression);
   const sink = { write: (bytes: Uint8Array, offset: number) => writeAll(file, bytes, head.length + offset) };
   const pipeline = new CorePipeline({ compressor, sink, threads: THREADS, buffers: BUFFERS });
-  await feed(pipeline, source);
-  await pipeline.settle();
+  try {
+    await feed(pipeline, source);
+  } finally {
+    // Its threads end with it, also when the disk is full or the core cannot be read.
+    await pipeline.settle();
+  }
   if (pipeline.failure !== undefined) throw pipeline.failure;
   const trailer = pipeline.trailer();
   const summary = pipeline.summarise(trailer);
