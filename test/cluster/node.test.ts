@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { notBuilt, builtPath } from "../helpers/built.ts";
 import { holdKernel, kernelUnavailable, readKernelSettings, type KernelHold } from "../helpers/kernel-state.ts";
 import { clusterUnavailable, run } from "../helpers/real-cluster.ts";
+import { REPOSITORY } from "../helpers/repository.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { builtImage } from "../image/built-image.ts";
@@ -13,6 +14,7 @@ import { helmFor, type Helm } from "./helm-release.ts";
 import { nodeUnavailable, startRealNode, type RealNode } from "./real-node.ts";
 
 const RELEASE = "cdh";
+const PLUGIN = join(REPOSITORY, "dist/bin/kubectl-coredump");
 const DAEMON_SET = "daemonset/cdh-core-dump-handler";
 
 describeUnless(
@@ -49,6 +51,7 @@ describeUnless(
       values = {
         image: { repository: OUR_REPOSITORY, tag: VERSION, pullPolicy: "Never" },
         store: { pvc: { existingClaim: "core-dumps" } },
+        node: { watchInterval: "2s" },
         daemonset: { hostDirectory: hostDir(), updateStrategy: { rollingUpdate: { maxUnavailable: 1 } } },
       };
       // Longer than another run may hold the kernel's lock.
@@ -110,6 +113,46 @@ describeUnless(
       await expect.poll(events, { timeout: 30_000, interval: 500 }).toContain("SIGSEGV");
     }, 120_000);
 
+    it("kubectl coredump status tells of the node what is so, and of somebody who took the handler away", async () => {
+      const status = async (): Promise<NodeFacts> => {
+        const { stdout } = await run(PLUGIN, ["status", "-o", "json"], {
+          env: { KUBECONFIG: node.cluster.kubeconfig },
+        });
+        return (JSON.parse(stdout) as { nodes: [NodeFacts] }).nodes[0];
+      };
+      await expect.poll(status).toMatchObject({ spoolBundles: 0, spoolBytes: 0, storeAvailable: true });
+      const before = await status();
+      expect(before).toEqual({
+        node: "node-1",
+        namespace: "observe",
+        pod: expect.stringMatching(/^cdh-core-dump-handler-\w{5}$/) as string,
+        phase: "Running",
+        ready: true,
+        captures: true,
+        composerVersion: VERSION,
+        drifts: 0,
+        lastCheckAt: expect.any(Number) as number,
+        spoolBundles: 0,
+        spoolBytes: 0,
+        oldestAgeSeconds: 0,
+        quarantineBundles: 0,
+        lastUploadAt: expect.any(Number) as number,
+        storeAvailable: true,
+        notes: [],
+      });
+      // The crash of the test before this one.
+      expect(Date.now() - (before.lastUploadAt ?? 0)).toBeLessThan(600_000);
+      const { stdout: screen } = await run(PLUGIN, ["status"], { env: { KUBECONFIG: node.cluster.kubeconfig } });
+      expect(screen).toMatch(/^1 of 1 node captures\n\nNODE +POD +CAPTURES/);
+      expect(screen).toMatch(/\nnode-1 +ready +yes +\S+ +0 +0 +- +0 +answers +\S.* ago\n/);
+
+      const installed = readKernelSettings().corePattern;
+      hold.set({ corePattern: "core" });
+      await expect.poll(async () => (await status()).drifts, { timeout: 30_000, interval: 250 }).toBe(1);
+      await expect.poll(() => readKernelSettings().corePattern, { timeout: 30_000 }).toBe(installed);
+      await expect.poll(status, { timeout: 30_000, interval: 250 }).toMatchObject({ captures: true, drifts: 1 });
+    }, 120_000);
+
     it("an upgrade replaces the pod and never takes the handler away", async () => {
       const before = readKernelSettings().corePattern;
       const seen = new Set<string>();
@@ -163,6 +206,13 @@ describeUnless(
     }, 180_000);
   },
 );
+
+/** What `kubectl coredump status -o json` tells of a node. */
+interface NodeFacts {
+  captures?: boolean;
+  drifts?: number;
+  lastUploadAt?: number;
+}
 
 interface AuditEvent {
   verb: string;

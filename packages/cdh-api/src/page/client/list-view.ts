@@ -28,7 +28,7 @@ export class ListView {
   readonly #fields: { [Key in keyof Filter]: HTMLInputElement | HTMLSelectElement };
   readonly #lists = { namespace: h("datalist", { id: "namespaces" }), workload: h("datalist", { id: "workloads" }) };
   readonly #chart = h("div");
-  readonly #notice = h("p", { class: "notice", hidden: true });
+  readonly #notice = h("p", { class: "notice", hidden: true, "aria-live": "polite" });
   readonly #count = h("p", { class: "count", "aria-live": "polite" });
   readonly #table = h(
     "table",
@@ -118,6 +118,12 @@ export class ListView {
     this.#render();
   }
 
+  /** Others are being asked for: that none is here says nothing yet. */
+  expectMore(): void {
+    this.#state = { ...this.#state, remaining: Number.POSITIVE_INFINITY, isCounted: false };
+    this.#render();
+  }
+
   /** Go on showing what is there, and say what is wrong with it. */
   warn(warning: string): void {
     this.#state = { ...this.#state, remaining: 0, warning };
@@ -134,6 +140,11 @@ export class ListView {
       if (field.value !== value) field.value = value;
     }
     this.#render();
+  }
+
+  /** What is shown. */
+  get state(): ListState {
+    return this.#state;
   }
 
   /** What is filtered by now. */

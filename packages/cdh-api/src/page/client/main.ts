@@ -6,7 +6,7 @@ import { byId, h } from "./dom.ts";
 import { covers, queryOf, type Query } from "./filter.ts";
 import { errorPanel, panel, tokenPanel } from "./panels.ts";
 import { listenToKeys } from "./keys.ts";
-import { ListView } from "./list-view.ts";
+import { ListView, type ListState } from "./list-view.ts";
 import { listHash, parseRoute } from "./route.ts";
 
 /** The first page is small, so that something shows at once. */
@@ -27,18 +27,28 @@ const list = new ListView(
   (filter) => {
     history.replaceState(null, "", listHash(filter));
     clearTimeout(resting);
-    if (!isHere(queryOf(filter))) resting = setTimeout(() => void loadList(), REST_MS);
+    if (isHere(queryOf(filter))) return present();
+    list.expectMore();
+    resting = setTimeout(() => void loadList(), REST_MS);
   },
 );
 /** What is loaded, and what the server was asked for then. */
-let loaded: { query: Query; crashes: readonly Crash[]; isCut: boolean } | undefined;
+let loaded: { query: Query; state: ListState } | undefined;
 let work = new AbortController();
 let lastCrash: string | undefined;
 
 /** Whether what is wanted is among what is loaded. */
 function isHere(wanted: Query): boolean {
   if (loaded === undefined) return false;
-  return loaded.isCut ? JSON.stringify(loaded.query) === JSON.stringify(wanted) : covers(loaded.query, wanted);
+  return loaded.state.cut !== undefined
+    ? JSON.stringify(loaded.query) === JSON.stringify(wanted)
+    : covers(loaded.query, wanted);
+}
+
+/** Show what is loaded, in place of what was on its way. */
+function present(): void {
+  work.abort();
+  if (loaded !== undefined && list.state !== loaded.state) list.set(loaded.state);
 }
 
 async function show(): Promise<void> {
@@ -55,6 +65,7 @@ async function show(): Promise<void> {
   document.title = "Crashes";
   list.filterBy(route.filter);
   if (!isHere(queryOf(route.filter))) return loadList();
+  present();
   main.replaceChildren(list.element);
   list.update();
   list.focusOn(lastCrash);
@@ -109,14 +120,15 @@ async function loadPages(query: Query, signal: AbortSignal): Promise<void> {
     if (isCut) from = "";
     if (from !== "" && Date.now() - drawnAt < REDRAW_MS) continue;
     drawnAt = Date.now();
-    if (from === "") loaded = { query, crashes, isCut };
-    list.set({
+    const state = {
       crashes,
       remaining: from === "" ? 0 : Math.min(total ?? Number.POSITIVE_INFINITY, ROWS_MAX) - crashes.length,
       isCounted: total !== undefined,
       cut: isCut ? { total } : undefined,
       warning: page.warning,
-    });
+    };
+    if (from === "") loaded = { query, state };
+    list.set(state);
     if (!list.element.isConnected) put(list.element);
     list.update();
   } while (from !== "");
