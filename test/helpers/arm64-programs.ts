@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { REPOSITORY } from "./repository.ts";
-import { missingTools } from "./tools.ts";
+import { findOnPath, missingTools } from "./tools.ts";
 
 const SOURCES = join(REPOSITORY, "test/inspect/programs/arm64");
 /** Where Debian's cross packages put arm64's libraries. */
@@ -44,6 +44,16 @@ export function compileArm64(source: string, output: string, flags: readonly str
   execFileSync(compiler, ["-g", "-Wall", "-Wextra", "-Werror", path, ...flags, "-o", output], {
     cwd: SOURCES,
     stdio: "pipe",
+  });
+}
+
+/** Compile Go's crash program for arm64. @throws {Error} with the compiler's words */
+export function compileArm64Go(output: string): void {
+  const settings = { GOARCH: "arm64", CGO_ENABLED: "0", GO111MODULE: "off", GOFLAGS: "" };
+  execFileSync(findOnPath("go").path ?? "go", ["build", "-o", output, "main.go"], {
+    cwd: SOURCES,
+    stdio: "pipe",
+    env: { ...process.env, ...settings },
   });
 }
 

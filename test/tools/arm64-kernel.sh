@@ -39,23 +39,28 @@ END
 fetch() {
   export APT_CONFIG="$work/apt.conf"
   apt-get -q update || return 1
-  # The package of this name is empty; the kernel is what it depends on.
-  name=$(apt-cache show --no-all-versions linux-image-arm64 | sed -n 's/^Depends: \(linux-image-[0-9][^ ,]*\).*/\1/p')
-  [ -n "$name" ] || { echo "no linux-image-arm64 in $suite"; return 1; }
-  (cd "$work" && apt-get -q download "$name") || return 1
+  # The package of this name is empty; the kernel is what it depends on, newer ones in packages of their own.
+  image=$(apt-cache show --no-all-versions linux-image-arm64 | sed -n 's/^Depends: \(.*, \)*\(linux-image-[0-9][^ ,]*\).*/\2/p')
+  [ -n "$image" ] || { echo "no linux-image-arm64 in $suite"; return 1; }
+  parts=$(apt-cache show --no-all-versions "$image" | sed -n '/^Depends:/{s/[ ,]/\n/g;p}' | grep -E '^linux-(binary|modules)-')
+  (cd "$work" && apt-get -q download "$image" $parts) || return 1
   # Only what is wanted: the modules alone are 400 MB.
-  dpkg --fsys-tarfile "$work/$name"_*.deb | tar -x -C "$work" --wildcards './boot/vmlinuz-*' \
-    '*/virtio.ko*' '*/virtio_ring.ko*' '*/virtio_mmio.ko*' '*/virtio_blk.ko*'
+  for package in "$work"/linux-*.deb; do
+    dpkg --fsys-tarfile "$package" | tar -x -C "$work" --wildcards '*/vmlinuz*' \
+      '*/virtio.ko*' '*/virtio_ring.ko*' '*/virtio_mmio.ko*' '*/virtio_blk.ko*'
+  done
+  return 0
 }
 
+image=
 fetch >"$work/log" 2>&1
-set -- "$work"/boot/vmlinuz-*
-if [ ! -e "$1" ]; then
+kernel=$(find "$work" -type f -name 'vmlinuz*' | head -n 1)
+if [ -z "$kernel" ]; then
   echo "arm64-kernel: not fetched: $(tail -n 1 "$work/log")"
   exit 3
 fi
-release=${1##*/vmlinuz-}
-cp "$1" "$work/out/vmlinuz"
+release=${image#linux-image-}
+cp "$kernel" "$work/out/vmlinuz"
 : >"$work/out/modules.list"
 # In the order in which they need each other; what is built in is no file.
 for module in virtio virtio_ring virtio_mmio virtio_blk; do

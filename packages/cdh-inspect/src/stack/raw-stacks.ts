@@ -74,6 +74,7 @@ export async function readRawStacks(subject: Subject, wishes: FileWishes, signal
       stacks.push({ thread, ...(await walkStack(thread, context)) });
     }
     const names = await files.name(stacks.flatMap(({ frames }) => frames.map(lookupAddress)));
+    await correctInjectedCalls(stacks, names, files);
     if (facts.machine?.name === "x64") await insertLeafCallers(stacks, names, files, read);
     for (const stack of stacks)
       stack.frames = stack.frames.filter((frame, at) => !isLeftBehind(stack.frames[at - 1], frame, names));
@@ -87,6 +88,27 @@ export async function readRawStacks(subject: Subject, wishes: FileWishes, signal
     };
   } finally {
     await files.close();
+  }
+}
+
+/**
+ * Go's signal handler turns a fault into a call of this function: what it returns to is the instruction that faulted, which
+ * may be its function's first.
+ */
+const INJECTED = "runtime.sigpanic";
+
+async function correctInjectedCalls(
+  stacks: readonly Walked[],
+  names: Map<bigint, Symbol>,
+  files: ModuleFiles,
+): Promise<void> {
+  for (const { frames } of stacks) {
+    for (const [index, frame] of frames.entries()) {
+      const callee = frames[index - 1];
+      if (callee === undefined || names.get(lookupAddress(callee))?.name !== INJECTED) continue;
+      frame.isReturn = false;
+      for (const [address, name] of await files.name([frame.pc])) names.set(address, name);
+    }
   }
 }
 
