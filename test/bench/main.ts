@@ -62,6 +62,11 @@ if (process.argv[2] === "api") {
   await import("./main-api.ts");
   process.exit();
 }
+if (process.argv[2] === "inspect") {
+  process.argv.splice(2, 1);
+  await import("./main-inspect.ts");
+  process.exit();
+}
 let options: BenchOptions | undefined;
 try {
   options = parseBenchOptions(process.argv.slice(2), DOCS_FILE);

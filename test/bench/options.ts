@@ -58,6 +58,7 @@ export interface BenchOptions {
 /** The help text. */
 export const USAGE = `Usage: npm run bench -- [options]
        npm run bench -- upload [--load large|many] [--runs N] [--no-docs] [--small]     cdh-upload beside rclone, to MinIO
+       npm run bench -- inspect [--runs N] [--size-mb N] [--no-docs]   cdh-inspect beside gdb and unzip
        npm run bench -- api [--count N] [--namespaces N] [--docs]   cdh-api over 100,000 bundles
 
 Crashes a program that filled its memory, and measures how long each handler holds the crashed process:
