@@ -152,7 +152,7 @@ export async function startStandIn(behaviour: Behaviour): Promise<{ url: string;
       if (behaviour.onlyNamespaces === true && (namespace === undefined || visible.length === 0))
         return refuse(403, `coredumps is forbidden: you cannot list it in ${namespace ?? "all namespaces"}`);
       const asksFor = new URLSearchParams(url.searchParams);
-      for (const name of ["limit", "continue"]) asksFor.delete(name);
+      for (const other of ["limit", "continue"]) asksFor.delete(other);
       const key = `${namespace} ${asksFor.toString()}`;
       // A list of a hundred thousand is put in order once for all its pages.
       if (selected?.key !== key || selected.of !== behaviour.crashes)
