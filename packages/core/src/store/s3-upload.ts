@@ -71,7 +71,7 @@ export async function uploadObject(tools: UploadTools, job: UploadJob): Promise<
     client: client as unknown as S3Client,
     params: { ...job.object, Body, ContentLength: digest.sizeBytes },
     partSize: digest.partBytes,
-    queueSize: PART_WORKERS,
+    queueSize: Math.max(1, Math.min(PART_WORKERS, digest.partMd5s.length)),
     leavePartsOnError: true,
   });
   try {
