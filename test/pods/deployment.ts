@@ -23,6 +23,8 @@ export interface Deployment {
   metric(container: string, name: string): Promise<number>;
   /** Start a container again, as a kubelet does after it ended. */
   restart(container: string): Promise<void>;
+  /** Kill a container, and start it again with these variables beside the chart's own. */
+  reconfigure(container: string, env: Readonly<Record<string, string>>): Promise<void>;
   /** What a container wrote, of its current start. */
   logs(container: string): Promise<string>;
   /** SIGTERM, the pod's grace period, SIGKILL; then the sandbox goes. */
@@ -50,6 +52,8 @@ export async function deploy(node: PodNode, values: unknown, kubelet: Kubelet): 
   const podId = await node.runPod(pod.sandbox);
   const address = await node.addressOf(podId);
   const ids = new Map<string, string>();
+  /** The variables that the chart gives a container. */
+  const asCharted = new Map<string, { key: string; value: string }[]>();
   const start = async (name: string): Promise<void> => {
     const { config } = find(pod, name);
     ids.set(name, await node.runContainer(podId, pod.sandbox, config));
@@ -81,6 +85,15 @@ export async function deploy(node: PodNode, values: unknown, kubelet: Kubelet): 
       config.annotations["io.kubernetes.container.restartCount"] = String(attempt);
       await start(name);
       await ready(name);
+    },
+    reconfigure: async (name, env) => {
+      process.kill(node.pidOf(ids.get(name) ?? ""), "SIGKILL");
+      const { config } = find(pod, name);
+      const charts = asCharted.get(name) ?? config.envs;
+      asCharted.set(name, charts);
+      const ours = Object.entries(env).map(([key, value]) => ({ key, value }));
+      config.envs = [...charts.filter(({ key }) => env[key] === undefined), ...ours];
+      await deployment.restart(name);
     },
     stop: async () => {
       await Promise.all(
