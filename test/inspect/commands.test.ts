@@ -168,6 +168,14 @@ describeUnless(notBuilt("cdh-inspect"), "cdh-inspect", () => {
       expect(logs.stdout).toContain("listening on 8080");
     });
 
+    it("counts as ls lists", async () => {
+      const listed = (await inspect("ls", "-q", older)).stdout.trimEnd().split("\n");
+      for (const nth of [1, 2, listed.length])
+        expect(parse(await inspect("show", "-o", "json", `${older}/~${nth}`))).toMatchObject({
+          bundle: listed[nth - 1],
+        });
+    });
+
     it("colours only when asked to, off a terminal", async () => {
       const forced = await runBuilt("cdh-inspect", ["show", bundle], { env: { ...environment(), FORCE_COLOR: "1" } });
       expect(forced.stdout).toContain("\u001b[31m");
@@ -230,6 +238,16 @@ describeUnless(notBuilt("cdh-inspect"), "cdh-inspect", () => {
       expect(files).toHaveLength(4);
     });
 
+    it("makes no newer crash out of an older one", async () => {
+      const target = join(place, "spool-with-cores");
+      await mkdir(target);
+      const copy = join(target, "a-bundle.zip");
+      await writeFile(copy, makeZip());
+      expect((await inspect("unpack", copy, join(target, "Unpacked"), "--entry", "core")).exitCode).toBe(0);
+      expect(parse(await inspect("show", "-o", "json", target))).toMatchObject({ bundle: copy });
+      expect((await inspect("ls", "-q", target)).stdout.split("\n")[0]).toBe(copy);
+    });
+
     it("does not replace a file unless told to", async () => {
       const target = join(place, "twice");
       expect((await inspect("unpack", bundle, target, "--entry", "core")).exitCode).toBe(0);
@@ -290,6 +308,17 @@ describeUnless(notBuilt("cdh-inspect"), "cdh-inspect", () => {
       expect(part.stdout).toBe("the end the end ");
       const dump = await inspect("cat", bundle, "core", "--range", "0-16", "--hex");
       expect(dump.stdout).toBe("000000000000  7f 45 4c 46 02 01 01 00  00 00 00 00 00 00 00 00  |.ELF............|\n");
+    });
+
+    it("says which entries there are", async () => {
+      const missing = await inspect("cat", bundle, "nothing");
+      expect(missing.exitCode).toBe(12);
+      expect(missing.stderr).toMatch(
+        /^cdh-inspect: no entry nothing in .*\nhint: one of core, .*0\.log, manifest\.json\n$/,
+      );
+      expect((await inspect("cat", bundle, "json")).stderr).toMatch(
+        /: json fits 2 entries of .*\nhint: one of core, dump-info\.json, manifest\.json\n$/,
+      );
     });
 
     it("reads memory by its address", async () => {

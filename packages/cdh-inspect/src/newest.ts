@@ -2,6 +2,7 @@ import { CdhError } from "@cdh/core/errors";
 import { mapConcurrently } from "./concurrently.ts";
 import { readListedManifest } from "./list.ts";
 import type { Found } from "./places/found.ts";
+import { bundlesFirst } from "./summary.ts";
 
 /** A node's clock may be this far ahead of the store's. */
 const CLOCK_SKEW_MS = 10 * 60 * 1000;
@@ -37,10 +38,15 @@ export async function findNth(
       const crashedAt = times[index];
       return crashedAt === undefined ? [] : [{ one, crashedAt }];
     });
-    newest = [...newest, ...known].toSorted((left, right) => right.crashedAt - left.crashedAt).slice(0, nth);
+    newest = [...newest, ...known].toSorted(inOrder).slice(0, nth);
   }
   // Those that cannot be read have no time: opening the last one stored tells why.
   return newest[nth - 1]?.one ?? found.reduce((left, right) => (right.modifiedAt > left.modifiedAt ? right : left));
+}
+
+/** As a listing has them. */
+function inOrder(left: { one: Found; crashedAt: number }, right: { one: Found; crashedAt: number }): number {
+  return right.crashedAt - left.crashedAt || bundlesFirst(left.one.label, right.one.label);
 }
 
 async function crashTimeOf(found: Found): Promise<number | undefined> {

@@ -73,5 +73,12 @@ export function matches(summary: Summary, filter: SummaryFilter): boolean {
 export function newestFirst(left: Summary, right: Summary): number {
   const [ours, theirs] = [left.crashedAt ?? "", right.crashedAt ?? ""];
   if (ours !== theirs) return ours > theirs ? -1 : 1;
-  return left.bundle < right.bundle ? -1 : 1;
+  return bundlesFirst(left.bundle, right.bundle);
+}
+
+/** Order crashes of the same moment: a bundle before the core that was unpacked from it, then by name. */
+export function bundlesFirst(left: string, right: string): number {
+  const [isBundle, isOther] = [left.endsWith(".zip"), right.endsWith(".zip")];
+  if (isBundle !== isOther) return isBundle ? -1 : 1;
+  return left < right ? -1 : 1;
 }

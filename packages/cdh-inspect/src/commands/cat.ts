@@ -9,7 +9,7 @@ import { parseRange, type Range } from "../numbers.ts";
 import { writeSafely } from "../safe-output.ts";
 import type { Subject } from "../subject.ts";
 import { BUNDLE_HELP } from "./show.ts";
-import { findEntry } from "./unpack.ts";
+import { findEntry, noSuchEntry } from "./unpack.ts";
 
 const PIECE_BYTES = 1024 * 1024;
 /** A range of an ordinary entry is cut out of the whole. */
@@ -55,11 +55,7 @@ export class CatCommand extends InspectCommand {
       const isCore =
         (this.entry === "core" && subject.bundle === undefined) || (entry !== undefined && entry === coreEntry);
       if (isCore) return this.#printCore(subject, range, address);
-      if (entry === undefined || subject.bundle === undefined) {
-        throw new CdhError("CDH_NOT_FOUND", `no entry ${this.entry} in ${subject.label}`, {
-          hint: "cdh-inspect show -o json lists the entries",
-        });
-      }
+      if (entry === undefined || subject.bundle === undefined) throw noSuchEntry(subject, this.entry);
       if (address !== undefined) throw new CdhError("CDH_CONFIG_INVALID", "--address is for the core");
       if (range === undefined && this.hex !== true) {
         return writeSafely(

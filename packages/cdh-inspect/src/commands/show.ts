@@ -8,12 +8,13 @@ import { renderText } from "@cdh/core/report/text";
 import { makeReport } from "../report.ts";
 
 /** How `BUNDLE` may be written, for every help page. */
-export const BUNDLE_HELP = `
-  BUNDLE is a path, \`file:///…\` or \`s3://bucket/key\`; any part of a name that only one bundle has will do: \`s3://bucket/3f2a\`.
-  A directory or a prefix means its newest crash, \`s3://bucket/~2\` the one before. \`-1\` is the newest crash of STORE_URL,
-  or of the current directory, \`-2\` the one before; with STORE_URL, \`3f2a\` is looked for there. A plain core
-  (also .gz, .zst, .lz4) works too.
-`;
+export const BUNDLE_HELP = [
+  "BUNDLE is a path, `file:///…` or `s3://bucket/key`; any part of a name that only one bundle has will do: `s3://bucket/3f2a`.",
+  "A directory or a prefix means its newest crash, `s3://bucket/~2` the one before. `-1` is the newest crash of STORE_URL, or",
+  "of the current directory, `-2` the one before; with STORE_URL, `3f2a` is looked for there. A plain core (also .gz, .zst,",
+  ".lz4) works too.",
+  // As deep as the text around it on every page.
+].join("\n      ");
 
 /** Show one screen about a crash. */
 export class ShowCommand extends InspectCommand {

@@ -1,4 +1,4 @@
-import { statfs } from "node:fs/promises";
+import { statfs, utimes } from "node:fs/promises";
 import { Command, Option } from "clipanion";
 import { findCoreEntry, type CoreReader } from "@cdh/core/bundle/core-reader";
 import type { BundleEntry } from "@cdh/core/bundle/reader";
@@ -88,10 +88,7 @@ export class UnpackCommand extends InspectCommand {
     for (const wanted of this.entries) {
       const found = wanted === "core" ? coreEntry : findEntry(all, wanted);
       if (wanted === "core" && (found !== undefined || subject.bundle === undefined)) withCore = true;
-      else if (found === undefined)
-        throw new CdhError("CDH_NOT_FOUND", `no entry ${wanted} in ${subject.label}`, {
-          hint: "cdh-inspect show -o json lists the entries",
-        });
+      else if (found === undefined) throw noSuchEntry(subject, wanted);
       else if (found === coreEntry) withCore = true;
       else entries.add(found);
     }
@@ -102,11 +99,15 @@ export class UnpackCommand extends InspectCommand {
     await refuseTooLarge(directory, core.sizeBytes);
     const progress = startProgress(this.context.stderr, this.context.clock, "core", core.sizeBytes);
     try {
-      return await unpackCore(core, path, {
+      const unpacked = await unpackCore(core, path, {
         ...this.#options(),
         sha256: subject.manifest.core.sha256,
         onProgress: progress.update,
       });
+      // A core by itself has no other time, and this one must not look like a newer crash.
+      const crashedAt = Date.parse(subject.manifest.crashedAt) / 1000;
+      if (crashedAt > 0) await utimes(path, crashedAt, crashedAt).catch(() => {});
+      return unpacked;
     } finally {
       progress.end();
     }
@@ -147,6 +148,22 @@ export function findEntry(entries: readonly BundleEntry[], wanted: string): Bund
     if (found.length === 1) return found[0];
   }
   return undefined;
+}
+
+/** Say what can be asked for instead: the entries' names without what they all start with. */
+export function noSuchEntry(subject: Subject, wanted: string): CdhError {
+  const prefix = `${subject.bundle?.name ?? ""}-`;
+  const names = (subject.bundle?.entries ?? []).map(({ name }) =>
+    name.startsWith(prefix) ? name.slice(prefix.length) : name,
+  );
+  const fitting = names.filter((name) => name.includes(wanted));
+  return new CdhError(
+    "CDH_NOT_FOUND",
+    fitting.length > 1
+      ? `${wanted} fits ${fitting.length} entries of ${subject.label}`
+      : `no entry ${wanted} in ${subject.label}`,
+    { hint: `one of ${["core", ...(fitting.length > 1 ? fitting : names)].slice(0, 40).join(", ")}` },
+  );
 }
 
 /** A core cannot take more than its size; holes make it less, so only what could never fit is refused. */
