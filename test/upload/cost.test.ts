@@ -35,7 +35,21 @@ function findProcess(coreDir: string): number {
   throw new Error(`no process works on ${coreDir}`);
 }
 
+/** A module that names the built-in modules which a program has loaded when it ends. */
+const TELL_LOADED = `process.on("exit", () => console.error(process.moduleLoadList.join("\\n")));`;
+
 describeUnless(notBuilt("cdh-upload"), "what cdh-upload costs", () => {
+  it("starts without loading Node's own fetch, which is a third of a start", async () => {
+    await using work = await makeWorkbench({});
+    const hook = join(work.directory, "tell-loaded.mjs");
+    await writeFile(hook, TELL_LOADED);
+    const env = { ...work.env, STORE_URL: `file://${work.directory}`, NODE_OPTIONS: `--import=${hook}` };
+    const result = await runBuilt("cdh-upload", ["sweep"], { env });
+    expect(result.exitCode, result.stderr).toBe(0);
+    expect(result.stderr).toContain("NativeModule http\n");
+    expect(result.stderr).not.toContain("undici");
+  });
+
   it(`takes less than 1 % of a core while ${WAITING} bundles wait`, async () => {
     await using work = await makeWorkbench({});
     const store = join(work.directory, "store");
