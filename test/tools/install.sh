@@ -23,7 +23,8 @@ tool() {
     minio) describe minio github.com/minio/minio github.com/minio/minio ;;
     versitygw) describe versitygw github.com/versity/versitygw github.com/versity/versitygw/cmd/versitygw main.Version ;;
     crictl) describe crictl sigs.k8s.io/cri-tools sigs.k8s.io/cri-tools/cmd/crictl sigs.k8s.io/cri-tools/pkg/version.Version ;;
-    # The oldest that can be had: the module's name was another one then.
+    # The oldest that can be had, of 2023; the module's name was another one then. The module proxy that CI uses refuses
+    # v1.22 to v1.25 under both names (403, "This module version is not available"), and Debian packages none.
     crictl-old) describe crictl-old github.com/kubernetes-sigs/cri-tools github.com/kubernetes-sigs/cri-tools/cmd/crictl github.com/kubernetes-sigs/cri-tools/pkg/version.Version ;;
     helm) describe helm helm.sh/helm/v3 helm.sh/helm/v3/cmd/helm helm.sh/helm/v3/internal/version.version ;;
     helm-unittest)
