@@ -35,6 +35,10 @@ finish() {
     [ -z "$(find /sys/fs/cgroup -type d -name "$name" -print -quit)" ] && break
     sleep 0.05
   done
+  if [[ $(readlink "$state") = "$dir"/* ]]; then
+    rm "$state"
+    rmdir -p --ignore-fail-on-non-empty "$(dirname "$state")"
+  fi
   rm -rf "$dir"
 }
 
@@ -46,7 +50,13 @@ start() {
   machine=$!
   trap 'finish 2>/dev/null' EXIT
   trap 'exit 130' INT TERM HUP
-  while read -r _; do :; done
+  # Until whoever started this ends, or the machine does.
+  local status
+  while kill -0 "$machine" 2>/dev/null; do
+    status=0
+    read -r -t 0.5 _ || status=$?
+    [ "$status" -eq 0 ] || [ "$status" -gt 128 ] || return 0
+  done
 }
 
 run() {

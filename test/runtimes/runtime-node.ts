@@ -97,10 +97,7 @@ export async function startRuntimeNode(kind: RuntimeKind): Promise<RuntimeNode> 
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors = (errors + text).slice(-8192)));
   const ended = once(child, "close");
   const first = await Promise.race([once(child.stdout, "data"), ended.then(() => undefined)]);
-  if (first === undefined) {
-    removeState(state);
-    throw new Error(`${kind} did not start: ${errors}`);
-  }
+  if (first === undefined) throw new Error(`${kind} did not start: ${errors}`);
   const socket = join(dir, "run/cri.sock");
   const env = {
     ...process.env,
@@ -181,20 +178,6 @@ export async function startRuntimeNode(kind: RuntimeKind): Promise<RuntimeNode> 
     [Symbol.asyncDispose]: async () => {
       child.stdin.end();
       await ended;
-      removeState(state);
     },
   };
-}
-
-/** Remove our link, and the folders above it that are empty now. */
-function removeState(state: string): void {
-  rmSync(state, { force: true });
-  for (let folder = dirname(state); folder.split("/").length > 2; folder = dirname(folder)) {
-    try {
-      if (readdirSync(folder).length > 0) return;
-      rmSync(folder, { recursive: true });
-    } catch {
-      return;
-    }
-  }
 }
