@@ -3,7 +3,7 @@
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, loadavg, release, tmpdir } from "node:os";
+import { cpus, getPriority, loadavg, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { builtPath, notBuilt } from "../helpers/built.ts";
@@ -153,11 +153,13 @@ try {
       (peak / MIB).toFixed(0),
     ]);
     if (way.isOurs !== true) continue;
-    const isFast = median(all) < TARGET_SECONDS;
-    const isSmall = peak <= TARGET_BYTES;
-    lines.push(
-      `${way.name}: below ${TARGET_SECONDS} s ${isFast ? "reached" : "not reached"}, at most 150 MiB ${isSmall ? "reached" : "not reached"}`,
-    );
+    const cpu = median((runs[index] ?? []).map((run) => run.cpuSeconds)).toFixed(2);
+    // On a machine that does something else as well, the clock says what that is, and not how long this takes.
+    const speed =
+      loadBefore > cpus().length
+        ? `below ${TARGET_SECONDS} s not judged at a load of ${loadBefore.toFixed(0)} (${cpu} s of CPU)`
+        : `below ${TARGET_SECONDS} s ${median(all) < TARGET_SECONDS ? "reached" : "not reached"}`;
+    lines.push(`${way.name}: ${speed}, at most 150 MiB ${peak <= TARGET_BYTES ? "reached" : "not reached"}`);
   }
   process.stdout.write(`\n${tableOf(rows)}\n${lines.join("\n")}\n`);
   if (values.docs) {
@@ -166,7 +168,7 @@ try {
       "",
       `A bundle of a process with ${values["size-mb"]} MB of mixed memory, on the same disk, everything in the page cache. \`show\` names process, signal, address,`,
       "pod, registers and the log's end; the ways below it give a part of that, and two of them need the core unpacked before, which the last one does.",
-      `Medians of ${values.runs} rounds, all ways in turn; the largest peak of one process; ${cpus().length} cores, Linux ${release()}, load ${loadBefore.toFixed(1)} before.`,
+      `Medians of ${values.runs} rounds, all ways in turn; the largest peak of one process; ${cpus().length} cores, Linux ${release()}, load ${loadBefore.toFixed(1)} before, at nice ${getPriority()}.`,
       "",
       markdownOf(rows),
       "",
