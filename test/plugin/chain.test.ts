@@ -50,7 +50,7 @@ describeUnless(
       const all = await plugin(chain.cluster.kubeconfig, "status");
       expect(outcomeOf(all)).toBe("exit 0");
       expect(all.stdout).toContain("2 of 2 nodes capture");
-      expect(all.stdout).toMatch(/^worker-2 +ready +yes +0\.1\.0 +1 +2 \(2\.0 MiB\) +5m 00s +0 +answers +12m /m);
+      expect(all.stdout).toMatch(/^worker-2 +ready +yes +0\.1\.0 +1 +2 \(2\.0 MiB\) +5m 00s +0 +answers +1\dm /m);
       const few = await plugin(chain.developer, "status");
       expect([few.exitCode, few.stderr]).toEqual([15, expect.stringContaining('cannot list resource "pods"')]);
     });
