@@ -164,9 +164,8 @@ async function batchesOf(paths: readonly string[]): Promise<Batch[]> {
   const [first, ...more] = problems;
   if (first !== undefined) {
     const reasons = [first.message, ...more.map(({ message }) => message.replace(/^cannot upload /, ""))];
-    throw new CdhError(first.code, reasons.join("; "), {
-      ...(directories.size === 0 && more.length === 0 ? {} : { hint: "nothing was sent" }),
-    });
+    const isAlone = directories.size === 0 && more.length === 0;
+    throw new CdhError(first.code, reasons.join("; "), isAlone ? {} : { hint: "nothing was sent" });
   }
   return [...directories].map(([coreDir, files]) => ({ coreDir, files: [...files.values()] }));
 }
