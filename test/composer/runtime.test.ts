@@ -51,7 +51,7 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd") ?? hasOwn, "a container r
     await using rig = makeRig();
     const [pids, niceness] = [join(rig.hostDir, "pids"), join(rig.hostDir, "nice")];
     const script = `sleep 600 & echo $$ $! >>${pids}; while :; do cut -d' ' -f19 /proc/$PPID/stat >>${niceness}; sleep 0.1; done`;
-    const result = await rig.run(CORE, { args: prepare(rig, script, { METADATA_TIMEOUT: "2" }), timeoutMs: 30_000 });
+    const result = await rig.run(CORE, { args: prepare(rig, script, { METADATA_TIMEOUT: "4" }), timeoutMs: 30_000 });
     expect(result).toMatchObject({ exitCode: 0, timedOut: false });
     const { manifest } = await rig.bundle();
     expect(manifest.core.complete).toBe(true);
@@ -119,12 +119,13 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd") ?? hasOwn ?? cannotLog, "
   it("with a fifo, links and a folder in place of logs: nothing is waited for, nothing is followed", async () => {
     const uid = "3b0a5d2e-8f4c-4f3b-9a57-0c6a1f6e2d11";
     const pod = join(LOGS, `shop_web-0_${uid}`);
+    const link = join(LINKS, `web-0_shop_server-${CONTAINER}.log`);
     const secret = join(scratch, "secret");
     writeFileSync(secret, "2026-01-01T00:00:00.0Z stdout F root-only\n");
     try {
       mkdirSync(join(pod, "server"), { recursive: true });
-      mkdirSync(LINKS);
-      symlinkSync(join(pod, "server/1.log"), join(LINKS, `web-0_shop_server-${CONTAINER}.log`));
+      mkdirSync(LINKS, { recursive: true });
+      symlinkSync(join(pod, "server/1.log"), link);
       expect(spawnSync("mkfifo", [join(pod, "server/1.log")]).status).toBe(0);
       symlinkSync(secret, join(pod, "server/1.log.20260101-000000"));
       mkdirSync(join(pod, "server/1.log.20260101-000001"));
@@ -143,7 +144,9 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd") ?? hasOwn ?? cannotLog, "
       });
       expect(readFileSync(path).includes("root-only")).toBe(false);
     } finally {
-      for (const path of [LOGS, LINKS]) rmSync(path, { recursive: true, force: true });
+      for (const path of [pod, link]) rmSync(path, { recursive: true, force: true });
+      // Empty by now, unless somebody else has begun to use them.
+      for (const path of [LOGS, LINKS]) spawnSync("rmdir", [path]);
     }
   });
 });
