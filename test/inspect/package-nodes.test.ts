@@ -87,6 +87,16 @@ describeUnless(reason, "the npm package of cdh-inspect, installed by a normal us
     expect(plugin.stdout).toContain("Usage: kubectl coredump COMMAND");
   });
 
+  it("lists the rest where a directory is somebody else's", () => {
+    mkdirSync(join(place, "spool/private"), { recursive: true });
+    copyFileSync(join(place, "crash.zip"), join(place, "spool/crash.zip"));
+    chmodSync(join(place, "spool/private"), 0o700);
+    const listed = asUser("node-26", join(place, "node_modules/.bin/cdh-inspect"), "ls", "spool");
+    expect(listed.status).toBe(3);
+    expect(listed.stdout).toContain("crash.zip");
+    expect(listed.stderr).toMatch(/cannot look into spool\/private: permission denied \(CDH_DISK\)/);
+  });
+
   it("tells Node 20 what it needs", () => {
     const told = asUser("node-20", join(place, "node_modules/.bin/cdh-inspect"), "show", "crash.zip");
     expect(told.status).toBe(11);
