@@ -1,21 +1,19 @@
 import { systemClock } from "@cdh/core/clock";
 import { DirectoryStore } from "@cdh/core/store/directory-store";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { builtPath, notBuilt } from "../helpers/built.ts";
-import { issue } from "../helpers/cluster-pki.ts";
+import { notBuilt } from "../helpers/built.ts";
 import { clusterUnavailable, startCluster, type RealCluster } from "../helpers/real-cluster.ts";
-import { freePort } from "../helpers/free-port.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { findTool } from "../helpers/tools.ts";
 import { startTied, type TiedChild } from "../helpers/tied-child.ts";
+import { SERVICE, startAggregated } from "./aggregated.ts";
 import { AUDIENCE, BASE, expectSoon, putDump, sha256, type PutDump } from "./workbench.ts";
 
 const directory = scratchDirectory("api-chain");
 const HOME = "observe";
-const SERVICE = "cdh-api";
 
 describeUnless(
   notBuilt("cdh-api") ?? clusterUnavailable(),
@@ -33,7 +31,6 @@ describeUnless(
 
     beforeAll(async () => {
       cluster = await startCluster({ controllers: true });
-      port = await freePort();
       const storeDir = join(directory, "store");
       mkdirSync(storeDir);
       store = new DirectoryStore(storeDir, { clock: systemClock });
@@ -46,55 +43,7 @@ describeUnless(
       for (const manifest of developersRights()) await cluster.apply(manifest);
       dev = cluster.kubeconfigOf("dev", ["developers"]);
 
-      const account = join(directory, "account");
-      mkdirSync(account);
-      writeFileSync(join(account, "token"), await cluster.tokenOf(HOME, SERVICE));
-      writeFileSync(join(account, "ca.crt"), readFileSync(cluster.ca.cert));
-      writeFileSync(join(account, "namespace"), HOME);
-      const tls = issue(directory, "cdh-api", cluster.ca, {
-        subject: "/CN=cdh-api",
-        addresses: ["IP:127.0.0.1", "DNS:localhost", `DNS:${SERVICE}.${HOME}.svc`],
-      });
-      api = startTied(builtPath("cdh-api"), ["serve"], {
-        env: {
-          STORE_URL: `file://${storeDir}`,
-          LISTEN_ADDR: `127.0.0.1:${port}`,
-          TLS_CERT_FILE: tls.cert,
-          TLS_KEY_FILE: tls.key,
-          KUBERNETES_SERVICE_HOST: cluster.host,
-          KUBERNETES_SERVICE_PORT: String(cluster.port),
-          KUBERNETES_SERVICE_ACCOUNT_DIR: account,
-          REFRESH_INTERVAL: "1s",
-          RIGHTS_CACHE: "1s",
-          LOG_FORMAT: "json",
-        },
-      });
-      // kube-apiserver learns what a server serves when that is registered, and after a failure only a minute later.
-      await expectSoon(
-        "cdh-api is ready",
-        () => ["the front proxy is known", "the store is listed"].every((msg) => api.output().includes(msg)),
-        60_000,
-      );
-      // A service of this type is where its name says: no kube-proxy is needed, and the aggregator does the rest as ever.
-      await cluster.apply({
-        apiVersion: "v1",
-        kind: "Service",
-        metadata: { name: SERVICE, namespace: HOME },
-        spec: { type: "ExternalName", externalName: "localhost", ports: [{ port }] },
-      });
-      await cluster.apply({
-        apiVersion: "apiregistration.k8s.io/v1",
-        kind: "APIService",
-        metadata: { name: "v1alpha1.core-dump-handler.dev" },
-        spec: {
-          group: "core-dump-handler.dev",
-          version: "v1alpha1",
-          groupPriorityMinimum: 1000,
-          versionPriority: 10,
-          caBundle: readFileSync(cluster.ca.cert).toString("base64"),
-          service: { name: SERVICE, namespace: HOME, port },
-        },
-      });
+      ({ api, port } = await startAggregated({ cluster, directory, home: HOME }));
       let refusal = "";
       await expectSoon(
         "the API is available",

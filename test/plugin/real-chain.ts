@@ -1,21 +1,17 @@
 import { systemClock } from "@cdh/core/clock";
 import { DirectoryStore } from "@cdh/core/store/directory-store";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
+import { SERVICE, startAggregated } from "../api/aggregated.ts";
 import { AUDIENCE, expectSoon, putDump, type PutDump } from "../api/workbench.ts";
-import { builtPath } from "../helpers/built.ts";
-import { issue } from "../helpers/cluster-pki.ts";
 import { startCluster, type RealCluster } from "../helpers/real-cluster.ts";
-import { freePort } from "../helpers/free-port.ts";
-import { startTied } from "../helpers/tied-child.ts";
 import { nodePage, uploadPage } from "./metrics-pages.ts";
 
 const HOME = "core-dumps";
-const SERVICE = "cdh-api";
 const GROUP = "core-dump-handler.dev";
 
 /** A real control plane with cdh-api behind it, and two nodes whose pods say how they are. */
@@ -53,55 +49,7 @@ export async function startChain(directory: string): Promise<RealChain> {
   for (const name of [HOME, "shop", "payments"])
     await cluster.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name } });
   for (const manifest of rights()) await cluster.apply(manifest);
-  const account = join(directory, "account");
-  mkdirSync(account);
-  writeFileSync(join(account, "token"), await cluster.tokenOf(HOME, SERVICE));
-  writeFileSync(join(account, "ca.crt"), readFileSync(cluster.ca.cert));
-  writeFileSync(join(account, "namespace"), HOME);
-  const tls = issue(directory, "cdh-api", cluster.ca, {
-    subject: "/CN=cdh-api",
-    addresses: ["IP:127.0.0.1", "DNS:localhost", `DNS:${SERVICE}.${HOME}.svc`],
-  });
-  const port = await freePort();
-  const api = startTied(builtPath("cdh-api"), ["serve"], {
-    env: {
-      STORE_URL: `file://${storeDir}`,
-      LISTEN_ADDR: `127.0.0.1:${port}`,
-      METRICS_ADDR: `127.0.0.1:${await freePort()}`,
-      TLS_CERT_FILE: tls.cert,
-      TLS_KEY_FILE: tls.key,
-      KUBERNETES_SERVICE_HOST: cluster.host,
-      KUBERNETES_SERVICE_PORT: String(cluster.port),
-      KUBERNETES_SERVICE_ACCOUNT_DIR: account,
-      REFRESH_INTERVAL: "1s",
-      LOG_FORMAT: "json",
-    },
-  });
-  // kube-apiserver learns what a server serves when that is registered, and after a failure only a minute later.
-  await expectSoon(
-    "cdh-api is ready",
-    () => ["the front proxy is known", "the store is listed"].every((msg) => api.output().includes(msg)),
-    60_000,
-  );
-  await cluster.apply({
-    apiVersion: "v1",
-    kind: "Service",
-    metadata: { name: SERVICE, namespace: HOME },
-    spec: { type: "ExternalName", externalName: "localhost", ports: [{ port }] },
-  });
-  await cluster.apply({
-    apiVersion: "apiregistration.k8s.io/v1",
-    kind: "APIService",
-    metadata: { name: `v1alpha1.${GROUP}` },
-    spec: {
-      group: GROUP,
-      version: "v1alpha1",
-      groupPriorityMinimum: 1000,
-      versionPriority: 10,
-      caBundle: readFileSync(cluster.ca.cert).toString("base64"),
-      service: { name: SERVICE, namespace: HOME, port },
-    },
-  });
+  const { api, port } = await startAggregated({ cluster, directory, home: HOME });
   if (ownAddress() !== undefined)
     for (const [name, waiting] of [
       ["worker-1", 0],
