@@ -87,10 +87,13 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   };
   // A schedule is about the wall clock, and a wait is not: whoever sets the clock moves the next look.
   const mindClock = (): void => {
-    const now = clock.now() - clock.monotonic();
-    if (Math.abs(now - setBy) > CLOCK_SET_MS && !timetable.uploadsAnytime)
-      lookAt = clock.monotonic() + timetable.nextDelayMs(clock.now());
-    setBy = now;
+    const wall = clock.now();
+    const moved = wall - clock.monotonic() - setBy;
+    setBy += moved;
+    if (Math.abs(moved) <= CLOCK_SET_MS || timetable.uploadsAnytime) return;
+    // A moment that was leapt over is now.
+    const isMissed = moved > 0 && timetable.nextDelayMs(wall - moved) <= moved;
+    lookAt = clock.monotonic() + (isMissed ? 0 : timetable.nextDelayMs(wall));
   };
 
   const send = (): void => {
