@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
@@ -6,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { KubernetesAccess } from "@cdh/core/kubernetes";
+import { selfSign } from "../helpers/cluster-pki.ts";
 
 interface Lease {
   metadata: { name: string; resourceVersion: string };
@@ -32,12 +32,7 @@ export interface RetentionCluster extends AsyncDisposable {
 /** Start it. Needs openssl. */
 export async function startRetentionCluster(): Promise<RetentionCluster> {
   const directory = mkdtempSync(join(tmpdir(), "cdh-retention-api-"));
-  const [key, certificate] = [join(directory, "key.pem"), join(directory, "ca.crt")];
-  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-  const subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
-  execFileSync("openssl", ["req", "-x509", ...kind, ...subject, "-keyout", key, "-out", certificate], {
-    stdio: "ignore",
-  });
+  const { cert: certificate, key } = selfSign(directory, "ca", "IP:127.0.0.1");
   writeFileSync(join(directory, "token"), "token\n");
   writeFileSync(join(directory, "namespace"), "observe\n");
   const cluster = {

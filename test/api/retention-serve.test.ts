@@ -44,7 +44,7 @@ describeUnless(notBuilt("cdh-api"), "two pods of cdh-api serve", () => {
       LISTEN_ADDR: "127.0.0.1:0",
       METRICS_ADDR: "127.0.0.1:0",
       TLS_CERT_FILE: join(cluster.access.directory, "ca.crt"),
-      TLS_KEY_FILE: join(cluster.access.directory, "key.pem"),
+      TLS_KEY_FILE: join(cluster.access.directory, "ca.key"),
       FRONT_PROXY: "false",
       STORE_URL: `file://${directory}`,
       LOG_FORMAT: "json",

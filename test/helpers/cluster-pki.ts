@@ -42,6 +42,18 @@ export function makeAuthority(directory: string, name: string): KeyPair {
   return { cert, key };
 }
 
+/** Make a server's key pair that vouches for itself. @param address as openssl takes it: `IP:127.0.0.1` */
+export function selfSign(directory: string, name: string, address: string): KeyPair {
+  const { cert, key } = pathsOf(directory, name);
+  openssl(
+    ["req", "-x509", ...NEW_KEY, "-days", "2", "-subj", `/CN=${name}`, "-keyout", key, "-out", cert].concat([
+      "-addext",
+      `subjectAltName=${address}`,
+    ]),
+  );
+  return { cert, key };
+}
+
 /** Make a key pair that an authority vouches for. @returns its files `NAME.crt` and `NAME.key` */
 export function issue(directory: string, name: string, authority: KeyPair, leaf: Leaf): KeyPair {
   const { cert, key } = pathsOf(directory, name);

@@ -1,8 +1,7 @@
-import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:https";
-import { join } from "node:path";
 import { GATEWAY } from "./pod-node.ts";
+import { selfSign } from "../helpers/cluster-pki.ts";
 
 /** Stands in for the Kubernetes API: one DaemonSet, and the Events that are written. */
 export interface ApiServer {
@@ -22,13 +21,7 @@ const TOKEN = "token-of-the-pods-suite";
 
 /** Make it, with a certificate of its own for the node's address. Needs openssl. */
 export function makeApiServer(work: string, namespace: string): ApiServer {
-  const [key, certificate] = [join(work, "api.key"), join(work, "api.crt")];
-  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-  const subject = ["-subj", "/CN=kubernetes", "-addext", `subjectAltName=IP:${GATEWAY}`];
-  const made = spawnSync("openssl", ["req", "-x509", ...kind, ...subject, "-keyout", key, "-out", certificate], {
-    encoding: "utf8",
-  });
-  if (made.status !== 0) throw new Error(`openssl: ${made.error?.message ?? made.stderr}`);
+  const { cert: certificate, key } = selfSign(work, "api", `IP:${GATEWAY}`);
   const events: ApiServer["events"] = [];
   let deleted: string | undefined;
   const server = createServer({ key: readFileSync(key), cert: readFileSync(certificate) }, (request, response) => {

@@ -1,12 +1,13 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync } from "node:fs";
 import { connect, type Server, type Socket } from "node:net";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { REPOSITORY } from "../helpers/repository.ts";
-import { findTool, missingTools } from "../helpers/tools.ts";
+import { missingTools } from "../helpers/tools.ts";
 import type { ContainerConfig, SandboxConfig } from "./cri.ts";
+import { firstProcessOf, makeCriClient } from "./cri-client.ts";
 
 const execute = promisify(execFile);
 
@@ -70,29 +71,15 @@ export async function startPodNode(ports: readonly number[]): Promise<PodNode> {
   const first = await Promise.race([once(child.stdout, "data"), ended.then(() => undefined)]);
   if (first === undefined) throw new Error(`the machine for pods did not start: ${errors}`);
   const socket = join(dir, "run/containerd/containerd.sock");
-  const tool = findTool("crictl").path ?? "crictl";
-  const env = {
-    ...process.env,
-    CONTAINER_RUNTIME_ENDPOINT: `unix://${socket}`,
-    IMAGE_SERVICE_ENDPOINT: `unix://${socket}`,
-  };
-  const ask = (args: string[]): Promise<{ stdout: string; stderr: string }> =>
-    execute(tool, ["--timeout", "60s", ...args], { env, maxBuffer: 1 << 26 });
-  const crictl = async (...args: string[]): Promise<string> => (await ask(args)).stdout.trim();
-  let files = 0;
-  const asFile = (config: unknown): string => {
-    const path = join(dir, "own", `config-${(files += 1)}.json`);
-    writeFileSync(path, JSON.stringify(config));
-    return path;
-  };
+  const cri = makeCriClient(socket, join(dir, "own"));
   const servers: Server[] = [];
   return {
     dir,
     socket,
     cgroupParent: `/${dir.slice("/tmp/".length)}`,
-    crictl,
+    crictl: cri.crictl,
     logs: async (containerId) => {
-      const { stdout, stderr } = await ask(["logs", containerId]);
+      const { stdout, stderr } = await cri.ask(["logs", containerId]);
       return stdout + stderr;
     },
     importImage: async (source) => {
@@ -107,32 +94,13 @@ export async function startPodNode(ports: readonly number[]): Promise<PodNode> {
         socket,
       ]);
     },
-    runPod: async (config) => {
-      mkdirSync(config.log_directory, { recursive: true });
-      return crictl("runp", asFile(config));
-    },
-    runContainer: async (podId, pod, config) => {
-      mkdirSync(join(pod.log_directory, dirname(config.log_path)), { recursive: true });
-      const id = await crictl("create", podId, asFile(config), asFile(pod));
-      await crictl("start", id);
-      return id;
-    },
+    runPod: cri.runPod,
+    runContainer: cri.runContainer,
     addressOf: async (podId) => {
-      const { status } = JSON.parse(await crictl("inspectp", podId)) as { status: { network: { ip: string } } };
+      const { status } = JSON.parse(await cri.crictl("inspectp", podId)) as { status: { network: { ip: string } } };
       return status.network.ip;
     },
-    pidOf: (containerId) => {
-      for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-        try {
-          if (!readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(`/${containerId}\n`)) continue;
-          // Its number in its own namespace comes last.
-          if (/^NSpid:.*\t1$/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))) return Number(pid);
-        } catch {
-          // It ended meanwhile.
-        }
-      }
-      throw new Error(`no first process of container ${containerId}`);
-    },
+    pidOf: firstProcessOf,
     connect: (address, port) => {
       const stream = connect(join(dir, "out.sock"));
       stream.write(`${address} ${port}\n`);

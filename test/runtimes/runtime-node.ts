@@ -1,20 +1,12 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { REPOSITORY } from "../helpers/repository.ts";
-import { findTool, missingTools } from "../helpers/tools.ts";
+import { missingTools } from "../helpers/tools.ts";
 import type { ContainerConfig, SandboxConfig } from "../pods/cri.ts";
+import { firstProcessOf, makeCriClient } from "../pods/cri-client.ts";
 
 const execute = promisify(execFile);
 const BIN = join(REPOSITORY, ".cache/tools/bin");
@@ -99,24 +91,11 @@ export async function startRuntimeNode(kind: RuntimeKind): Promise<RuntimeNode> 
   const first = await Promise.race([once(child.stdout, "data"), ended.then(() => undefined)]);
   if (first === undefined) throw new Error(`${kind} did not start: ${errors}`);
   const socket = join(dir, "run/cri.sock");
-  const env = {
-    ...process.env,
-    CONTAINER_RUNTIME_ENDPOINT: `unix://${socket}`,
-    IMAGE_SERVICE_ENDPOINT: `unix://${socket}`,
-  };
-  const tool = findTool("crictl").path ?? "crictl";
-  const crictl = async (...args: string[]): Promise<string> =>
-    (await execute(tool, ["--timeout", "60s", ...args], { env, maxBuffer: 1 << 26 })).stdout.trim();
+  const cri = makeCriClient(socket, join(dir, "own"));
   const crioStorage = join(dir, "var/lib/containers/storage");
   const crioDriver = (): string => (existsSync(join(crioStorage, "vfs-images")) ? "vfs" : "overlay");
-  let files = 0;
-  const asFile = (config: unknown): string => {
-    const path = join(dir, "own", `config-${(files += 1)}.json`);
-    writeFileSync(path, JSON.stringify(config));
-    return path;
-  };
   const [, name = "", version = ""] =
-    /RuntimeName:\s+(\S+)\s+RuntimeVersion:\s+(\S+)/.exec(await crictl("version")) ?? [];
+    /RuntimeName:\s+(\S+)\s+RuntimeVersion:\s+(\S+)/.exec(await cri.crictl("version")) ?? [];
   return {
     kind,
     dir,
@@ -128,10 +107,10 @@ export async function startRuntimeNode(kind: RuntimeKind): Promise<RuntimeNode> 
       return join(dir.slice("/tmp".length), ...levels, `pod${podUid}`);
     },
     version: `${name} ${version}`,
-    crictl,
+    crictl: cri.crictl,
     hideRecords,
     imageId: async (image) => {
-      const { images } = JSON.parse(await crictl("images", "-o", "json")) as {
+      const { images } = JSON.parse(await cri.crictl("images", "-o", "json")) as {
         images: { id: string; repoTags: string[] | null }[];
       };
       const found = images.find(({ repoTags }) => repoTags?.includes(image));
@@ -152,29 +131,9 @@ export async function startRuntimeNode(kind: RuntimeKind): Promise<RuntimeNode> 
       const where = ["--root", crioStorage, "--runroot", join(dir, records), "--storage-driver", crioDriver()];
       await execute("unshare", ["--mount", "--propagation", "private", "podman", ...where, "load", "-i", archive]);
     },
-    runPod: async (config) => {
-      mkdirSync(config.log_directory, { recursive: true });
-      return crictl("runp", asFile(config));
-    },
-    runContainer: async (podId, pod, config) => {
-      mkdirSync(join(pod.log_directory, dirname(config.log_path)), { recursive: true });
-      const id = await crictl("create", podId, asFile(config), asFile(pod));
-      await crictl("start", id);
-      return id;
-    },
-    pidOf: (containerId) => {
-      const level = new RegExp(`[/-]${containerId}(\\.scope)?(/|$)`, "m");
-      for (const pid of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
-        try {
-          if (!level.test(readFileSync(`/proc/${pid}/cgroup`, "utf8"))) continue;
-          // Its number in its own namespace comes last.
-          if (/^NSpid:.*\t1$/m.test(readFileSync(`/proc/${pid}/status`, "utf8"))) return Number(pid);
-        } catch {
-          // It ended meanwhile.
-        }
-      }
-      throw new Error(`no first process of container ${containerId}`);
-    },
+    runPod: cri.runPod,
+    runContainer: cri.runContainer,
+    pidOf: firstProcessOf,
     [Symbol.asyncDispose]: async () => {
       child.stdin.end();
       await ended;

@@ -205,7 +205,7 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     const openssl = findTool("openssl");
     if (openssl.path === undefined) skipAloud(context, openssl.reason);
     const work = await bench();
-    const api = await startEventsApi(work.directory, openssl.path);
+    const api = await startEventsApi(work.directory);
     open.push(api);
     const pod = {
       namespace: "team-a",
@@ -248,7 +248,7 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     const port = await freePort();
     const work = await bench({ METRICS_ADDR: `127.0.0.1:${port}`, MAX_USE: "30000", VACUUM_UNSENT: "true" });
     await writeFile(work.store, "a file where the store should be");
-    const api = await startEventsApi(work.directory, openssl.path);
+    const api = await startEventsApi(work.directory);
     open.push(api);
     const old = await work.publish({ namespace: "team-a", coreBytes: 20_000 });
     execFileSync("touch", ["-d", "2026-01-01", old.path]);

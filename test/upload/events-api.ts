@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -6,6 +5,7 @@ import type { IncomingMessage } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { selfSign } from "../helpers/cluster-pki.ts";
 
 /** A message that a listener got. */
 export interface Message {
@@ -38,37 +38,17 @@ export async function readMessage(incoming: IncomingMessage): Promise<Message> {
   };
 }
 
-/** A stand-in for the API server's Events, over TLS, as a pod finds it. */
-export async function startEventsApi(directory: string, openssl: string): Promise<EventsApi> {
+/** A stand-in for the API server's Events, over TLS, as a pod finds it. Needs openssl. */
+export async function startEventsApi(directory: string): Promise<EventsApi> {
   const account = join(directory, "account");
   await mkdir(account);
   await writeFile(join(account, "token"), "the-token\n");
-  execFileSync(
-    openssl,
-    [
-      "req",
-      "-x509",
-      "-newkey",
-      "rsa:2048",
-      "-nodes",
-      "-days",
-      "2",
-      "-subj",
-      "/CN=127.0.0.1",
-      "-addext",
-      "subjectAltName=IP:127.0.0.1",
-      "-keyout",
-      join(account, "key.pem"),
-      "-out",
-      join(account, "ca.crt"),
-    ],
-    { stdio: "ignore" },
-  );
+  const pair = selfSign(account, "ca", "IP:127.0.0.1");
   const events = new Map<string, Record<string, unknown>>();
   const messages: Message[] = [];
   const state = { answer: undefined as number | undefined };
   const server = createHttpsServer(
-    { key: readFileSync(join(account, "key.pem")), cert: readFileSync(join(account, "ca.crt")) },
+    { key: readFileSync(pair.key), cert: readFileSync(pair.cert) },
     (incoming, outgoing) => {
       void readMessage(incoming).then((message) => {
         messages.push(message);

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -7,6 +6,7 @@ import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { selfSign } from "../helpers/cluster-pki.ts";
 import { notBuilt, runBuilt } from "../helpers/built.ts";
 import { chooseS3, startS3Server, type S3Server } from "../helpers/s3-server.ts";
 import { describeUnless, skipAloud } from "../helpers/skip.ts";
@@ -257,28 +257,7 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
     const openssl = findTool("openssl");
     if (openssl.path === undefined) skipAloud(context, openssl.reason);
     const work = await bench({ ...s3.env });
-    const [key, ca] = [join(work.directory, "key.pem"), join(work.directory, "ca.pem")];
-    execFileSync(
-      openssl.path,
-      [
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=127.0.0.1",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-keyout",
-        key,
-        "-out",
-        ca,
-      ],
-      { stdio: "ignore" },
-    );
+    const { cert: ca, key } = selfSign(work.directory, "store", "IP:127.0.0.1");
     const upstream = new URL(s3.endpoint);
     const forward: Handler = (incoming, outgoing) => {
       const { method, url: path, headers } = incoming;

@@ -352,7 +352,7 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload in trouble", () => {
       const openssl = findTool("openssl");
       if (openssl.path === undefined) skipAloud(context, openssl.reason);
       const work = await bench();
-      const api = await startEventsApi(work.directory, openssl.path);
+      const api = await startEventsApi(work.directory);
       open.push(api);
       api.refuseWith(403);
       const child = work.run(api.env);
