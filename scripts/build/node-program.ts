@@ -20,10 +20,12 @@ const FLAGS: Readonly<Record<string, string>> = {
   "cdh-inspect": STREAMER_FLAGS,
   // The API holds its index all the time: without the last flag V8 lets as much garbage gather beside it again.
   "cdh-api": `${STREAMER_FLAGS} --optimize-for-size --heap-growing-percent=20`,
-  // The uploader lives in little memory, and what it computes is computed in native code: its own code is never hot enough
-  // for optimised machine code to pay. Without the two compilers 200 bundles of 5 MB take no more processor time and peak
-  // at 100 MB instead of 115; that pays for a larger young generation, which is collected half as often.
-  "cdh-upload": "--max-semi-space-size=2 --optimize-for-size --no-opt --no-maglev",
+  // What the uploader computes is computed in native code: its own code is never hot enough for optimised machine code to
+  // pay, and without the two compilers it peaks 15 MB lower. That pays for a young generation that is collected 80 times
+  // for 200 bundles of 5 MB, not 320 times as with --optimize-for-size (which allows one of 1 MB, whatever else is said):
+  // a seventh less processor time for 10 MB more. The last flag is the API's: with 10,000 bundles that wait it peaks at
+  // 106 MiB instead of 139.
+  "cdh-upload": "--max-semi-space-size=4 --heap-growing-percent=20 --no-opt --no-maglev",
 };
 
 /** A program under another name is kubectl's plugin: the name of its bundle tells it which one it is. */

@@ -61,10 +61,11 @@ export function rcloneCopy(path: string): Contestant {
 /**
  * Let a program upload all bundles once, to a server of its own that was just started, so that neither profits from a
  * server which the other has warmed, and with nothing left to write back, so that neither waits for the other's bytes.
+ * @param serverParent where the server keeps its objects
  * @throws {Error} when it fails, or did not send everything
  */
-export async function runOnce(contestant: Contestant, directory: string): Promise<Run> {
-  await using s3 = await startS3Server({ kind: "minio" });
+export async function runOnce(contestant: Contestant, directory: string, serverParent: string): Promise<Run> {
+  await using s3 = await startS3Server({ kind: "minio", parent: serverParent });
   const spool = freshSpool(directory, "spool");
   try {
     const files = bundlesIn(spool).length;

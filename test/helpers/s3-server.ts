@@ -104,13 +104,16 @@ export function chooseS3(kind: S3Kind): { kind: S3Kind; standIn: string | undefi
 /**
  * Start a real S3 server on loopback, with a temporary directory and one bucket. It ends with this process.
  * @param options.kind default `minio`; where it can't be had, `s3rver` stands in and `standIn` says so
+ * @param options.parent where its temporary directory is made; default: where all are
  * @throws {Error} when no server can be started
  */
-export async function startS3Server(options: { kind?: S3Kind; bucket?: string } = {}): Promise<S3Server> {
+export async function startS3Server(
+  options: { kind?: S3Kind; bucket?: string; parent?: string } = {},
+): Promise<S3Server> {
   const { kind, standIn } = chooseS3(options.kind ?? "minio");
   const bucket = options.bucket ?? "cores";
   const port = await freePort();
-  const base = mkdtempSync(join(tmpdir(), `cdh-${kind}-`));
+  const base = mkdtempSync(join(options.parent ?? tmpdir(), `cdh-${kind}-`));
   const dataDir = join(base, "data");
   mkdirSync(dataDir);
   const account: S3Account = {

@@ -69,7 +69,7 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
       .split("\0")
       .filter((word) => word.startsWith("--"));
     expect(flags).toEqual(
-      expect.arrayContaining(["--max-semi-space-size=2", "--optimize-for-size", "--no-opt", "--no-maglev"]),
+      expect.arrayContaining(["--max-semi-space-size=4", "--heap-growing-percent=20", "--no-opt", "--no-maglev"]),
     );
     expect(status).toMatch(/^CapEff:\t0+$/m);
     expect(status).toMatch(/^CapBnd:\t0+$/m);

@@ -1,4 +1,4 @@
-import { S3Client } from "@aws-sdk/client-s3";
+import { S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
 import { readFileSync } from "node:fs";
 import { rootCertificates } from "node:tls";
 import type { Clock } from "../clock.ts";
@@ -9,6 +9,14 @@ import type { S3Target } from "./s3-target.ts";
 
 /** What IBM's chart puts into its Secret when nobody filled it in. */
 const PLACEHOLDER = "XXX";
+
+function ignore(): void {}
+
+/**
+ * Whatever the SDK has to say reaches the reader as an error of ours. It has no `info`: the SDK asks for that one only
+ * if it is there, and writes a copy of each request and answer for it otherwise.
+ */
+const SILENT = { debug: ignore, warn: ignore, error: ignore } as NonNullable<S3ClientConfig["logger"]>;
 
 /**
  * Make the SDK's client. It tries nothing twice on its own: the store does, where it can send a part again from the
@@ -29,8 +37,7 @@ export function createS3Client(
     ...(target.endpoint === undefined ? {} : { endpoint: target.endpoint }),
     ...(credentials === undefined ? { credentialDefaultProvider: renewingCredentials(clock) } : { credentials }),
     maxAttempts: 1,
-    // Whatever the SDK has to say reaches the reader as an error of ours.
-    logger: { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore },
+    logger: SILENT,
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
     // With it the SDK gives up connection reuse, and servers that do not know it cost seconds a part.
@@ -45,8 +52,6 @@ export function createS3Client(
     },
   });
 }
-
-function ignore(): void {}
 
 function staticCredentials(
   settings: StoreSettings,
