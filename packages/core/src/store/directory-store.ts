@@ -19,6 +19,7 @@ import {
 } from "./directory-files.ts";
 import { syncDirectory } from "../sync-directory.ts";
 import { listDirectory } from "./directory-listing.ts";
+import { MountWatch } from "./directory-mount.ts";
 import { checkKey } from "./keys.ts";
 import { createThrottle, type Throttle } from "./throttle.ts";
 import type { ByteRange, ListOptions, ObjectInfo, ObjectStore, PutOptions, PutResult, PutSource } from "./store.ts";
@@ -43,11 +44,13 @@ export class DirectoryStore implements ObjectStore {
   readonly #root: string;
   readonly #clock: Clock;
   readonly #throttle: Throttle;
+  readonly #mount: MountWatch;
   readonly #tidied = new Set<string>();
 
   constructor(directory: string, options: DirectoryStoreOptions) {
     this.#root = directory;
     this.url = pathToFileURL(directory).href;
+    this.#mount = new MountWatch(directory, this.url);
     this.#clock = options.clock;
     this.#throttle = createThrottle(options.bandwidthLimit, options.clock);
   }
@@ -121,11 +124,12 @@ export class DirectoryStore implements ObjectStore {
     options: PutOptions,
     write: (target: FileHandle) => Promise<void>,
   ): Promise<PutResult> {
-    const there = await this.#compare(key, path, digest, options);
-    if (there !== undefined) return there;
     const directory = dirname(path);
     const hidden = join(directory, `.cdh.${randomBytes(6).toString("hex")}.partial`);
     return await this.#guard(`store ${key}`, async () => {
+      await this.#mount.check();
+      const there = await this.#compare(key, path, digest, options);
+      if (there !== undefined) return there;
       await makeFolders(directory);
       await this.#tidy(directory);
       try {
@@ -145,6 +149,7 @@ export class DirectoryStore implements ObjectStore {
         }
         await writeMetadata(path, metadata);
         await syncDirectory(directory);
+        await this.#mount.check();
         const { mtimeMs } = await lstat(path);
         const { sizeBytes, sha256 } = digest;
         return { key, sizeBytes, sha256, metadata, modifiedAt: mtimeMs, alreadyThere: false, verifiedBy: "readBack" };
