@@ -95,4 +95,12 @@ describeUnless(notBuilt("cdh-inspect") ?? findTool("script").reason, "cdh-inspec
     expect(await onTerminal(`show ${bundle}`)).toContain("\u001b[31m");
     expect(await onTerminal(`unpack ${bundle} ${place}/bar --entry core`)).toMatch(/core {2}\[#*\.*\] +\d+%/);
   });
+
+  it("does not pour a whole core into it", async () => {
+    const text = await onTerminal(`cat ${bundle} core`);
+    expect(text).toContain("a whole core of 8.0 MiB is not for a terminal");
+    expect(text).toContain("--range 0+4Ki");
+    expect(text.length).toBeLessThan(1000);
+    expect(await onTerminal(`cat ${bundle} core --hex | head -n 1`)).toMatch(/^0+ {2}7f 45 4c 46/);
+  });
 });

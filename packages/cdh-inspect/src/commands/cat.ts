@@ -3,6 +3,7 @@ import { findCoreEntry } from "@cdh/core/bundle/core-reader";
 import { EXIT_STATUS_HELP, isTerminal } from "@cdh/core/cli";
 import { CoreMemory } from "@cdh/core/elf/random-access";
 import { CdhError } from "@cdh/core/errors";
+import { formatBytes } from "@cdh/core/units";
 import { hexdump } from "../hexdump.ts";
 import { InspectCommand } from "../inspect-command.ts";
 import { parseRange, type Range } from "../numbers.ts";
@@ -27,7 +28,7 @@ export class CatCommand extends InspectCommand {
 
       ENTRY is a name, any part of it that only one entry has, or \`core\`, which comes decompressed. Of the core a part can
       be asked for, by its offset in the file or by an address of the process; only the frames it lies in are read. On a
-      terminal such a part is shown as a hex dump.
+      terminal such a part is shown as a hex dump, and the whole core only with --hex.
 
       EXIT STATUS: ${EXIT_STATUS_HELP}. 12 when the core holds nothing at the address.
     `,
@@ -81,6 +82,12 @@ export class CatCommand extends InspectCommand {
       const memory = new CoreMemory(await subject.facts(), (offset, length) => core.read(offset, length, stopSignal));
       await this.#print(memoryPieces(memory, address), address.start);
       return;
+    }
+    if (range === undefined && this.hex === undefined && isTerminal(this.context.stdout)) {
+      const size = core.sizeBytes === undefined ? "" : ` of ${formatBytes(core.sizeBytes)}`;
+      throw new CdhError("CDH_CONFIG_INVALID", `a whole core${size} is not for a terminal`, {
+        hint: "take a part (--range 0+4Ki), redirect it (> core), or say --hex",
+      });
     }
     const start = range === undefined ? 0n : range.start;
     if (start > BigInt(Number.MAX_SAFE_INTEGER)) throw new CdhError("CDH_NOT_FOUND", `the core has no byte ${start}`);
