@@ -7,7 +7,7 @@ import type { ModuleFacts, SignalFacts, ThreadFacts } from "./manifest.ts";
 const THREADS_MAX = 4096;
 
 /**
- * Describe the signal from the kernel's word and the core's notes.
+ * Describe the signal from the kernel's word and the core's notes; number 0 without a name when neither tells.
  * @param number what the kernel said (%s), trusted before the core
  */
 export function describeSignal(number: number | undefined, facts: CoreFacts): SignalFacts {
@@ -16,7 +16,7 @@ export function describeSignal(number: number | undefined, facts: CoreFacts): Si
   const details = signal?.number === known ? signal : undefined;
   return {
     number: known,
-    name: signalName(known),
+    name: known === 0 ? "" : signalName(known),
     ...(details?.code === undefined ? {} : { code: details.code }),
     ...(details?.codeName === undefined ? {} : { codeName: details.codeName }),
     ...(details?.faultAddress === undefined ? {} : { faultAddress: formatAddress(details.faultAddress) }),

@@ -7,15 +7,15 @@ import type { Paint } from "./paint.ts";
 import type { LogReport, Report } from "./report.ts";
 import { registerLines } from "./registers-text.ts";
 
-/** Cuts that a person reads as a reason. */
-const TRUNCATION_WORDS: Record<string, string> = {
-  rlimit: "the process's RLIMIT_CORE",
-  coreSizeMax: "the limit CORE_SIZE_MAX",
-  keepFree: "KEEP_FREE: the disk was nearly full",
-  maxUse: "MAX_USE: the spool was full",
-  deadline: "the composer's deadline",
-  shortRead: "the kernel stopped sending",
-  diskFull: "a full disk",
+/** Cuts that a person reads as a reason, after the word "cut". */
+const CUT_WORDS: Record<string, string> = {
+  rlimit: "by the process's RLIMIT_CORE",
+  coreSizeMax: "by the limit CORE_SIZE_MAX",
+  keepFree: "to leave the room that KEEP_FREE asks for",
+  maxUse: "to leave the room that MAX_USE asks for",
+  deadline: "by the composer's deadline",
+  shortRead: "short: the kernel stopped sending",
+  diskFull: "by a full disk",
 };
 
 /** Longest command line on the screen. */
@@ -173,15 +173,15 @@ function coreText({ manifest, kind }: Report, paint: Paint): string {
   if (core.complete) return `${size}${stored}, ${paint.green("whole")}${rest}`;
   if (!isCompletenessKnown(manifest))
     return `${size}${stored}, ${paint.yellow("not known to be whole: verify reads it")}${rest}`;
-  const by =
-    core.truncatedBy === undefined ? "" : ` by ${TRUNCATION_WORDS[core.truncatedBy] ?? printable(core.truncatedBy)}`;
+  const how =
+    core.truncatedBy === undefined ? "" : ` ${CUT_WORDS[core.truncatedBy] ?? `by ${printable(core.truncatedBy)}`}`;
   const limit =
     core.truncatedBy === "rlimit" && process.rlimitCoreBytes !== undefined
       ? ` (${formatBytes(process.rlimitCoreBytes)})`
       : "";
   const isMissing = isSizeKnown(manifest) && core.expectedBytes !== undefined && core.expectedBytes > core.sizeBytes;
   const missing = isMissing ? `, ${formatBytes((core.expectedBytes ?? 0) - core.sizeBytes)} missing` : "";
-  return `${size}${stored}, ${paint.yellow(`cut${by}${limit}${missing}`)}${rest}`;
+  return `${size}${stored}, ${paint.yellow(`cut${how}${limit}${missing}`)}${rest}`;
 }
 
 /** Say which thread crashed; empty when it is not known. */
