@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, 
 import { join } from "node:path";
 import { findOnPath } from "../helpers/tools.ts";
 import { startTied } from "../helpers/tied-child.ts";
-import { unpackDebianPackage } from "./debian-package.ts";
+import { unpackDebianPackage } from "../helpers/debian-package.ts";
 import { type HandlerOrReason, outcomeOf, readMeasurements, until } from "./handler.ts";
 import { PATIENCE_MS, writeWrapper } from "./handlers-shell.ts";
 

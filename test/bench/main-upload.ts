@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { notBuilt } from "../helpers/built.ts";
 import { compilerUnavailable } from "../helpers/crash-programs.ts";
-import { unpackDebianPackage } from "./debian-package.ts";
+import { unpackDebianPackage } from "../helpers/debian-package.ts";
 import { writeSection } from "./docs.ts";
 import { markdownOf, median, tableOf } from "./report.ts";
 import { LOADS, makeBundles, tenthOf, type Load } from "./upload-loads.ts";

@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { REPOSITORY } from "../helpers/repository.ts";
-import { findOnPath } from "../helpers/tools.ts";
+import { REPOSITORY } from "./repository.ts";
+import { findOnPath } from "./tools.ts";
 
 /**
  * Fetch a Debian package and unpack it into `.cache`. It is not installed: no script of it runs, the machine stays as it is.

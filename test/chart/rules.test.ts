@@ -1,0 +1,243 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, it } from "vitest";
+import { parse, stringify } from "yaml";
+import { unpackDebianPackage } from "../helpers/debian-package.ts";
+import { findOnPath } from "../helpers/tools.ts";
+import { describeUnless } from "../helpers/skip.ts";
+import { CHART } from "./helm.ts";
+
+/** A series as promtool writes one, a sample a minute: name with labels, and values. */
+type Series = readonly [name: string, values: string];
+
+interface Case {
+  alert: string;
+  /** What differs from {@link WELL}; a series that is left out has no values. */
+  series: readonly Series[];
+  /** When it has to fire, and when it must not yet. */
+  fires: string;
+  quiet: string;
+}
+
+const RULES = ["rules.yaml", "rules-api.yaml"].map((name) => join(CHART, "files", name));
+const NODE = '{node="worker-1",instance="10.0.0.1:9090"}';
+const HOURS = 240;
+const steady = (value: number): string => `${value}x${HOURS}`;
+/** Once a minute the time is a minute later. */
+const CLOCK = `0+60x${HOURS}`;
+/** 41 crashes within 20 minutes, then none. */
+const BURST = `0x60 0+2x20 40x160`;
+
+/** Everything is well: nothing may fire. */
+const WELL: readonly Series[] = [
+  [`cdh_sysctl_healthy${NODE}`, steady(1)],
+  [`cdh_sysctl_last_check_timestamp_seconds${NODE}`, CLOCK],
+  [`cdh_store_available${NODE}`, steady(1)],
+  [`cdh_spool_oldest_age_seconds${NODE}`, steady(30)],
+  [`cdh_upload_given_up_total${NODE}`, steady(0)],
+  [`cdh_quarantine_bundles${NODE}`, steady(0)],
+  [`cdh_spool_free_bytes${NODE}`, steady(5e10)],
+  ['cdh_crashes_total{namespace="shop",workload="web",signal="SIGSEGV"}', `0+1x10 10x${HOURS - 10}`],
+  ['cdh_api_dumps{pod="a"}', steady(1000)],
+  ['cdh_api_requests_total{route="list",status="200"}', `0+100x${HOURS}`],
+  ['cdh_api_requests_total{route="list",status="503"}', `0+1x${HOURS}`],
+  ['cdh_api_requests_total{route="bundle",status="403"}', `0+1x${HOURS}`],
+  ['cdh_api_requests_total{route="bundle",status="429"}', `0+1x${HOURS}`],
+  ['cdh_api_index_timestamp_seconds{pod="a"}', CLOCK],
+  ['cdh_api_refresh_interval_seconds{pod="a"}', steady(15)],
+  ['cdh_api_listing_seconds{pod="a"}', steady(3)],
+  ['cdh_api_garbage_manifests{pod="a"}', steady(0)],
+  ['cdh_retention_failures_total{code="CDH_STORE"}', steady(0)],
+  ['cdh_retention_last_run_timestamp_seconds{pod="a"}', CLOCK],
+  ['cdh_retention_interval_seconds{pod="a"}', steady(300)],
+  ['cdh_retention_leader{pod="a"}', steady(1)],
+  ['cdh_retention_leader{pod="b"}', steady(0)],
+  ['cdh_retention_removed_total{pod="a",reason="age"}', `0+2x${HOURS}`],
+];
+
+/** All of it is well for an hour; then the trouble begins. */
+const CASES: readonly Case[] = [
+  {
+    alert: "CoreDumpNodeNotWell",
+    series: [[`cdh_sysctl_healthy${NODE}`, "1x60 0x180"]],
+    fires: "70m",
+    quiet: "64m",
+  },
+  {
+    alert: "CoreDumpNodeNotChecked",
+    series: [[`cdh_sysctl_last_check_timestamp_seconds${NODE}`, "0+60x60 3600x180"]],
+    fires: "75m",
+    quiet: "64m",
+  },
+  {
+    alert: "CoreDumpStoreUnavailable",
+    series: [[`cdh_store_available${NODE}`, "1x60 0x180"]],
+    fires: "80m",
+    quiet: "74m",
+  },
+  {
+    alert: "CoreDumpUploadStandsStill",
+    series: [[`cdh_spool_oldest_age_seconds${NODE}`, "30x60 0+60x180"]],
+    fires: "140m",
+    quiet: "119m",
+  },
+  { alert: "CoreDumpLost", series: [[`cdh_upload_given_up_total${NODE}`, "0x60 1x180"]], fires: "65m", quiet: "59m" },
+  {
+    alert: "CoreDumpQuarantined",
+    series: [[`cdh_quarantine_bundles${NODE}`, "0x60 2x180"]],
+    fires: "80m",
+    quiet: "70m",
+  },
+  {
+    alert: "CoreDumpDiskLow",
+    series: [[`cdh_spool_free_bytes${NODE}`, "5e10x60 5e8x180"]],
+    fires: "70m",
+    quiet: "64m",
+  },
+  {
+    alert: "CoreDumpCrashLoop",
+    series: [['cdh_crashes_total{namespace="shop",workload="web",signal="SIGSEGV"}', BURST]],
+    fires: "80m",
+    quiet: "62m",
+  },
+  { alert: "CoreDumpApiAbsent", series: [['cdh_api_dumps{pod="a"}', "1000x60 stale"]], fires: "80m", quiet: "70m" },
+  {
+    alert: "CoreDumpApiFails",
+    series: [['cdh_api_requests_total{route="list",status="503"}', "0x60 0+20x180"]],
+    fires: "90m",
+    quiet: "62m",
+  },
+  {
+    alert: "CoreDumpApiRefusesMany",
+    series: [['cdh_api_requests_total{route="bundle",status="403"}', "0x60 0+20x180"]],
+    fires: "75m",
+    quiet: "62m",
+  },
+  {
+    alert: "CoreDumpApiBusy",
+    series: [['cdh_api_requests_total{route="bundle",status="429"}', "0x60 0+20x180"]],
+    fires: "75m",
+    quiet: "59m",
+  },
+  {
+    alert: "CoreDumpApiIndexOld",
+    series: [['cdh_api_index_timestamp_seconds{pod="a"}', "0+60x60 3600x180"]],
+    fires: "90m",
+    quiet: "70m",
+  },
+  {
+    alert: "CoreDumpManifestsGarbage",
+    series: [['cdh_api_garbage_manifests{pod="a"}', "0x60 3x180"]],
+    fires: "130m",
+    quiet: "110m",
+  },
+  {
+    alert: "CoreDumpRetentionFails",
+    series: [['cdh_retention_failures_total{code="CDH_STORE"}', "0x60 0+1x180"]],
+    fires: "70m",
+    quiet: "60m",
+  },
+  {
+    alert: "CoreDumpRetentionStandsStill",
+    series: [['cdh_retention_last_run_timestamp_seconds{pod="a"}', "0+60x60 3600x180"]],
+    fires: "95m",
+    quiet: "80m",
+  },
+  {
+    alert: "CoreDumpRetentionNoLeader",
+    series: [['cdh_retention_leader{pod="a"}', "1x60 0x180"]],
+    fires: "80m",
+    quiet: "70m",
+  },
+  {
+    alert: "CoreDumpRetentionTwoLeaders",
+    series: [['cdh_retention_leader{pod="b"}', "0x60 1x180"]],
+    fires: "70m",
+    quiet: "64m",
+  },
+  {
+    alert: "CoreDumpRetentionRemovesMuch",
+    series: [
+      ['cdh_retention_removed_total{pod="a",reason="age"}', "0x60 0+40x180"],
+      ['cdh_api_dumps{pod="a"}', "1000x60 1000-10x100 10x79"],
+    ],
+    fires: "120m",
+    quiet: "61m",
+  },
+];
+
+const found = findOnPath("promtool").path;
+const promtool = found === undefined ? unpackDebianPackage("prometheus", "usr/bin/promtool") : { path: found };
+
+describeUnless(
+  "reason" in promtool ? promtool.reason : undefined,
+  "the chart's alerts, as Prometheus evaluates them",
+  () => {
+    const directory = mkdtempSync(join(tmpdir(), "cdh-rules-"));
+    afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+    const run = (...args: string[]): string => {
+      const { stdout, stderr, status } = spawnSync("path" in promtool ? promtool.path : "", args, { encoding: "utf8" });
+      return status === 0 ? "" : `${stdout}${stderr}`;
+    };
+    /** Tell what is wrong with what fires at a time; empty when it is just that. */
+    const trouble = (
+      series: readonly Series[],
+      expected: readonly (readonly [time: string, alerts: readonly string[]])[],
+    ): string => {
+      const changed = new Map([...WELL, ...series]);
+      const file = join(directory, "test.yaml");
+      const tests = [
+        {
+          interval: "1m",
+          input_series: [...changed].map(([name, values]) => ({ series: name, values })),
+          promql_expr_test: expected.map(([time, alerts]) => ({
+            expr: 'count by (alertname) (ALERTS{alertstate="firing"})',
+            eval_time: time,
+            exp_samples: alerts.map((alert) => ({ labels: `{alertname="${alert}"}`, value: 1 })),
+          })),
+        },
+      ];
+      writeFileSync(file, stringify({ rule_files: RULES, evaluation_interval: "1m", tests }));
+      return run("test", "rules", file);
+    };
+
+    it.each(RULES)("%s is what Prometheus reads", (file) => {
+      expect(run("check", "rules", file)).toBe("");
+    });
+
+    it("none fires while all is well", () => {
+      expect(
+        trouble(
+          [],
+          [
+            ["1m", []],
+            ["60m", []],
+            ["180m", []],
+            ["239m", []],
+          ],
+        ),
+      ).toBe("");
+    });
+
+    it.each(CASES)("$alert fires, in time and alone", ({ alert, series, fires, quiet }) => {
+      expect(
+        trouble(series, [
+          [quiet, []],
+          [fires, [alert]],
+        ]),
+      ).toBe("");
+    });
+
+    it("each alert was tried", () => {
+      const alerts = RULES.flatMap((file) =>
+        (parse(readFileSync(file, "utf8")) as { groups: { rules: { alert: string }[] }[] }).groups.flatMap(
+          ({ rules }) => rules.map((rule) => rule.alert),
+        ),
+      );
+      expect(CASES.map(({ alert }) => alert)).toEqual(alerts);
+    });
+  },
+);
