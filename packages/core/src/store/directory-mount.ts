@@ -25,7 +25,7 @@ export class MountWatch {
   /** @throws {CdhError} CDH_STORE_UNREACHABLE */
   async check(): Promise<void> {
     const mount = await this.#mount;
-    if (mount === undefined || (await stat(mount.path)).dev !== mount.beneath) return;
+    if (mount === undefined || (await deviceOf(mount.path)) !== mount.beneath) return;
     throw new CdhError(
       "CDH_STORE_UNREACHABLE",
       `cannot write to ${this.#url}: nothing is mounted on ${mount.path} any more`,
@@ -43,10 +43,15 @@ async function findMount(directory: string): Promise<Mount | undefined> {
     return undefined;
   });
   if (path === undefined) return directory === dirname(directory) ? undefined : await findMount(dirname(directory));
-  const { dev } = await stat(path);
+  const device = await deviceOf(path);
   for (; path !== dirname(path); path = dirname(path)) {
-    const beneath = (await stat(dirname(path))).dev;
-    if (beneath !== dev) return { path, beneath };
+    const beneath = await deviceOf(dirname(path));
+    if (beneath !== device) return { path, beneath };
   }
   return undefined;
+}
+
+/** Find on which device a directory lies. The dot makes autofs mount what it has put aside; the bare name would not. */
+async function deviceOf(directory: string): Promise<number> {
+  return (await stat(`${directory}/.`)).dev;
 }
