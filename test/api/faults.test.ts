@@ -37,6 +37,18 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api when thi
     one.cluster.tokens.set(token, { user: "admin", audiences: [AUDIENCE] });
     one.cluster.grants = [{ user: "admin", verbs: ["*"], resources: ["*"], namespaces: ["*"] }];
   };
+  /** A server of its own with one big dump. @returns it, and the path of that bundle */
+  const startWithOne = async (name: string, env: Record<string, string>): Promise<{ own: Workbench; path: string }> => {
+    const own = await startWorkbench(join(directory, name), {
+      env,
+      prepare: async (store) => {
+        const one = await putDump(store, { namespace: "big", crashId: "wanted" });
+        await store.putBytes(`${one.stem}.zip`, bigBytes, { overwrite: true });
+      },
+    });
+    admit(own);
+    return { own, path: `${BASE}/namespaces/big/coredumps/wanted/bundle` };
+  };
   const names = async (path = LIST): Promise<string[]> =>
     (await bench.ask(path, { token })).json<List>().items.map((item) => item.metadata.name);
 
@@ -194,15 +206,9 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api when thi
   }, 120_000);
 
   it("a client that takes nothing is cut off", async () => {
-    await using own = await startWorkbench(join(directory, "stall"), {
-      env: { STALL_TIMEOUT: "1s" },
-      prepare: async (store) => {
-        const one = await putDump(store, { namespace: "big", crashId: "never-read" });
-        await store.putBytes(`${one.stem}.zip`, bigBytes, { overwrite: true });
-      },
-    });
-    admit(own);
-    const dead = await own.open(`${BASE}/namespaces/big/coredumps/never-read/bundle`, { token });
+    const { own, path } = await startWithOne("stall", { STALL_TIMEOUT: "1s" });
+    await using _server = own;
+    const dead = await own.open(path, { token });
     dead.on("error", () => {});
     dead.pause();
     dead.socket.pause();
@@ -214,15 +220,8 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api when thi
   }, 60_000);
 
   it("more downloads than allowed are told to come again", async () => {
-    await using own = await startWorkbench(join(directory, "many"), {
-      env: { DOWNLOADS_MAX: "2" },
-      prepare: async (store) => {
-        const one = await putDump(store, { namespace: "big", crashId: "wanted" });
-        await store.putBytes(`${one.stem}.zip`, bigBytes, { overwrite: true });
-      },
-    });
-    admit(own);
-    const path = `${BASE}/namespaces/big/coredumps/wanted/bundle`;
+    const { own, path } = await startWithOne("many", { DOWNLOADS_MAX: "2" });
+    await using _server = own;
     const taken = [await own.open(path, { token }), await own.open(path, { token })];
     expect(taken.map((message) => message.statusCode)).toEqual([200, 200]);
     const { status, headers } = await own.ask(path, { token });

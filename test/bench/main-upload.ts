@@ -60,7 +60,11 @@ function serverParent(onDisk: boolean): string {
 }
 
 /** Let the programs take turns with a load. The first round warms up; who begins changes from round to round. */
-async function measureLoad(load: Load, contestants: readonly Contestant[], rounds: number): Promise<Run[][]> {
+async function measureLoad(
+  load: Load,
+  contestants: readonly Contestant[],
+  { rounds, parent }: { rounds: number; parent: string },
+): Promise<Run[][]> {
   const directory = mkdtempSync(join(tmpdir(), "cdh-bench-upload-"));
   const runs: Run[][] = contestants.map(() => []);
   try {
@@ -110,7 +114,7 @@ const rows = [HEADER];
 const lines: string[] = [];
 for (const [, full] of named) {
   const load = values.small ? tenthOf(full) : full;
-  const [ours = [], theirs = []] = await measureLoad(load, contestants, Number(values.runs));
+  const [ours = [], theirs = []] = await measureLoad(load, contestants, { rounds: Number(values.runs), parent });
   const base = secondsOf(theirs);
   for (const [index, runs] of [ours, theirs].entries()) {
     const { name } = contestants[index] ?? {};

@@ -23,10 +23,10 @@ interface Case {
 
 const RULES = ["rules.yaml", "rules-api.yaml"].map((name) => join(CHART, "files", name));
 const NODE = '{node="worker-1",instance="10.0.0.1:9090"}';
-const HOURS = 240;
-const steady = (value: number): string => `${value}x${HOURS}`;
+const MINUTES = 240;
+const steady = (value: number): string => `${value}x${MINUTES}`;
 /** Once a minute the time is a minute later. */
-const CLOCK = `0+60x${HOURS}`;
+const CLOCK = `0+60x${MINUTES}`;
 /** 41 crashes within 20 minutes, then none. */
 const BURST = `0x60 0+2x20 40x160`;
 
@@ -39,12 +39,12 @@ const WELL: readonly Series[] = [
   [`cdh_upload_given_up_total${NODE}`, steady(0)],
   [`cdh_quarantine_bundles${NODE}`, steady(0)],
   [`cdh_spool_free_bytes${NODE}`, steady(5e10)],
-  ['cdh_crashes_total{namespace="shop",workload="web",signal="SIGSEGV"}', `0+1x10 10x${HOURS - 10}`],
+  ['cdh_crashes_total{namespace="shop",workload="web",signal="SIGSEGV"}', `0+1x10 10x${MINUTES - 10}`],
   ['cdh_api_dumps{pod="a"}', steady(1000)],
-  ['cdh_api_requests_total{route="list",status="200"}', `0+100x${HOURS}`],
-  ['cdh_api_requests_total{route="list",status="503"}', `0+1x${HOURS}`],
-  ['cdh_api_requests_total{route="bundle",status="403"}', `0+1x${HOURS}`],
-  ['cdh_api_requests_total{route="bundle",status="429"}', `0+1x${HOURS}`],
+  ['cdh_api_requests_total{route="list",status="200"}', `0+100x${MINUTES}`],
+  ['cdh_api_requests_total{route="list",status="503"}', `0+1x${MINUTES}`],
+  ['cdh_api_requests_total{route="bundle",status="403"}', `0+1x${MINUTES}`],
+  ['cdh_api_requests_total{route="bundle",status="429"}', `0+1x${MINUTES}`],
   ['cdh_api_index_timestamp_seconds{pod="a"}', CLOCK],
   ['cdh_api_refresh_interval_seconds{pod="a"}', steady(15)],
   ['cdh_api_listing_seconds{pod="a"}', steady(3)],
@@ -54,7 +54,7 @@ const WELL: readonly Series[] = [
   ['cdh_retention_interval_seconds{pod="a"}', steady(300)],
   ['cdh_retention_leader{pod="a"}', steady(1)],
   ['cdh_retention_leader{pod="b"}', steady(0)],
-  ['cdh_retention_removed_total{pod="a",reason="age"}', `0+2x${HOURS}`],
+  ['cdh_retention_removed_total{pod="a",reason="age"}', `0+2x${MINUTES}`],
 ];
 
 /** All of it is well for an hour; then the trouble begins. */

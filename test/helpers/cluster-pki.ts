@@ -30,28 +30,22 @@ function pathsOf(directory: string, name: string): KeyPair {
   return { cert: join(directory, `${name}.crt`), key: join(directory, `${name}.key`) };
 }
 
-/** Make a certificate authority, valid for two days. @returns its files `NAME.crt` and `NAME.key` */
-export function makeAuthority(directory: string, name: string): KeyPair {
+/** Make a key pair that vouches for itself, valid for two days. @param extension as openssl takes it */
+function makeSelfSigned(directory: string, name: string, extension: string): KeyPair {
   const { cert, key } = pathsOf(directory, name);
-  openssl(
-    ["req", "-x509", ...NEW_KEY, "-days", "2", "-subj", `/CN=${name}`, "-keyout", key, "-out", cert].concat([
-      "-addext",
-      "keyUsage=critical,keyCertSign,cRLSign,digitalSignature",
-    ]),
-  );
+  const files = ["-keyout", key, "-out", cert];
+  openssl(["req", "-x509", ...NEW_KEY, "-days", "2", "-subj", `/CN=${name}`, ...files, "-addext", extension]);
   return { cert, key };
+}
+
+/** Make a certificate authority. @returns its files `NAME.crt` and `NAME.key` */
+export function makeAuthority(directory: string, name: string): KeyPair {
+  return makeSelfSigned(directory, name, "keyUsage=critical,keyCertSign,cRLSign,digitalSignature");
 }
 
 /** Make a server's key pair that vouches for itself. @param address as openssl takes it: `IP:127.0.0.1` */
 export function selfSign(directory: string, name: string, address: string): KeyPair {
-  const { cert, key } = pathsOf(directory, name);
-  openssl(
-    ["req", "-x509", ...NEW_KEY, "-days", "2", "-subj", `/CN=${name}`, "-keyout", key, "-out", cert].concat([
-      "-addext",
-      `subjectAltName=${address}`,
-    ]),
-  );
-  return { cert, key };
+  return makeSelfSigned(directory, name, `subjectAltName=${address}`);
 }
 
 /** Make a key pair that an authority vouches for. @returns its files `NAME.crt` and `NAME.key` */

@@ -198,24 +198,28 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload in trouble", () => {
       expect(messages(child.output())).not.toContain("moved to quarantine");
     });
 
-    it("waits while the mount it lay on is gone, and writes nothing beneath", async (context) => {
-      const work = await bench();
-      await mkdir(work.store);
-      mountTmpfs(context, work.store, "20m");
-      const child = work.run();
-      await expectSoon("it runs", () => child.output().includes('"started"'), { child });
-      await work.publish();
-      await expectSoon("the first is stored", async () => (await work.spool()).length === 0, { child });
-      execFileSync("umount", ["-l", work.store]);
-      const bundle = await work.publish();
-      await expectSoon("it noticed", () => child.output().includes("the store is in trouble"), { child });
-      expect(child.output()).toContain(`nothing is mounted on ${work.store} any more`);
-      expect([await work.spool(), await readdir(work.store)]).toEqual([[bundle.fileName], []]);
-      // Another file system: it need not be the very same to be the right one.
-      execFileSync("mount", ["-t", "tmpfs", "-o", "size=20m", "tmpfs", work.store]);
-      await expectSoon("it is stored", async () => (await work.spool()).length === 0, { child });
-      expect(await sha256OfFile(join(work.host, bundle.fileName))).toBe(bundle.sha256);
-    });
+    it.for(["before", "after"])(
+      "waits while a mount made %s its start is gone, and writes nothing beneath",
+      async (when, context) => {
+        const work = await bench();
+        await mkdir(work.store);
+        if (when === "before") mountTmpfs(context, work.store, "20m");
+        const child = work.run();
+        await expectSoon("it runs", () => child.output().includes('"started"'), { child });
+        if (when === "after") mountTmpfs(context, work.store, "20m");
+        await work.publish();
+        await expectSoon("the first is stored", async () => (await work.spool()).length === 0, { child });
+        execFileSync("umount", ["-l", work.store]);
+        const bundle = await work.publish();
+        await expectSoon("it noticed", () => child.output().includes("the store is in trouble"), { child });
+        expect(child.output()).toContain(`nothing is mounted on ${work.store} any more`);
+        expect([await work.spool(), await readdir(work.store)]).toEqual([[bundle.fileName], []]);
+        // Another file system: it need not be the very same to be the right one.
+        execFileSync("mount", ["-t", "tmpfs", "-o", "size=20m", "tmpfs", work.store]);
+        await expectSoon("it is stored", async () => (await work.spool()).length === 0, { child });
+        expect(await sha256OfFile(join(work.host, bundle.fileName))).toBe(bundle.sha256);
+      },
+    );
 
     it("waits while its server has forgotten it, as NFS does (ESTALE)", async (context) => {
       const cc = findTool("cc");

@@ -13,26 +13,31 @@ interface Mount {
  * on the node's own disk, where nobody looks.
  */
 export class MountWatch {
+  readonly #directory: string;
   readonly #url: string;
-  readonly #mount: Promise<Mount | undefined>;
+  /** As last seen: it may come later than we do, or be stale when we begin. */
+  #mount: Mount | undefined;
 
   /** @param directory need not be there yet */
   constructor(directory: string, url: string) {
+    this.#directory = directory;
     this.#url = url;
-    this.#mount = findMount(directory).catch(() => undefined);
+    // What is mounted now may be gone before the first check; what fails now fails there too.
+    this.check().catch(() => {});
   }
 
-  /** @throws {CdhError} CDH_STORE_UNREACHABLE */
+  /** @throws {CdhError} CDH_STORE_UNREACHABLE; the system's error when nobody can tell */
   async check(): Promise<void> {
-    const mount = await this.#mount;
-    if (mount === undefined || (await deviceOf(mount.path)) !== mount.beneath) return;
-    throw new CdhError(
-      "CDH_STORE_UNREACHABLE",
-      `cannot write to ${this.#url}: nothing is mounted on ${mount.path} any more`,
-      {
-        hint: "mount it again; what is waiting stays in the spool",
-      },
-    );
+    const now = await findMount(this.#directory);
+    const known = this.#mount;
+    if (known !== undefined && (await deviceOf(known.path)) === known.beneath) {
+      throw new CdhError(
+        "CDH_STORE_UNREACHABLE",
+        `cannot write to ${this.#url}: nothing is mounted on ${known.path} any more`,
+        { hint: "mount it again; what is waiting stays in the spool" },
+      );
+    }
+    this.#mount = now;
   }
 }
 
