@@ -28,13 +28,11 @@ flushes its file to disk, identifies a pod, hashes, or notices a full disk. Peak
 
 function sectionOf(cell: Cell): string {
   const runs = Math.max(0, ...cell.series.map(({ samples }) => samples.length));
-  const fewer = cell.series.filter(({ samples }) => samples.length < runs);
-  const exceptions = fewer.map(({ name, samples }) => `; ${name}, which takes minutes, ${samples.length}`).join("");
   const targets = targetLines(cell).map((line) => `- ${line}`);
   return [
     `### ${titleOf(cell)}`,
     "",
-    `${cpus().length} cores, Linux ${release()}, ${runs} runs${exceptions}.`,
+    `${cpus().length} cores, Linux ${release()}, ${runs} runs.`,
     "",
     markdownOf(rowsOf(cell)),
     ...(targets.length === 0 ? [] : ["", ...targets]),

@@ -7,7 +7,7 @@ import { compilerUnavailable } from "../helpers/crash-programs.ts";
 import { holdKernel, kernelUnavailable } from "../helpers/kernel-state.ts";
 import { cellName, DOCS_FILE, writeDocs } from "./docs.ts";
 import type { Handler } from "./handler.ts";
-import { type BenchOptions, handlersFor, parseBenchOptions, USAGE } from "./options.ts";
+import { type BenchOptions, parseBenchOptions, USAGE } from "./options.ts";
 import { rowsOf, tableOf, targetLines, titleOf } from "./report.ts";
 import { type Cell, measureCell, prepareHandler } from "./run.ts";
 
@@ -17,8 +17,7 @@ async function bench(options: BenchOptions): Promise<Cell[]> {
   await using hold = await holdKernel();
   await using handlers = new AsyncDisposableStack();
   const ready: Handler[] = [];
-  const wanted = new Set(options.sizesMb.flatMap((sizeMb) => handlersFor(sizeMb, options.handlers).run));
-  for (const name of wanted) {
+  for (const name of options.handlers) {
     const handler = await prepareHandler(hold, name);
     if ("unavailable" in handler) {
       say(`left out: ${name}: ${handler.unavailable}`);
@@ -28,12 +27,9 @@ async function bench(options: BenchOptions): Promise<Cell[]> {
   }
   const cells: Cell[] = [];
   for (const sizeMb of options.sizesMb) {
-    const { run, once } = handlersFor(sizeMb, options.handlers);
-    const inCell = ready.filter(({ name }) => run.includes(name));
     for (const kind of options.kinds) {
-      const exception = once.length === 0 ? "" : `, one of ${once.join(", ")}`;
-      say(`${cellName({ sizeMb, kind })}: ${options.runs} runs of ${inCell.length} handlers${exception}`);
-      const cell = await measureCell(hold, inCell, sizeMb, kind, options.runs, once, say);
+      say(`${cellName({ sizeMb, kind })}: ${options.runs} runs of ${ready.length} handlers`);
+      const cell = await measureCell(hold, ready, sizeMb, kind, options.runs, say);
       cells.push(cell);
       process.stdout.write(
         `\n${titleOf(cell)} (${cpus().length} cores, Linux ${release()})\n${tableOf(rowsOf(cell))}\n`,

@@ -22,10 +22,7 @@ export const HANDLERS = [
 /** Name one of them. */
 export type HandlerName = (typeof HANDLERS)[number];
 
-/** A core of gigabytes takes these minutes in each run. They run once there, unless they are named. */
-const SLOW: readonly HandlerName[] = ["pigz", "gzip-6"];
-
-/** From this size on a run is long enough to need no warm-up, and slow handlers run once. */
+/** From this size on a run is long enough to need no warm-up. */
 const LARGE_MB = 2048;
 
 /** Tell whether a size is measured without a warm-up. */
@@ -33,20 +30,11 @@ export function isLarge(sizeMb: number): boolean {
   return sizeMb >= LARGE_MB;
 }
 
-/** Choose the handlers of one size, and those that run once only. @param named those of the command line; undefined when it names none */
-export function handlersFor(
-  sizeMb: number,
-  named: readonly HandlerName[] | undefined,
-): { run: readonly HandlerName[]; once: readonly HandlerName[] } {
-  return { run: named ?? HANDLERS, once: named === undefined && isLarge(sizeMb) ? SLOW : [] };
-}
-
 /** Say what to measure. */
 export interface BenchOptions {
   sizesMb: number[];
   kinds: Kind[];
-  /** Undefined: all that make sense for the size. */
-  handlers: HandlerName[] | undefined;
+  handlers: HandlerName[];
   /** Counted runs of each; below 2 GB one more comes first to warm up. */
   runs: number;
   /** File to write docs into; undefined for none. */
@@ -65,10 +53,9 @@ Crashes a program that filled its memory, and measures how long each handler hol
 from just before the signal until its parent reaps it. Needs root on Linux and gcc. Sets kernel.core_pattern
 while it runs, under the lock that the tests use, and puts it back.
 
-  --size LIST       8M, 512M, 4G or others (default 8M,512M). 4G takes about 40 minutes for all kinds
+  --size LIST       8M, 512M, 4G or others (default 8M,512M). 4G takes about 90 minutes for all kinds
   --kind LIST       ${KINDS.join(", ")} (default all)
-  --handlers LIST   ${HANDLERS.join(", ")} (default all;
-                    from 2G on ${SLOW.join(" and ")} run once, unless they are named)
+  --handlers LIST   ${HANDLERS.join(", ")} (default all)
   --runs N          counted runs of each, interleaved (default 5)
   --no-docs         do not write docs/performance.md. What was not measured now stays there as it is
   --json FILE       write every single figure
@@ -120,7 +107,7 @@ export function parseBenchOptions(argv: string[], docsFile: string): BenchOption
   return {
     sizesMb: values.size.split(",").map(megabytesOf),
     kinds: listOf(values.kind, KINDS, "kind"),
-    handlers: values.handlers === undefined ? undefined : listOf(values.handlers, HANDLERS, "handler"),
+    handlers: listOf(values.handlers, HANDLERS, "handler"),
     runs,
     docs: values.docs ? docsFile : undefined,
     json: values.json,

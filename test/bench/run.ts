@@ -54,7 +54,6 @@ async function sampleOf(hold: KernelHold, handler: Handler, sizeMb: number, kind
 /**
  * Measure every handler at one size and kind, in interleaved rounds: whatever the machine does meanwhile hits all alike.
  * The first round warms up and does not count, except with gigabytes; each round starts with another handler.
- * @param once handlers that take minutes with this size: they take part in the round in the middle only
  */
 export async function measureCell(
   hold: KernelHold,
@@ -62,7 +61,6 @@ export async function measureCell(
   sizeMb: number,
   kind: Kind,
   runs: number,
-  once: readonly HandlerName[],
   say: (text: string) => void,
 ): Promise<Cell> {
   const series = handlers.map(({ name, command }): Series => ({ name, command, samples: [] }));
@@ -71,7 +69,6 @@ export async function measureCell(
       const index = (turn + round) % handlers.length;
       const handler = handlers[index];
       if (handler === undefined) continue;
-      if (once.includes(handler.name) && round !== Math.ceil(runs / 2)) continue;
       const sample = await sampleOf(hold, handler, sizeMb, kind);
       say(
         `  ${round === 0 ? "warm-up" : `run ${round}`} ${handler.name}: held ${sample.holdMs.toFixed(0)} ms, done ${sample.doneMs.toFixed(0)} ms`,
