@@ -83,3 +83,43 @@ describeUnless(kernelSuiteUnavailable(), `${CRASHES} processes that crash at onc
     700_000,
   );
 });
+
+const CROWD = 24;
+const TIMEOUT_MS = 4_000;
+
+describeUnless(
+  kernelSuiteUnavailable(),
+  `${CROWD} processes that crash at once and a TIMEOUT that ends most of them`,
+  () => {
+    // One at a time, and slowly: most are still in line when their time is over.
+    const suite = setUpKernel({
+      settings: { TIMEOUT: `${TIMEOUT_MS / 1000}s`, CONCURRENCY: "1", COMPRESSION: "deflate", COMPRESSION_LEVEL: "9" },
+    });
+
+    it("lets go of all of them in time, and each leaves a bundle that says how much it has", async () => {
+      const { fill } = compileCrashPrograms();
+      const crashes = await Promise.all(
+        Array.from({ length: CROWD }, () => runCrash(fill, ["64", "mixed"], { timeoutMs: 300_000 })),
+      );
+      const ends: (string | undefined)[] = [];
+      for (const { pid } of crashes) {
+        const { manifest, unpackCore } = await suite.composer.bundleOf(pid, 120_000);
+        expect(manifest.signal).toMatchObject({ name: "SIGSEGV" });
+        expect(manifest.threads).toHaveLength(1);
+        expect(manifest.core.expectedBytes).toBeGreaterThan(64 * MIB);
+        expect(manifest.core.complete).toBe(manifest.core.truncatedBy === undefined);
+        expect((await unpackCore(suite.scratch)).sha256).toBe(manifest.core.sha256);
+        ends.push(manifest.core.truncatedBy);
+      }
+      expect(ends).toContain("deadline");
+      expect(ends.filter((end) => end !== undefined && end !== "deadline")).toEqual([]);
+      expect(suite.composer.spoolNames().filter((name) => name.endsWith(".partial"))).toEqual([]);
+      const held = Math.max(...crashes.map(({ holdMs }) => holdMs ?? Number.POSITIVE_INFINITY));
+      process.stderr.write(
+        `storm: TIMEOUT ${TIMEOUT_MS} ms: held at most ${held.toFixed(0)} ms, ${ends.filter((end) => end === undefined).length} of ${CROWD} whole\n`,
+      );
+      // The rest is what two cores need to start so many composers at once.
+      expect(held).toBeLessThan(5 * TIMEOUT_MS);
+    }, 700_000);
+  },
+);
