@@ -18,7 +18,7 @@ export function openComposerLog(hostDir: string, native: Native | undefined): (l
     if (fd === undefined) return;
     try {
       writeSync(fd, line);
-      if (native !== undefined && fstatSync(fd).size > LOG_MAX_BYTES && native.tryLock(fd)) {
+      if (native !== undefined && fstatSync(fd).size > LOG_MAX_BYTES && lockSoon(fd, native)) {
         // Somebody else may have moved the file aside between the size and the lock.
         if (statSync(path).ino === fstatSync(fd).ino) renameSync(path, `${path}.1`);
         closeSync(fd);
@@ -28,6 +28,22 @@ export function openComposerLog(hostDir: string, native: Native | undefined): (l
       // A full log disk must not cost the core.
     }
   };
+}
+
+/** So often, and so long each time, a writer waits for the one that is moving the full log aside: 2 ms at most. */
+const NAPS = 20;
+const NAP_MICROSECONDS = 100;
+
+/**
+ * Take the lock of a full log. Whoever has it may be waiting for a processor: writers that went on would fill the file far
+ * past its limit meanwhile.
+ */
+function lockSoon(fd: number, native: Native): boolean {
+  for (let naps = 0; naps < NAPS; naps += 1) {
+    if (native.tryLock(fd)) return true;
+    native.nap(NAP_MICROSECONDS);
+  }
+  return native.tryLock(fd);
 }
 
 /** No waiting: a fifo in the log's place, which nobody reads, would hold the crashed process for ever. */
