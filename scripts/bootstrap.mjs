@@ -2,7 +2,7 @@
  * Set up the pinned toolchain and the workspace, then run one task with it.
  *
  *   node scripts/bootstrap.mjs                 only set up
- *   node scripts/bootstrap.mjs <task> [args]   build, test, check, format, demo, docs, bench
+ *   node scripts/bootstrap.mjs <task> [args]   build, test, check, format, demo, docs, bench, fuzz
  *   node scripts/bootstrap.mjs -- cmd [args]   any command, pinned Node first on PATH
  *
  * Plain JavaScript without dependencies: it must run on whatever Node (>= 20) the machine has.
@@ -30,6 +30,7 @@ const tasks = {
   demo: "scripts/demo.ts",
   docs: "scripts/docs.ts",
   bench: "test/bench/main.ts",
+  fuzz: "test/fuzz/main.ts",
 };
 
 /** A failure that the reader can act on: shown without a stack. */

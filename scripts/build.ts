@@ -9,8 +9,8 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { buildComposer, BuildError, type BuildResult } from "./build/composer.ts";
 import { buildNodeProgram, placeNode } from "./build/node-program.ts";
-import type { Architecture } from "./build/private-loader.ts";
 import { dist, root } from "./build/paths.ts";
+import type { Architecture } from "./build/private-loader.ts";
 import { withLock } from "./lock.mjs";
 
 /** Every package but core is a program, and all but `cdc` run on Node. */

@@ -19,6 +19,11 @@ const store = path.join(work, "store");
 const storeUrl = `file://${store}`;
 const BUNDLE_WAIT_MS = 60_000;
 
+/** The beginning of a crash's id, which is enough for `cdh-inspect`. */
+function shortId(bundle: string): string {
+  return bundle.slice(0, 8);
+}
+
 /** Build what is not built yet; the build says in a line a program what it made. */
 function build(): void {
   execFileSync(process.execPath, [path.join(import.meta.dirname, "build.ts"), "--quiet"], { stdio: "inherit" });
@@ -46,7 +51,8 @@ async function waitForBundles(count: number): Promise<void> {
       ? fs.readdirSync(coreDir).filter((name) => !name.startsWith(".") && name.endsWith(".zip"))
       : [];
     if (bundles.length >= count) {
-      for (const name of bundles) ok(`${bytes(fs.statSync(path.join(coreDir, name)).size).padStart(9)}  ${name}`);
+      for (const name of bundles)
+        ok(`${bytes(fs.statSync(path.join(coreDir, name)).size).padStart(9)}  ${shortId(name)}`);
       return;
     }
     if (performance.now() > deadline)
@@ -129,8 +135,10 @@ function summarise(crashes: readonly DemoCrash[], totalMs: number): void {
   title("Summary");
   for (const crash of crashes) ok(`${crash.signal}: pid ${crash.pid} was released after ${duration(crash.holdMs)}`);
   const files = fs.readdirSync(store, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".zip"));
-  for (const name of files)
-    ok(`${bytes(fs.statSync(path.join(store, name)).size).padStart(9)}  ${path.join(store, name)}`);
+  for (const name of files) {
+    const where = path.join(path.dirname(name), shortId(path.basename(name)));
+    ok(`${bytes(fs.statSync(path.join(store, name)).size).padStart(9)}  ${storeUrl}/${where}`);
+  }
   if (crashes.length > 0) ok("The kernel's three settings are as they were before.");
   ok(`Done in ${duration(totalMs)}.`);
   title("Try next");

@@ -1,3 +1,6 @@
+import { execFileSync } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
 /**
  * Make the npm package of cdh-inspect: `node scripts/bootstrap.mjs -- node scripts/pack-inspect.ts [FOLDER]`.
  *
@@ -5,9 +8,6 @@
  * `npm publish` then takes cdh-inspect in the folder (dist/npm), or the tarball that this leaves beside it.
  */
 import { build } from "esbuild";
-import { execFileSync } from "node:child_process";
-import fs from "node:fs";
-import path from "node:path";
 import { INSPECT_ALIAS } from "./build/inspect-alias.ts";
 import { dist, root } from "./build/paths.ts";
 

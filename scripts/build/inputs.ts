@@ -6,6 +6,7 @@ import { dist, root } from "./paths.ts";
 /** Files outside a program's own folder that decide what is built. */
 const SHARED = [
   "packages/core",
+  "packages/unwind",
   "scripts/build",
   "scripts/build.ts",
   "scripts/toolchain/package-lock.json",

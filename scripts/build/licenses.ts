@@ -1,6 +1,6 @@
-import { build, type Metafile } from "esbuild";
 import fs from "node:fs";
 import path from "node:path";
+import { build, type Metafile } from "esbuild";
 import { dist, root } from "./paths.ts";
 
 interface Package {

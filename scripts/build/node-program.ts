@@ -1,11 +1,13 @@
-import { build } from "esbuild";
 import fs from "node:fs";
 import path from "node:path";
+import { build } from "esbuild";
 import { BuildError, type BuildResult } from "./composer.ts";
 import { hashInputs, isFresh, writeStamp } from "./inputs.ts";
-import { writeLicenses } from "./licenses.ts";
 import { INSPECT_ALIAS } from "./inspect-alias.ts";
 import { lazyBuiltins } from "./lazy-builtins.ts";
+import { writeLicenses } from "./licenses.ts";
+import { bundleManifestThread } from "./manifest-thread.ts";
+import { isNameless, namedImports } from "./named-imports.ts";
 import { bundlePage } from "./page.ts";
 import { dist, root, toolBin } from "./paths.ts";
 
@@ -27,6 +29,9 @@ const FLAGS: Readonly<Record<string, string>> = {
   // 106 MiB instead of 139.
   "cdh-upload": "--max-semi-space-size=4 --heap-growing-percent=20 --no-opt --no-maglev",
 };
+
+/** Programs with libraries that only some of their users need. `cdh-sysctl` finds the composer from where its own file is. */
+const OPENS_STORES: ReadonlySet<string> = new Set(["cdh-api", "cdh-inspect", "cdh-upload"]);
 
 /** A program under another name is kubectl's plugin: the name of its bundle tells it which one it is. */
 const PLUGIN_CASE: Readonly<Record<string, string>> = {
@@ -93,7 +98,23 @@ export function placeNode(): BuildResult {
   return { output, built: true };
 }
 
-/** Bundle a program to `dist/lib/<program>.mjs` and make its launcher `dist/bin/<program>`. */
+/** Remove the parts of a program that are none any more. */
+function removeOthers(folder: string, kept: ReadonlySet<string>): void {
+  if (!fs.existsSync(folder)) return;
+  for (const name of fs.readdirSync(folder)) {
+    const file = path.join(folder, name);
+    if (!kept.has(file)) fs.rmSync(file);
+  }
+}
+
+async function insideApi(): Promise<Record<string, string>> {
+  return {
+    __CDH_PAGE__: JSON.stringify(await bundlePage()),
+    __CDH_MANIFEST_THREAD__: JSON.stringify(await bundleManifestThread()),
+  };
+}
+
+/** Bundle a program to `dist/lib/<program>.mjs` and the files that it imports in `dist/lib/<program>.parts`, and make its launcher `dist/bin/<program>`. */
 export async function buildNodeProgram(program: string): Promise<BuildResult> {
   const output = path.join(dist, "bin", program);
   const bundle = path.join(dist, "lib", `${program}.mjs`);
@@ -103,9 +124,13 @@ export async function buildNodeProgram(program: string): Promise<BuildResult> {
 
   const result = await build({
     absWorkingDir: root,
-    entryPoints: [`packages/${program}/src/main.ts`],
-    outfile: bundle,
+    entryPoints: [{ in: `packages/${program}/src/main.ts`, out: program }],
+    outdir: path.join(dist, "lib"),
+    outExtension: { ".js": ".mjs" },
     bundle: true,
+    // What is asked for by import() has files of its own: V8 reads every character of a file, used or not.
+    splitting: OPENS_STORES.has(program),
+    chunkNames: `${program}.parts/[name]-[hash]`,
     write: false,
     platform: "node",
     format: "esm",
@@ -113,28 +138,33 @@ export async function buildNodeProgram(program: string): Promise<BuildResult> {
     // Node's default order prefers CommonJS builds, which cannot be tree-shaken.
     mainFields: ["module", "main"],
     alias: INSPECT_ALIAS,
-    plugins: [lazyBuiltins],
+    plugins: [namedImports, lazyBuiltins],
     // Not minified: a stack names the functions, and a bundle is read once.
     minify: false,
     metafile: true,
     // The licences stand in their own file, with those of libraries that have no comment.
     legalComments: "none",
     banner: { js: REQUIRE_BANNER },
-    // The page travels inside the program.
-    ...(program === "cdh-api" ? { define: { __CDH_PAGE__: JSON.stringify(await bundlePage()) } } : {}),
+    // The page and a thread travel inside the program.
+    ...(program === "cdh-api" ? { define: await insideApi() } : {}),
     logLevel: "warning",
   }).catch(() => {
     throw new BuildError("esbuild refuses it");
   });
-  for (const file of result.outputFiles) {
-    replaceFile(file.path, (draft) => fs.writeFileSync(draft, file.contents));
-  }
+  const nameless = result.outputFiles.find(({ text }) => isNameless(text));
+  if (nameless !== undefined) throw new BuildError(`${nameless.path} is a CommonJS module that lost its names`);
+  // The program last: until then the old one finds its parts, and so does the new one from then on.
+  const written = result.outputFiles.toSorted((a, b) => Number(a.path === bundle) - Number(b.path === bundle));
+  for (const file of written) replaceFile(file.path, (draft) => fs.writeFileSync(draft, file.contents));
+  removeOthers(path.join(dist, "lib", `${program}.parts`), new Set(written.map((file) => file.path)));
   replaceFile(output, (draft) => fs.writeFileSync(draft, launcher(program), { mode: 0o755 }));
   if (program === "cdh-inspect") {
     replaceFile(path.join(dist, "lib", "kubectl-coredump.mjs"), (draft) => fs.symlinkSync("cdh-inspect.mjs", draft));
     replaceFile(path.join(dist, "bin", "kubectl-coredump"), (draft) => fs.symlinkSync("cdh-inspect", draft));
   }
-  writeLicenses(program, result.metafile.inputs);
+  // The modules that the plugin makes stand for others, which are among the inputs themselves.
+  const inputs = Object.entries(result.metafile.inputs).filter(([name]) => !name.startsWith("named-import:"));
+  writeLicenses(program, Object.fromEntries(inputs));
   writeStamp(program, hash);
   return { output, built: true };
 }

@@ -1,6 +1,6 @@
-import { build } from "esbuild";
 import fs from "node:fs";
 import path from "node:path";
+import { build } from "esbuild";
 import { root } from "./paths.ts";
 
 /**

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { statusOfSignal } from "@cdh/core/exit-status";
 import { builtPath } from "../../test/helpers/built.ts";
 import { show } from "./screen.ts";
 
@@ -9,7 +10,7 @@ export class Stopped extends Error {
 
   constructor(signal: NodeJS.Signals) {
     super(`received ${signal}`);
-    this.exitCode = signal === "SIGINT" ? 130 : 143;
+    this.exitCode = statusOfSignal(signal);
   }
 }
 

@@ -30,4 +30,4 @@ export function show(text: string): void {
   for (const line of text.trimEnd().split("\n")) console.log(`   ${line}`.trimEnd());
 }
 
-export { formatBytes as bytes, formatDuration as duration } from "../../packages/core/src/units.ts";
+export { formatBytes as bytes, formatDuration as duration } from "../../packages/core/src/base/units.ts";

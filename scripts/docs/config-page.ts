@@ -1,7 +1,7 @@
+import { composerSettings } from "@cdh/core/composer/settings";
 import type { Setting, SettingsTable } from "@cdh/core/config";
 import { storeSettings } from "@cdh/core/store/settings";
 import { apiSettings } from "../../packages/cdh-api/src/settings.ts";
-import { composerSettings } from "../../packages/cdc/src/settings.ts";
 import { sysctlSettings } from "../../packages/cdh-sysctl/src/settings.ts";
 import { uploadSettings } from "../../packages/cdh-upload/src/settings.ts";
 import { cell, codeCell, table } from "./markdown.ts";
@@ -10,7 +10,7 @@ import { cell, codeCell, table } from "./markdown.ts";
 export function renderConfigPage(): string {
   return `# Settings
 
-<!-- Made by \`npm run docs\` from packages/*/src/settings.ts. Do not edit. -->
+<!-- Made by \`npm run docs\` from the programs' tables of settings. Do not edit. -->
 
 Every setting has an environment name; some have a flag. **Flag > environment > \`.env\` > default.** Only \`cdc\` has an \`.env\`
 file: the kernel starts it with an empty environment. \`--print-config\` of \`cdh-sysctl\`, \`cdh-upload\` and \`cdh-api\` shows each value and
@@ -60,21 +60,30 @@ function withoutStore(settings: SettingsTable): SettingsTable {
 }
 
 function settingsTable(settings: SettingsTable): string {
-  const rows = Object.entries(settings).map(([name, setting]) => [
-    [setting.env, ...(setting.aliases ?? [])].map(codeCell).join(" "),
-    codeCell(setting.flag ?? ""),
-    codeCell(showDefault(name, setting)),
-    cell(setting.doc),
-  ]);
-  return table(["name", "flag", "default", ""], rows);
+  const all = Object.entries(settings);
+  // A column that no setting of the table has anything for is left out.
+  const columns: [string, (name: string, setting: Setting<unknown>) => string][] = [
+    ["name", (_name, { env, aliases = [] }) => [env, ...aliases].map(codeCell).join(" ")],
+    ["flag", (_name, { flag }) => codeCell(flag ?? "")],
+    ["default", (name, setting) => codeCell(showDefault(name, setting))],
+    ["bare number", (_name, { unit }) => cell(unit ?? "")],
+    ["", (_name, { doc }) => cell(doc)],
+  ];
+  const used = columns.filter(
+    ([title, show]) => title === "" || all.some(([name, setting]) => show(name, setting) !== ""),
+  );
+  return table(
+    used.map(([title]) => title),
+    all.map(([name, setting]) => used.map(([, show]) => show(name, setting))),
+  );
 }
 
 /** Write a default as a person would write it in a setting; nothing where there is none, or where the text explains it. */
-function showDefault(name: string, { default: value }: Setting<unknown>): string {
+function showDefault(name: string, { default: value, unit }: Setting<unknown>): string {
   if (value === undefined || value === "" || (Array.isArray(value) && value.length === 0)) return "";
   if (Array.isArray(value)) return value.join(",");
   if (typeof value === "number" && name.endsWith("Ms")) return showDuration(value);
-  if (typeof value === "number" && name.endsWith("Bytes")) return `${value / 1024 ** 2}Mi`;
+  if (typeof value === "number" && (unit === "bytes" || name.endsWith("Bytes"))) return `${value / 1024 ** 2}Mi`;
   if (typeof value !== "object" || value === null) return String(value);
   if (Object.keys(value).length === 0) return "";
   if ("text" in value) return String(value.text);
@@ -84,7 +93,12 @@ function showDefault(name: string, { default: value }: Setting<unknown>): string
 }
 
 function showDuration(ms: number): string {
-  for (const [unit, size] of [["h", 3_600_000] as const, ["m", 60_000] as const, ["s", 1000] as const]) {
+  for (const [unit, size] of [
+    ["d", 86_400_000] as const,
+    ["h", 3_600_000] as const,
+    ["m", 60_000] as const,
+    ["s", 1000] as const,
+  ]) {
     if (ms % size === 0) return `${ms / size}${unit}`;
   }
   return `${ms}ms`;

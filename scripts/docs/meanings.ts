@@ -1,21 +1,4 @@
-import type { ErrorCode, ExitName } from "@cdh/core/errors";
-
-/** What each exit status says, one line each. */
-export const EXIT_MEANINGS: Readonly<Record<ExitName, string>> = {
-  ok: "Done. Also a daemon that was asked to stop.",
-  bug: "A bug of ours: please report it with the stack that it printed.",
-  usage: "The command line is wrong.",
-  incomplete: "Finished, but something is missing, was left, or is not whole; the output says what.",
-  config: "A setting is wrong, or settings don't go together.",
-  environment: "This machine refuses: not root, a read-only mount, no handler may run here.",
-  notFound: "A file, bundle, entry or object is not there.",
-  disk: "The local disk: full, unwritable, unreadable.",
-  runtime: "The container runtime, or a debugger, did not do what was asked.",
-  store: "The store: not reachable, denied, refused, or it gave back something else.",
-  damaged: "Data is damaged, or is not what it says it is.",
-  owned: "Somebody else owns it: the kernel's value is another's, or changed again at once.",
-  deadline: "It took longer than allowed.",
-};
+import type { ErrorCode } from "@cdh/core/errors";
 
 /** When each code is thrown. */
 export const CODE_MEANINGS: Readonly<Record<ErrorCode, string>> = {
@@ -51,7 +34,7 @@ export const CODE_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   CDH_BUNDLE_SIZE: "An entry has another size than it says, or one that can't be.",
   CDH_BUNDLE_CRC: "An entry's CRC-32 is wrong.",
   CDH_BUNDLE_DATA: "Compressed data can't be decoded.",
-  CDH_BUNDLE_TOO_MANY: "The zip has more entries than any bundle.",
+  CDH_BUNDLE_TOO_MANY: "The zip has more entries, or a larger directory, than any bundle.",
   CDH_BUNDLE_ENTRY_TOO_LARGE: "An entry that should be small is too large to be read into memory.",
   CDH_BUNDLE_BOMB: "The data would decode to far more than a bundle of its size can hold.",
   CDH_BUNDLE_JSON: "An entry holds no valid JSON, or too much of it.",
@@ -74,10 +57,14 @@ export const PROBLEM_MEANINGS: Readonly<Record<string, string>> = {
   CDH_ARGUMENT_MISSING: "A word of the kernel's line has no value.",
   CDH_ARGUMENT_REPEATED: "A flag came twice with different values; neither is believed.",
   CDH_CGROUP_AMBIGUOUS: "The cgroup's hierarchies name different containers: attributed to nobody.",
+  CDH_CGROUP_FOREIGN:
+    "The cgroup lies below a user's, a machine's or another container's, where any name can be made: its ids are not looked up.",
   CDH_CHAIN_IMPOSSIBLE: "`HOST_CRASHES=chain`, but there is no handler to hand the core on to: it is kept here.",
   CDH_CORE_COMPRESSED: "A plain core that was taken up is compressed in a way that is not read here.",
   CDH_CORE_DAMAGED: "The core's headers or notes are cut short or contradict themselves; what could be read is there.",
   CDH_CORE_EMPTY: "Not a byte of core arrived.",
+  CDH_CORE_FILES:
+    "The core does not list all files that were mapped (over kernel.core_file_note_size_limit, or of a writer that lists none), and /proc did not tell them; modules that are there were found in memory.",
   CDH_CORE_LIMIT: "The core has more segments, threads or notes than are listed.",
   CDH_CORE_NOT_CORE: "It is an ELF file, but no core.",
   CDH_CORE_NOT_ELF: "What arrived does not start as an ELF file.",
@@ -86,14 +73,28 @@ export const PROBLEM_MEANINGS: Readonly<Record<string, string>> = {
   CDH_CRICTL_NOT_FOUND: "There is no crictl on the node.",
   CDH_CRICTL_NOT_STARTED: "crictl could not be started.",
   CDH_CRICTL_TIMEOUT: "crictl gave no answer in time and was killed.",
-  CDH_CRICTL_TOO_LONG: "crictl answered more than 16 MiB.",
-  CDH_CUT: "A file of /proc was longer than what is kept of it.",
+  CDH_CRICTL_TOO_LONG: "crictl answered more than 4 MiB.",
+  CDH_STACK_BUSY: "Other crashes' stacks were read on the node all the time; two at once are.",
+  CDH_STACK_DEADLINE: "Stacks were not read in time, or not all: 5 s of a processor, 15 s in all.",
+  CDH_STACK_FAILED: "The stacks could not be read: of a process that is gone, by a reader that failed.",
+  CDH_STACK_FILES:
+    "Files that the process had mapped could not be read for the stacks, or are on a file system that others decide on, such as FUSE: names may be missing.",
+  CDH_STACK_NOT_READ:
+    "An imported core, or one whose composer died: the process's files were not at hand to name its functions. `cdh-inspect bt` reads the stacks.",
+  CDH_STACK_MEMORY: "Reading the stacks took more memory than it may.",
+  CDH_CUT: "A file of /proc, a log, a list of the manifest or an entry was longer than what is kept of it.",
   CDH_HOSTNAME_SHARED: "Several pods have the host name by which this one was found.",
   CDH_IDENTITY_CONTRADICTED: "A record names another pod than the cgroup: it is not believed.",
+  CDH_KERNEL_STOPPED: "The kernel stopped writing the core before its end; the detail says why that may be.",
   CDH_NO_IDENTITY: "Neither files nor crictl could say which pod it was.",
   CDH_NO_PID: "The kernel's line has no `-P`: there is no process to look at.",
+  CDH_JOURNAL_RECORD:
+    "The journal has no record of systemd-coredump's own of this core, or could not be read: the pod is not known by its cgroup.",
+  CDH_SELECTOR_UNKNOWN:
+    "The labels of the pod could not be learnt, so POD_SELECTOR_LABEL was not applied; the dump is kept.",
   CDH_NOT_KUBERNETES: "The runtime knows the container, but no pod of it.",
   CDH_PROCESS_DOUBTFUL: "The process under this pid may be another one than the crashed: attributed to nobody.",
+  CDH_PROCESS_ENDED: "The process had ended before it was looked at; its pod is known by its cgroup alone.",
   CDH_SALVAGED: "The composer died; the uploader finished what it had written.",
   CDH_UNREADABLE: "A file could not be read.",
 };

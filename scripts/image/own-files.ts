@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import path from "node:path";
-import { interpreterPatch, readLoaderFacts } from "../../packages/cdh-sysctl/src/loader.ts";
+import { interpreterPatch, readLoaderFacts } from "../../packages/cdh-sysctl/src/change/loader.ts";
 import { dist, root } from "../build/paths.ts";
 import { LOADERS, type Architecture } from "../build/private-loader.ts";
 import { HOME } from "./paths.ts";
@@ -26,6 +26,8 @@ export function copyOwnFiles(out: string, arch: Architecture): void {
   for (const name of launchers) {
     fs.writeFileSync(path.join(home, "bin", name), launcher(name));
     fs.copyFileSync(path.join(dist, "lib", `${name}.mjs`), path.join(home, "lib", `${name}.mjs`));
+    const parts = path.join(dist, "lib", `${name}.parts`);
+    if (fs.existsSync(parts)) fs.cpSync(parts, path.join(home, "lib", `${name}.parts`), { recursive: true });
   }
   for (const name of fs.readdirSync(path.join(composer, "lib")).filter((file) => /\.so\.\d+$/.test(file))) {
     fs.copyFileSync(path.join(composer, "lib", name), path.join(home, "bin/lib", name));

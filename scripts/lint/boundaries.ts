@@ -1,5 +1,7 @@
 import path from "node:path";
-import { AMBIENT, OWNERSHIPS, tryLayerOf } from "./layers.ts";
+import { foreignDataRules } from "./foreign-data.ts";
+import { complaintBetween, hasLayers, tryRoomOf } from "./layers.ts";
+import { AMBIENT, OWNERSHIPS } from "./owners.ts";
 
 /** The few parts of oxlint's plugin interface that are used here. */
 interface Node {
@@ -13,20 +15,28 @@ interface Context {
 }
 
 const CORE_SOURCE = "packages/core/src/";
+/** Packages that programs share, each importing only the ones before it. */
+const LIBRARIES = ["core", "unwind"];
 
 function isTest(file: string): boolean {
-  return file.endsWith(".test.ts") || file.startsWith(`${CORE_SOURCE}testing/`);
+  return file.endsWith(".test.ts") || /^packages\/[^/]+\/src\/testing\//.test(file);
 }
 
 function packageOf(file: string): string | undefined {
   return /^packages\/([^/]+)\//.exec(file)?.[1];
 }
 
+/** A file relative to its package's `src`. */
+function insideOf(file: string): string {
+  return file.replace(/^packages\/[^/]+\/src\//, "");
+}
+
 /** Say which file of the checkout an import means; undefined for libraries. */
 function targetOf(file: string, specifier: string): string | undefined {
   if (specifier.startsWith(".")) return path.posix.join(path.posix.dirname(file), specifier);
-  const core = /^@cdh\/core\/(.+)$/.exec(specifier)?.[1];
-  if (core !== undefined) return `${CORE_SOURCE}${core}.ts`;
+  const [, library, inside] = /^@cdh\/(core|unwind)\/(.+)$/.exec(specifier) ?? [];
+  if (library !== undefined)
+    return `packages/${library}/${inside?.startsWith("testing/") === true ? "src/testing" : "src"}/face.ts`;
   const other = /^@cdh\/([^/]+)/.exec(specifier)?.[1];
   return other === undefined ? undefined : `packages/${other}/src/main.ts`;
 }
@@ -44,17 +54,18 @@ export function complaintAbout(file: string, specifier: string): string | undefi
 
   const to = packageOf(target);
   if (to === undefined) return isTest(file) ? undefined : "a package imports nothing from outside of packages/";
-  if (from !== to && to !== "core") {
-    return from === "core" ? "core imports no program" : "no program imports another program; share through core";
+  if (from !== to && !LIBRARIES.includes(to)) {
+    return LIBRARIES.includes(from)
+      ? `${from} imports no program`
+      : "no program imports another program; share through core";
   }
+  if (LIBRARIES.includes(from) && LIBRARIES.indexOf(to) > LIBRARIES.indexOf(from))
+    return `${from} does not import ${to}`;
   if (isTest(file)) return undefined;
   if (isTest(target)) return "only tests import tests and testing/";
-  if (from !== "core") return undefined;
-
-  const ownLayer = tryLayerOf(file.slice(CORE_SOURCE.length));
-  const layer = tryLayerOf(target.slice(CORE_SOURCE.length));
-  if (ownLayer === undefined || layer === undefined || layer <= ownLayer) return undefined;
-  return `core's layer ${ownLayer} (${file.slice(CORE_SOURCE.length)}) must not import layer ${layer} (${target.slice(CORE_SOURCE.length)})`;
+  if (from !== to) return undefined;
+  if (!specifier.startsWith(".")) return `${from} names its own files by their paths`;
+  return complaintBetween(from, insideOf(file), insideOf(target));
 }
 
 function relativeName(context: Context): string {
@@ -86,15 +97,16 @@ const imports = {
   },
 };
 
-/** Every file of core has a layer, or a new folder would escape the order. */
+/** Every file of a package has a layer or a room, or a new folder would escape the order. */
 const layered = {
   create(context: Context) {
     const file = relativeName(context);
     return {
       Program(node: Node): void {
-        if (!file.startsWith(CORE_SOURCE) || isTest(file)) return;
-        if (tryLayerOf(file.slice(CORE_SOURCE.length)) !== undefined) return;
-        context.report({ node, message: `${file} has no layer: add it to scripts/lint/layers.ts` });
+        const name = /^packages\/([^/]+)\/src\//.exec(file)?.[1];
+        if (name === undefined || isTest(file)) return;
+        if (hasLayers(name) && tryRoomOf(name, insideOf(file)) === undefined)
+          context.report({ node, message: `${file} has no room: add it to scripts/lint/layers.ts` });
       },
     };
   },
@@ -108,7 +120,7 @@ const ambient = {
     const complain = (node: Node, what: string): void => {
       context.report({
         node,
-        message: `${what} only in main.ts, cli.ts, clock.ts and exec.ts: take it from the context`,
+        message: `${what} only in main.ts and core's cli.ts, ending.ts, clock.ts and exec.ts: take it from the context`,
       });
     };
     return {
@@ -128,5 +140,51 @@ const ambient = {
   },
 };
 
+/** Which argument of a call is a timer's duration; undefined when the call makes no timer. */
+function durationOf(callee: Node, args: readonly Node[]): Node | undefined {
+  if (isNamed(callee, "setTimeout") || isNamed(callee, "setInterval")) return args[1];
+  if (callee.type !== "MemberExpression") return undefined;
+  const { object, property } = callee;
+  if (isNamed(object, "globalThis") && (isNamed(property, "setTimeout") || isNamed(property, "setInterval")))
+    return args[1];
+  // A socket's, and the one that makes a signal.
+  return isNamed(property, "setTimeout") || (isNamed(object, "AbortSignal") && isNamed(property, "timeout"))
+    ? args[0]
+    : undefined;
+}
+
+/** A timer of over 2^31 ms ends at once. So a duration is a constant, or goes through `timerMs`. */
+const timers = {
+  create(context: Context) {
+    const file = relativeName(context);
+    if (packageOf(file) === undefined || isTest(file) || file === `${CORE_SOURCE}base/clock.ts`) return {};
+    return {
+      CallExpression(node: Node): void {
+        const duration = durationOf(node["callee"] as Node, node["arguments"] as Node[]);
+        if (duration === undefined) return;
+        const { type, name } = duration as { type: string; name?: string };
+        const isConstant = type === "Literal" || (type === "Identifier" && /^[A-Z][A-Z0-9_]*$/.test(name ?? ""));
+        const isClamped = type === "CallExpression" && isNamed(duration["callee"], "timerMs");
+        if (!isConstant && !isClamped)
+          context.report({ node: duration, message: "a timer takes a constant, or timerMs() of core's clock.ts" });
+      },
+    };
+  },
+};
+
+/** TypeScript's `private` is only a word; `#` holds. A constructor knows no other way. */
+const privateMembers = {
+  create(context: Context) {
+    const look = (node: Node): void => {
+      if (node["accessibility"] === "private" && node["kind"] !== "constructor")
+        context.report({ node, message: "a private member is called #name" });
+    };
+    return { PropertyDefinition: look, MethodDefinition: look, TSParameterProperty: look };
+  },
+};
+
 /** The project's own rules for oxlint. */
-export default { meta: { name: "cdh" }, rules: { imports, layered, ambient } };
+export default {
+  meta: { name: "cdh" },
+  rules: { imports, layered, ambient, timers, "private-members": privateMembers, ...foreignDataRules },
+};

@@ -1,87 +1,103 @@
 /**
- * The order of packages/core/src: a file imports only from its own layer and the ones before it.
- * Folders end in a slash; the longest match wins. See docs/architecture.md.
+ * The rooms of each package, in the order in which they may know of each other: a file imports, types included, only from its
+ * own room and from rooms on lines above. Folders end in a slash. See docs/architecture.md.
  */
-const LAYERS: readonly (readonly string[])[] = [
-  [
-    "errors.ts",
-    "units.ts",
-    "signals.ts",
-    "kernel/",
-    "elf/",
-    "bundle/naming.ts",
-    "bundle/manifest.ts",
-    "bundle/dump-info.ts",
+const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  core: [
+    ["base/"],
+    ["async/", "elf/", "files/", "kernel/", "service/"],
+    ["store/"],
+    ["bundle/", "cli/"],
+    ["groups/"],
+    ["composer/", "container/", "crash/", "debug-files/", "report/"],
+    ["foreign/", "spool/"],
   ],
-  ["exec.ts", "clock.ts", "roots.ts", "sync-directory.ts"],
-  [
-    "log.ts",
-    "config.ts",
-    "env-file.ts",
-    "metrics.ts",
-    "http-server.ts",
-    "kubernetes.ts",
-    "container/",
-    "bundle/",
-    "spool/",
-    "store/",
+  unwind: [["elf/", "names/"], ["tables/", "go/"], ["walk/", "dwarf/"], ["process/"]],
+  cdc: [
+    ["version.ts", "kernel/"],
+    ["self/"],
+    ["stack/"],
+    ["binaries/"],
+    ["request.ts"],
+    ["who/"],
+    ["take/"],
+    ["decide/"],
+    ["keep/"],
+    ["compose.ts"],
+    ["first-read.ts", "kernel-mode.ts"],
+    ["commands/"],
+    ["person-mode.ts"],
+    ["main.ts"],
   ],
-  ["cli.ts", "completion.ts", "help.ts", "misuse.ts", "output.ts", "progress.ts", "table-width.ts", "report/"],
-];
+  "cdh-sysctl": [
+    ["version.ts", "node/"],
+    ["settings.ts", "check/"],
+    ["change/"],
+    ["watch/"],
+    ["commands/"],
+    ["main.ts"],
+  ],
+  "cdh-upload": [
+    ["version.ts", "threads.ts", "queue/", "import/"],
+    ["send/", "rules/"],
+    ["tell/"],
+    ["settings.ts", "tidy/"],
+    ["failures.ts"],
+    ["uploader.ts"],
+    ["daemon.ts", "housekeeping.ts"],
+    ["service.ts"],
+    ["sweep.ts"],
+    ["commands/"],
+    ["main.ts"],
+  ],
+  "cdh-inspect": [
+    ["version.ts", "concurrently.ts", "small-memory.ts", "read/", "unpack/", "text/"],
+    ["kube/", "debug/"],
+    ["find/"],
+    ["commands/"],
+    ["main.ts"],
+  ],
+  "cdh-api": [
+    ["version.ts", "group.ts", "page/"],
+    ["manifests/", "http/"],
+    ["index/", "auth/"],
+    ["retention/", "route/"],
+    ["settings.ts", "routes.ts"],
+    ["call/"],
+    ["kube/"],
+    ["download/"],
+    ["rest/"],
+    ["serve/"],
+    ["commands/"],
+    ["main.ts"],
+  ],
+};
 
-/** Find the layer of a file, given relative to packages/core/src; undefined when it has none. */
-export function tryLayerOf(file: string): number | undefined {
-  let best: { layer: number; length: number } | undefined;
-  for (const [layer, places] of LAYERS.entries()) {
-    for (const place of places) {
-      const matches = place.endsWith("/") ? file.startsWith(place) : file === place;
-      if (matches && place.length > (best?.length ?? 0)) best = { layer, length: place.length };
+/** Where a file of a package belongs. */
+interface Room {
+  name: string;
+  line: number;
+}
+
+/** Tell whether a package's rooms have an order here. */
+export function hasLayers(name: string): boolean {
+  return Object.hasOwn(LAYERS, name);
+}
+
+/** Find the room of a file. @param file relative to the package's `src` @returns undefined when it has none */
+export function tryRoomOf(name: string, file: string): Room | undefined {
+  for (const [line, rooms] of (LAYERS[name] ?? []).entries()) {
+    for (const room of rooms) {
+      if (room.endsWith("/") ? file.startsWith(room) : file === room) return { name: room, line };
     }
   }
-  return best?.layer;
+  return undefined;
 }
 
-/** A third-party library, and the only files that may import it (patterns on the path in the checkout). */
-export interface Ownership {
-  library: RegExp;
-  owner: RegExp;
-  said: string;
+/** Say what is wrong with an import between two files of a package, given relative to its `src`; undefined when nothing is. */
+export function complaintBetween(name: string, from: string, to: string): string | undefined {
+  const own = tryRoomOf(name, from);
+  const other = tryRoomOf(name, to);
+  if (own === undefined || other === undefined || own.name === other.name || other.line < own.line) return undefined;
+  return `${name}'s ${own.name} must not know of ${other.name}: scripts/lint/layers.ts has their order`;
 }
-
-/** Each third-party library has one owning file, so that it can be replaced there. */
-export const OWNERSHIPS: readonly Ownership[] = [
-  { library: /^execa$/, owner: /^packages\/core\/src\/exec\.ts$/, said: "packages/core/src/exec.ts" },
-  { library: /^ini$/, owner: /^packages\/core\/src\/(config|env-file)\.ts$/, said: "core's config.ts and env-file.ts" },
-  { library: /^yazl$/, owner: /^packages\/core\/src\/bundle\/writer\.ts$/, said: "core's bundle/writer.ts" },
-  { library: /^yauzl$/, owner: /^packages\/core\/src\/bundle\/reader\.ts$/, said: "core's bundle/reader.ts" },
-  { library: /^@(aws-sdk|smithy)\//, owner: /^packages\/core\/src\/store\/s3[^/]*\.ts$/, said: "core's store/s3*.ts" },
-  {
-    library: /^@kubernetes\//,
-    owner: /^packages\/cdh-inspect\/src\/kube\/kubeconfig\.ts$/,
-    said: "cdh-inspect's kube/kubeconfig.ts",
-  },
-  {
-    library: /^croner$/,
-    owner: /^packages\/cdh-upload\/src\/timetable\.ts$/,
-    said: "cdh-upload's timetable.ts",
-  },
-  {
-    library: /^clipanion$/,
-    owner: /^packages\/(core\/src\/cli\.ts|cdh-inspect\/src\/inspect-command\.ts|[^/]+\/src\/(main\.ts|commands\/.*))$/,
-    said: "core's cli.ts, a program's main.ts, its commands and their base",
-  },
-  {
-    library: /^(node:)?child_process$/,
-    owner: /^packages\/(core\/src\/(exec|cli|clock)\.ts|[^/]+\/src\/main\.ts)$/,
-    said: "core's exec.ts",
-  },
-  {
-    library: /^(node:)?process$/,
-    owner: /^$/,
-    said: "nobody: the global `process` is enough, and its environment comes in through the context",
-  },
-];
-
-/** Files that may read the environment, the clock and the console, and may end the process. */
-export const AMBIENT: RegExp =
-  /^packages\/(core\/src\/(cli|clock|exec)\.ts|[^/]+\/src\/main\.ts|cdh-api\/src\/page\/client\/main\.ts)$/;

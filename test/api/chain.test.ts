@@ -1,19 +1,28 @@
-import { systemClock } from "@cdh/core/clock";
-import { DirectoryStore } from "@cdh/core/store/directory-store";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import type { ThreadFacts } from "@cdh/core/bundle/manifest";
+import { systemClock } from "@cdh/core/clock";
+import { DirectoryStore } from "../../packages/core/src/store/directory/store.ts";
 import { notBuilt } from "../helpers/built.ts";
 import { clusterUnavailable, startCluster, type RealCluster } from "../helpers/real-cluster.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
-import { findTool } from "../helpers/tools.ts";
 import { startTied, type TiedChild } from "../helpers/tied-child.ts";
+import { findTool } from "../helpers/tools.ts";
 import { SERVICE, startAggregated } from "./aggregated.ts";
 import { AUDIENCE, BASE, expectSoon, putDump, sha256, type PutDump } from "./workbench.ts";
 
 const directory = scratchDirectory("api-chain");
 const HOME = "observe";
+
+function crashedThread(name: string): ThreadFacts {
+  const frames = [
+    { pc: "0x1010", function: name, file: `/src/${name}.c`, line: 41 },
+    { pc: "0x1020", function: "main" },
+  ];
+  return { tid: 7, crashed: true, registers: { pc: "0x1010" }, stack: { frames, end: { kind: "outermost" } } };
+}
 
 describeUnless(
   notBuilt("cdh-api") ?? clusterUnavailable(),
@@ -34,7 +43,8 @@ describeUnless(
       const storeDir = join(directory, "store");
       mkdirSync(storeDir);
       store = new DirectoryStore(storeDir, { clock: systemClock });
-      dump = await putDump(store, { namespace: "shop", coreBytes: 3_000_000 });
+      dump = await putDump(store, { namespace: "shop", coreBytes: 3_000_000, threads: [crashedThread("pay")] });
+      await putDump(store, { namespace: "shop", restricted: true, threads: [crashedThread("unlock_secret")] });
       await putDump(store, { namespace: "other" });
 
       for (const name of [HOME, "shop", "other"])
@@ -65,9 +75,24 @@ describeUnless(
     it("get prints the dumps of a pod that is not there", async () => {
       const { stdout } = await kubectl("get", "coredumps", "-n", "shop");
       const [head, row] = stdout.split("\n");
-      expect(head).toMatch(/^NAME +POD +CONTAINER +SIGNAL +EXE +SIZE +COMPLETE +AGE$/);
-      expect(row).toMatch(new RegExp(`^${dump.name} +web-0 +app +SIGSEGV +server +2\\.9MiB +true +\\d+`));
+      expect(head).toMatch(/^NAME +POD +CONTAINER +SIGNAL +EXE +SIZE +COMPLETE +AGE +WHERE$/);
+      const cells = `^${dump.name} +web-0 +app +SIGSEGV +server +2\\.9MiB +true +\\d\\S* +pay\\(\\) at pay\\.c:41 ← main\\(\\)$`;
+      expect(row).toMatch(new RegExp(cells));
       expect((await kubectl("get", "pods", "-n", "shop")).stdout).toBe("");
+    });
+
+    it("lists say why and where, and of a restricted dump no place", async () => {
+      const listed = async (...scope: string[]): Promise<string> =>
+        (await cluster.kubectl(["get", "coredumps", ...scope, "-o", "json"])).stdout;
+      const [one] = (JSON.parse(await listed("-n", "shop")) as { items: { status: object }[] }).items;
+      expect(one?.status).toMatchObject({
+        summary: "SIGSEGV (null pointer) in pay() at pay.c:41 ← main()",
+        where: "pay() at pay.c:41 ← main()",
+      });
+      const hidden = await listed("-A");
+      expect(hidden).toContain('"restricted": true');
+      expect(hidden).toContain('"summary": "SIGSEGV (null pointer)"');
+      expect(hidden).not.toContain("unlock_secret");
     });
 
     it("describe, explain and get -o json go through the aggregator", async () => {

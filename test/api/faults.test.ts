@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeManifest, makeTinyCore } from "../../packages/core/src/testing/sample-bundle.ts";
 import { builtPath, notBuilt } from "../helpers/built.ts";
 import { freePort } from "../helpers/free-port.ts";
+import { programOf, residentBytes } from "../helpers/resident.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { startTied } from "../helpers/tied-child.ts";
@@ -55,7 +56,7 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api when thi
   beforeAll(async () => {
     bigBytes = randomBytes(BIG_BYTES);
     bench = await startWorkbench(directory, {
-      env: { REFRESH_INTERVAL: "1s", DOWNLOADS_MAX: "202", RIGHTS_CACHE: "5s" },
+      env: { REFRESH_INTERVAL: "1s", DOWNLOADS_MAX: "404", RIGHTS_CACHE: "5s" },
       prepare: async (store) => {
         dump = await putDump(store);
         const one = await putDump(store, { namespace: "big" });
@@ -167,7 +168,7 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api when thi
   });
 
   it("200 downloads at a time with slow and dead readers among them: all whole, memory bounded", async () => {
-    const pid = programOf(bench.server.shell.pid ?? 0);
+    const pid = programOf(bench.server, "cdh-api.mjs");
     const before = residentBytes(pid, "VmRSS");
     const path = `${BASE}/namespaces/big/coredumps/${big}/bundle`;
     // One takes a little now and then, one takes nothing at all.
@@ -220,7 +221,7 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api when thi
   }, 60_000);
 
   it("more downloads than allowed are told to come again", async () => {
-    const { own, path } = await startWithOne("many", { DOWNLOADS_MAX: "2" });
+    const { own, path } = await startWithOne("many", { DOWNLOADS_MAX: "4" });
     await using _server = own;
     const taken = [await own.open(path, { token }), await own.open(path, { token })];
     expect(taken.map((message) => message.statusCode)).toEqual([200, 200]);
@@ -368,19 +369,6 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api when thi
     }, 60_000);
   });
 });
-
-/** The program that the tied shell runs. */
-function programOf(shell: number): number {
-  const children = readFileSync(`/proc/${shell}/task/${shell}/children`, "utf8").trim().split(" ").map(Number);
-  const found = children.find((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("cdh-api.mjs"));
-  if (found === undefined) throw new Error("cdh-api does not run");
-  return found;
-}
-
-function residentBytes(pid: number, field: "VmRSS" | "VmHWM"): number {
-  const kib = new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-  return Number(kib) * 1024;
-}
 
 function mib(bytes: number): string {
   return `${Math.round(bytes / 1024 / 1024)} MiB`;

@@ -51,7 +51,17 @@ describeUnless(missing, "the real kubectl, straight at the server", () => {
     const { status, stdout, stderr } = await kubectl("get", "coredumps", "-n", "shop");
     expect(`${status} ${stderr}`).toBe("0 ");
     const [head, row, ...more] = stdout.trim().split("\n");
-    expect(head?.split(/\s+/)).toEqual(["NAME", "POD", "CONTAINER", "SIGNAL", "EXE", "SIZE", "COMPLETE", "AGE"]);
+    expect(head?.split(/\s+/)).toEqual([
+      "NAME",
+      "POD",
+      "CONTAINER",
+      "SIGNAL",
+      "EXE",
+      "SIZE",
+      "COMPLETE",
+      "AGE",
+      "WHERE",
+    ]);
     expect(row?.split(/\s+/).slice(0, 7)).toEqual([dump.name, "web-0", "app", "SIGSEGV", "server", "4.0KiB", "true"]);
     expect(more).toEqual([]);
     const wide = await kubectl("get", "cdump", "-o", "wide", "--no-headers");

@@ -1,11 +1,11 @@
+import { mkdtempSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { systemClock } from "@cdh/core/clock";
 import { resolveSettingsStrictly } from "@cdh/core/config";
 import { openStore } from "@cdh/core/store/open";
 import { storeSettings } from "@cdh/core/store/settings";
 import type { ObjectStore } from "@cdh/core/store/store";
-import { mkdtempSync } from "node:fs";
-import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
 import { notBuilt, runBuilt, type BuiltResult } from "../helpers/built.ts";
 import { chooseS3, startS3Server, type S3Server } from "../helpers/s3-server.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";

@@ -1,11 +1,12 @@
-import { makeManifest } from "@cdh/core/testing/sample-bundle";
-import { keysOf } from "@cdh/core/testing/store-contract";
-import type { Manifest } from "@cdh/core/bundle/manifest";
-import { DirectoryStore } from "@cdh/core/store/directory-store";
-import type { ObjectStore } from "@cdh/core/store/store";
-import { systemClock } from "@cdh/core/clock";
 import { mkdir, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { Manifest } from "@cdh/core/bundle/manifest";
+import { systemClock } from "@cdh/core/clock";
+import { NOTICES_FOLDER } from "@cdh/core/store/notices";
+import type { ObjectStore } from "@cdh/core/store/store";
+import { makeManifest } from "@cdh/core/testing/sample-bundle";
+import { keysOf } from "@cdh/core/testing/store-contract";
+import { DirectoryStore } from "../../packages/core/src/store/directory/store.ts";
 
 /** One bundle of a made-up store. */
 export interface StoredSample {
@@ -59,7 +60,7 @@ export async function fillDirectory(directory: string, samples: readonly StoredS
   return new DirectoryStore(directory, { clock: systemClock });
 }
 
-/** List the names of what is left, without retention's own files: `shop/a.zip`. */
+/** List the names of what is left: `shop/a.zip`; without retention's own files, and without notices, which are removed later. */
 export async function leftIn(store: ObjectStore): Promise<string[]> {
-  return (await keysOf(store, "")).filter((key) => !key.startsWith("_retention/"));
+  return (await keysOf(store, "")).filter((key) => !key.startsWith("_retention/") && !key.startsWith(NOTICES_FOLDER));
 }

@@ -40,8 +40,12 @@ export interface StandIn extends AsyncDisposable {
   readonly asked: AskedReview[];
   /** What every request is answered while it is set: the API server is not well. */
   failure: number | undefined;
+  /** How long it takes over a token, milliseconds. */
+  tokenDelayMs: number;
   /** What cdh-api needs to find it. */
   readonly env: Record<string, string>;
+  /** What the cluster's config map says of the front proxy. */
+  readonly frontProxyConfig: Record<string, string>;
   /** Give the front proxy another authority. @returns its client's new certificate */
   rotateFrontProxy(): KeyPair;
   /** Make a key pair for a server on loopback. */
@@ -65,8 +69,8 @@ export async function startStandIn(directory: string): Promise<StandIn> {
 
   const tokens = new Map<string, KnownToken>();
   const asked: AskedReview[] = [];
-  const state: { grants: Grant[]; failure: number | undefined } = { grants: [], failure: undefined };
-  const configMap = {
+  const state = { grants: [] as Grant[], failure: undefined as number | undefined, tokenDelayMs: 0 };
+  const configMap: { kind: string; data: Record<string, string> } = {
     kind: "ConfigMap",
     data: {
       "client-ca-file": readFileSync(ca.cert, "utf8"),
@@ -96,7 +100,10 @@ export async function startStandIn(directory: string): Promise<StandIn> {
       const body = JSON.parse(Buffer.concat(chunks).toString() || "{}") as AskedReview & { spec: never };
       if (path === "/apis/authentication.k8s.io/v1/tokenreviews") {
         asked.push({ kind: "TokenReview", spec: body.spec });
-        return send(201, { ...body, status: reviewToken(tokens, body.spec) });
+        return void setTimeout(
+          () => send(201, { ...body, status: reviewToken(tokens, body.spec) }),
+          state.tokenDelayMs,
+        );
       }
       if (path === "/apis/authorization.k8s.io/v1/subjectaccessreviews") {
         asked.push({ kind: "SubjectAccessReview", spec: body.spec });
@@ -118,6 +125,12 @@ export async function startStandIn(directory: string): Promise<StandIn> {
     set grants(grants) {
       state.grants = grants;
     },
+    get tokenDelayMs() {
+      return state.tokenDelayMs;
+    },
+    set tokenDelayMs(ms) {
+      state.tokenDelayMs = ms;
+    },
     get failure() {
       return state.failure;
     },
@@ -130,6 +143,7 @@ export async function startStandIn(directory: string): Promise<StandIn> {
       KUBERNETES_SERVICE_ACCOUNT_DIR: account,
     },
     serverPair,
+    frontProxyConfig: configMap.data,
     rotateFrontProxy: () => {
       const authority = makeAuthority(directory, "next-front-proxy");
       configMap.data["requestheader-client-ca-file"] = readFileSync(authority.cert, "utf8");

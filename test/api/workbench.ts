@@ -1,15 +1,15 @@
-import { composeBundle } from "../../packages/core/src/testing/compose-bundle.ts";
-import { makeManifest, makeTinyCore, SAMPLE_NAME } from "../../packages/core/src/testing/sample-bundle.ts";
-import { systemClock } from "@cdh/core/clock";
-import type { Compression, Manifest } from "@cdh/core/bundle/manifest";
-import { DirectoryStore } from "@cdh/core/store/directory-store";
-import type { ObjectStore } from "@cdh/core/store/store";
 import { createHash, randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
-import { request, type RequestOptions } from "node:https";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import { request, type RequestOptions } from "node:https";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Compression, Manifest } from "@cdh/core/bundle/manifest";
+import { systemClock } from "@cdh/core/clock";
+import type { ObjectStore } from "@cdh/core/store/store";
+import { DirectoryStore } from "../../packages/core/src/store/directory/store.ts";
+import { composeBundle } from "../../packages/core/src/testing/compose-bundle.ts";
+import { makeManifest, makeTinyCore, SAMPLE_NAME } from "../../packages/core/src/testing/sample-bundle.ts";
 import { builtPath } from "../helpers/built.ts";
 import type { KeyPair } from "../helpers/cluster-pki.ts";
 import { freePort } from "../helpers/free-port.ts";
@@ -36,6 +36,8 @@ export interface AskOptions {
   body?: unknown;
   /** A client certificate. */
   client?: KeyPair;
+  /** Where it comes from, on loopback; another one is another client to the server. */
+  from?: string;
 }
 
 /** A running cdh-api with its store and its stand-in for the cluster. */
@@ -55,6 +57,17 @@ export interface Workbench extends AsyncDisposable {
   /** What the server logged, by message. */
   logged(msg: string): Record<string, unknown>[];
   metric(name: string): Promise<number>;
+  /** Start another server at the same cluster and the same store; it ends before this one. */
+  another(options?: ServerOptions): Promise<Workbench>;
+}
+
+/** How a server is started. */
+export interface ServerOptions {
+  env?: Record<string, string>;
+  /** Whether to wait until it is ready; true when not said. */
+  waits?: boolean;
+  /** Path of another program than the built one. */
+  program?: string;
 }
 
 /** What was put into the store. */
@@ -108,7 +121,7 @@ export async function putDump(
 /** Start everything, and wait until it is ready. */
 export async function startWorkbench(
   directory: string,
-  options: { env?: Record<string, string>; prepare?: (store: ObjectStore) => Promise<void>; waits?: boolean } = {},
+  options: ServerOptions & { prepare?: (store: ObjectStore) => Promise<void> } = {},
 ): Promise<Workbench> {
   const cluster = await startStandIn(join(directory, "cluster"));
   const storeDir = join(directory, "store");
@@ -116,8 +129,23 @@ export async function startWorkbench(
   const store = new DirectoryStore(storeDir, { clock: systemClock });
   await options.prepare?.(store);
   const tls = cluster.serverPair("cdh-api");
+  const bench = await startServer({ cluster, storeDir, store, tls }, options);
+  return {
+    ...bench,
+    async [Symbol.asyncDispose]() {
+      await bench[Symbol.asyncDispose]();
+      await cluster[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function startServer(
+  around: Pick<Workbench, "cluster" | "storeDir" | "store" | "tls">,
+  options: ServerOptions,
+): Promise<Workbench> {
+  const { cluster, storeDir, tls } = around;
   const [port, metricsPort] = [await freePort(), await freePort()];
-  const server = startTied(builtPath("cdh-api"), ["serve"], {
+  const server = startTied(options.program ?? builtPath("cdh-api"), ["serve"], {
     env: {
       ...cluster.env,
       STORE_URL: `file://${storeDir}`,
@@ -144,6 +172,7 @@ export async function startWorkbench(
         method: ask.method ?? "GET",
         ca: readFileSync(cluster.ca.cert),
         agent: false,
+        ...(ask.from === undefined ? {} : { localAddress: ask.from }),
         headers: {
           ...(ask.token === undefined ? {} : { authorization: `Bearer ${ask.token}` }),
           ...(body === undefined
@@ -174,13 +203,11 @@ export async function startWorkbench(
     };
   const ask = askAt(port);
   const bench: Workbench = {
-    cluster,
-    storeDir,
-    store,
+    ...around,
     port,
     metricsPort,
     server,
-    tls,
+    another: (wanted = {}) => startServer(around, wanted),
     ask,
     askAt,
     open,
@@ -195,10 +222,7 @@ export async function startWorkbench(
       const line = text.split("\n").find((candidate) => candidate.startsWith(`${name} `));
       return Number(line?.split(" ").at(-1) ?? Number.NaN);
     },
-    async [Symbol.asyncDispose]() {
-      await server.stop();
-      await cluster[Symbol.asyncDispose]();
-    },
+    [Symbol.asyncDispose]: () => server.stop(),
   };
   if (options.waits === false) return bench;
   await expectSoon("cdh-api is ready", async () => {

@@ -1,7 +1,7 @@
 import { rmSync, statSync } from "node:fs";
+import { notBuilt } from "../helpers/built.ts";
 import { installComposer } from "../helpers/composer-install.ts";
 import { type KernelHold, readKernelSettings } from "../helpers/kernel-state.ts";
-import { notBuilt } from "../helpers/built.ts";
 import { type HandlerOrReason, outcomeOf, until } from "./handler.ts";
 import { PATIENCE_MS } from "./handlers-shell.ts";
 

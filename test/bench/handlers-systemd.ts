@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { findOnPath } from "../helpers/tools.ts";
-import { startTied } from "../helpers/tied-child.ts";
 import { unpackDebianPackage } from "../helpers/debian-package.ts";
+import { startTied } from "../helpers/tied-child.ts";
+import { findOnPath } from "../helpers/tools.ts";
 import { type HandlerOrReason, outcomeOf, readMeasurements, until } from "./handler.ts";
 import { PATIENCE_MS, writeWrapper } from "./handlers-shell.ts";
 

@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { makeManifest, makeTinyCore } from "../../packages/core/src/testing/sample-bundle.ts";
 import { AUDIENCE, BASE, expectSoon, startWorkbench } from "../api/workbench.ts";
 import { notBuilt } from "../helpers/built.ts";
+import { programOf, residentBytes } from "../helpers/resident.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { DOCS_FILE, writeSection } from "./docs.ts";
 import { markdownOf, median, tableOf } from "./report.ts";
@@ -59,22 +60,8 @@ function fill(directory: string, count: number, namespaces: number): void {
   }
 }
 
-/** The process that the tied shell runs. */
-function programOf(shell: number): string {
-  const children = readFileSync(`/proc/${shell}/task/${shell}/children`, "utf8").trim().split(" ");
-  const found = children.find((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("cdh-api.mjs"));
-  if (found === undefined) throw new Error("cdh-api does not run");
-  return found;
-}
-
-function residentBytes(pid: string, field: "VmRSS" | "VmHWM"): number {
-  return (
-    Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024
-  );
-}
-
 /** User and system time that a process has used, in milliseconds. @see proc_pid_stat(5) */
-function cpuMs(pid: string): number {
+function cpuMs(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
     .replace(/^.*\) /, "")
     .split(" ");
@@ -111,7 +98,7 @@ try {
   const ready = async (): Promise<boolean> => (await bench.ask("/readyz").catch(() => undefined))?.status === 200;
   await expectSoon("it is ready", ready, 900_000);
   const loadSeconds = (performance.now() - began) / 1000;
-  const pid = programOf(bench.server.shell.pid ?? 0);
+  const pid = programOf(bench.server, "cdh-api.mjs");
   const loadCpu = cpuMs(pid) / 1000;
   const loaded = residentBytes(pid, "VmRSS");
   const peakAtLoad = residentBytes(pid, "VmHWM");

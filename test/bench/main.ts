@@ -63,6 +63,11 @@ if (process.argv[2] === "inspect") {
   await import("./main-inspect.ts");
   process.exit();
 }
+if (process.argv[2] === "stacks") {
+  process.argv.splice(2, 1);
+  await import("./main-stacks.ts");
+  process.exit();
+}
 let options: BenchOptions | undefined;
 try {
   options = parseBenchOptions(process.argv.slice(2), DOCS_FILE);

@@ -1,5 +1,5 @@
-import { type Cell, type Sample, type Series } from "./run.ts";
 import { sizeName, type HandlerName, type Kind } from "./options.ts";
+import { type Cell, type Sample, type Series } from "./run.ts";
 
 const MIB = 1024 * 1024;
 

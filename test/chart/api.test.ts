@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { parse } from "yaml";
 import { apiSettings } from "../../packages/cdh-api/src/settings.ts";
-import type { SettingsTable } from "../../packages/core/src/config.ts";
+import type { SettingsTable } from "../../packages/core/src/service/config.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { findTool, missingTools } from "../helpers/tools.ts";
 import { envOf, only, render, STORE, type Container, type Manifest, type PodSpec, type Rendered } from "./helm.ts";
@@ -53,7 +53,7 @@ function added(before: object, after: object): string[] {
 
 describeUnless(missingTools("helm"), "the API", () => {
   it("is off by default: not one object, not one word of it", () => {
-    expect(render(STORE).text).not.toMatch(/cdh-api|core-dump-handler\.dev|-api/);
+    expect(render(STORE).text).not.toMatch(/cdh-api|core-dump-handler\.dev|handler-api/);
   });
 
   it("comes with one switch", () => {
@@ -65,6 +65,7 @@ describeUnless(missingTools("helm"), "the API", () => {
       "ClusterRoleBinding cdh-core-dump-handler-api-auth",
       "Deployment cdh-core-dump-handler-api",
       "Namespace core-dump-handler-host",
+      "NetworkPolicy cdh-core-dump-handler-api",
       "PodDisruptionBudget cdh-core-dump-handler-api",
       "RoleBinding cdh-core-dump-handler-api-auth",
       "Secret cdh-core-dump-handler-api-tls",
@@ -95,7 +96,7 @@ describeUnless(missingTools("helm"), "the API", () => {
       { metrics: { serviceMonitor: { enabled: true } } },
       ["Service", "ServiceMonitor", "ServiceMonitor"],
     ],
-    ["a network policy", {}, { networkPolicy: { enabled: true } }, ["NetworkPolicy", "NetworkPolicy"]],
+    ["a network policy", {}, { networkPolicy: { enabled: true } }, ["NetworkPolicy"]],
   ])("%s: brings just that", (_, api, more, comes) => {
     const kinds = added(ON, { ...ON, ...more, api: { enabled: true, ...api } }).map((name) => name.split(" ")[0]);
     expect(kinds).toEqual(comes);
@@ -104,6 +105,7 @@ describeUnless(missingTools("helm"), "the API", () => {
   it.each<[what: string, api: object, goes: string[]]>([
     ["no aggregation", { aggregation: false }, ["APIService", "RoleBinding"]],
     ["no roles for people", { userRoles: { create: false } }, ["ClusterRole", "ClusterRole", "ClusterRole"]],
+    ["no network policy", { networkPolicy: { enabled: false } }, ["NetworkPolicy"]],
     ["a namespace of one's own", { createHostNamespace: false }, ["Namespace"]],
     ["a service account of one's own", { serviceAccount: { create: false, name: "mine" } }, ["ServiceAccount"]],
     [
@@ -142,7 +144,7 @@ describeUnless(missingTools("helm"), "the API", () => {
     const mount = (readOnly: boolean): unknown =>
       apiContainer(
         render({ store: { pvc: { existingClaim: "c", subPath: "a" } }, api: { enabled: true, store: { readOnly } } }),
-      ).volumeMounts[1];
+      ).volumeMounts.find(({ name }) => name === "store");
     expect(mount(false)).toEqual({ name: "store", mountPath: "/store", subPath: "a", readOnly: false });
     expect(mount(true)).toMatchObject({ readOnly: true });
     const { securityContext } = apiContainer(
@@ -150,6 +152,19 @@ describeUnless(missingTools("helm"), "the API", () => {
     );
     expect(securityContext).toMatchObject({ runAsUser: 0, capabilities: { drop: ["ALL"] } });
     expect(securityContext?.["capabilities"]).not.toHaveProperty("add");
+  });
+
+  it("on OpenShift runs as whom the platform says, over a volume as root by a right of its own", () => {
+    const openshift = (values: object): Rendered => render({ ...ON, ...values }, { files: ["openshift"] });
+    const { securityContext } = apiContainer(openshift({}));
+    expect(securityContext).toMatchObject({ runAsNonRoot: true });
+    expect(Object.keys(securityContext ?? {})).not.toEqual(expect.arrayContaining(["runAsUser"]));
+    const constraints = (values: object): string[] =>
+      openshift(values).objects.flatMap(({ kind, metadata }) =>
+        kind === "SecurityContextConstraints" ? metadata.name : [],
+      );
+    expect(constraints({})).toHaveLength(1);
+    expect(constraints({ store: { pvc: { existingClaim: "c" } } })).toHaveLength(2);
   });
 
   it("is not taken for the DaemonSet's pods, nor the other way round", () => {
@@ -313,7 +328,7 @@ describeUnless(missingTools("helm"), "roles for people", () => {
 });
 
 describeUnless(missingTools("helm"), "the environment of the API", () => {
-  const COMMON = ["LOG_LEVEL", "LOG_FORMAT", "POD_NAME", "POD_NAMESPACE"];
+  const COMMON = ["LOG_LEVEL", "LOG_FORMAT", "POD_NAME", "POD_NAMESPACE", "GOOGLE_APPLICATION_CREDENTIALS"];
   /** Settings that the chart does not set: their default is right in a pod, or they are for uploads. */
   const NOT_IN_CHART = ["PART_SIZE", "PART_CONCURRENCY", "STORE_TIMEOUT", "BANDWIDTH_LIMIT"];
   const names = (table: SettingsTable): string[] => Object.values(table).map(({ env }) => env);
@@ -340,6 +355,7 @@ describeUnless(missingTools("helm"), "the environment of the API", () => {
       ...every,
       store: {
         ...STORE.store,
+        url: "",
         bucket: "b",
         forcePathStyle: true,
         sse: "AES256",
@@ -347,9 +363,18 @@ describeUnless(missingTools("helm"), "the environment of the API", () => {
         storageClass: "s",
         checksum: "none",
         endpoint: "https://s3.example.com",
+        azure: {
+          account: "a",
+          endpoint: "https://a.example",
+          accessTier: "Cool",
+          encryptionScope: "s",
+          blobTags: "a=b",
+        },
+        gcs: { endpoint: "https://g.example", kmsKey: "k", storageClass: "NEARLINE" },
       },
     };
-    const given = [every, more].flatMap((values) => namesOf(apiContainer(render(values))));
+    const azure = { ...every, store: { url: "azblob://cores", existingSecret: "keys" } };
+    const given = [every, more, azure].flatMap((values) => namesOf(apiContainer(render(values))));
     expect(
       names(apiSettings)
         .filter((name) => !given.includes(name))

@@ -1,9 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { makeRawZip } from "../../packages/core/src/testing/raw-zip.ts";
+import { makeManifest, makeSampleEntries } from "../../packages/core/src/testing/sample-bundle.ts";
 import { builtPath, notBuilt } from "../helpers/built.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { describeUnless } from "../helpers/skip.ts";
@@ -50,21 +52,35 @@ describeUnless(missingTools("helm") ?? notBuilt("cdh-inspect", "cdh-upload"), "h
     return { ended: once(child, "close").then(([status]) => status as number | null), said: () => text, waiting };
   };
 
+  const sweep = async (): Promise<void> => {
+    const args = ["sweep", "--core-dir", join(folder, "spool"), "--store", `file://${folder}/store`];
+    await once(spawn(builtPath("cdh-upload"), args, { stdio: "ignore" }), "close");
+  };
+
   it("crashes, and is content when the bundle of its pod arrives", async () => {
     const run = start(40);
     await run.waiting;
     copyFileSync(join(REPOSITORY, "test/fixtures/bundles/older/ibm-v9-stored.zip"), join(folder, "spool", "a.zip"));
-    const sweep = spawn(
-      builtPath("cdh-upload"),
-      ["sweep", "--core-dir", join(folder, "spool"), "--store", `file://${folder}/store`],
-      {
-        stdio: "ignore",
-      },
-    );
-    await once(sweep, "close");
+    await sweep();
     expect(await run.ended).toBe(0);
     expect(run.said()).toMatch(/✓ crashed with SIGABRT in pod payments\/checkout-7d9f on node worker-3/);
     expect(run.said()).toMatch(/✓ .*a\.zip is there after .*SIGSEGV of \/usr\/bin\/threads/);
+  });
+
+  it("fails when the bundle holds no memory, and names the setting that keeps it", async () => {
+    const run = start(40);
+    await run.waiting;
+    const core = Buffer.alloc(0);
+    const { core: facts } = makeManifest(core, 17);
+    const entries = makeSampleEntries(core, {
+      core: { ...facts, complete: false, truncatedBy: "rlimit", expectedBytes: 50_000_000 },
+      pod: { name: POD.POD_NAME, namespace: POD.POD_NAMESPACE },
+    });
+    writeFileSync(join(folder, "spool", "a.zip"), makeRawZip(Object.values(entries)));
+    await sweep();
+    expect(await run.ended).toBe(1);
+    expect(run.said()).toContain("no memory kept: the container's core limit is 0");
+    expect(run.said()).toContain("composer.rlimitCore=ignore");
   });
 
   it("fails when none comes, and says where to look", async () => {

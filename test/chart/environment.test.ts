@@ -2,11 +2,11 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { parse } from "yaml";
-import { composerSettings } from "../../packages/cdc/src/settings.ts";
-import { collectComposerEnv, COMPOSER_SETTINGS } from "../../packages/cdh-sysctl/src/composer-env.ts";
+import { collectComposerEnv } from "../../packages/cdh-sysctl/src/change/composer-env.ts";
 import { sysctlSettings } from "../../packages/cdh-sysctl/src/settings.ts";
 import { uploadSettings } from "../../packages/cdh-upload/src/settings.ts";
-import type { SettingsTable } from "../../packages/core/src/config.ts";
+import { composerSettings, findComposerSetting } from "../../packages/core/src/composer/settings.ts";
+import type { SettingsTable } from "../../packages/core/src/service/config.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { containerOf, envOf, platforms, render, STORE, type Container, type Rendered } from "./helm.ts";
@@ -14,12 +14,12 @@ import { containerOf, envOf, platforms, render, STORE, type Container, type Rend
 const every: unknown = parse(readFileSync(join(import.meta.dirname, "every.yaml"), "utf8"));
 
 /** Read by the command line of every program; no program's table has them. */
-const COMMON = ["LOG_LEVEL", "LOG_FORMAT"];
+const COMMON = ["LOG_LEVEL", "LOG_FORMAT", "GOOGLE_APPLICATION_CREDENTIALS"];
 
 /** Settings that the chart does not set: their default is right in a pod. */
 const NOT_IN_CHART = {
-  sysctl: ["COMPOSER", "LOCAL_BIN", "VENDOR", "READY_FILE", "SERVICE_ACCOUNT_DIR", "LOCK_TIMEOUT"],
-  upload: [] as string[],
+  sysctl: ["COMPOSER", "LOCAL_BIN", "VENDOR", "READY_FILE", "SERVICE_ACCOUNT_DIR", "LOCK_TIMEOUT", "PROVE_CAPTURE"],
+  upload: ["JOURNALCTL"],
   composer: ["CORE_DIR", "EVENT_DIRECTORY", "PROC_ROOT"],
 };
 
@@ -53,7 +53,8 @@ describeUnless(missingTools("helm"), "the environment that the chart sets", () =
     }
     const [composer, own] = [true, false].map((is) => namesOf(node).filter((name) => name.startsWith("COMP_") === is));
     expect([...COMMON, ...envNames(sysctlSettings)]).toEqual(expect.arrayContaining(own ?? []));
-    expect(COMPOSER_SETTINGS.map((name) => `COMP_${name}`)).toEqual(expect.arrayContaining(composer ?? []));
+    for (const name of composer ?? [])
+      expect(findComposerSetting(name.slice("COMP_".length)).kind, name).not.toBe("unknown");
     expect([...COMMON, ...envNames(uploadSettings)]).toEqual(expect.arrayContaining(namesOf(upload)));
 
     expectReadable(sysctlSettings, envOf(node));
@@ -66,7 +67,8 @@ describeUnless(missingTools("helm"), "the environment that the chart sets", () =
     const rendered = render(every);
     const keys = render({ ...(every as object), store: { existingSecret: "keys" } });
     const node = namesOf(containerOf(rendered, "node"));
-    const upload = [rendered, keys].flatMap((one) => namesOf(containerOf(one, "upload")));
+    const azure = render({ ...(every as object), store: { url: "azblob://cores", existingSecret: "keys" } });
+    const upload = [rendered, keys, azure].flatMap((one) => namesOf(containerOf(one, "upload")));
     upload.push(...namesOf(containerOf(render({ ...STORE, daemonset: { schedule: "*/5 * * * *" } }), "upload")));
     const left = (table: SettingsTable, names: string[]): string[] =>
       envNames(table).filter((name) => !names.includes(name));

@@ -19,6 +19,8 @@ describeUnless(missingTools("helm"), "values of IBM's chart", () => {
       COMP_CRIO_IMAGE_CMD: "img",
       COMP_COMPRESSION: "true",
       COMP_TIMEOUT: "600",
+      // A switch must not turn whole cores into empty ones.
+      COMP_RLIMIT_CORE: "ignore",
     });
     const upload = containerOf(rendered, "upload");
     expect(envOf(upload)).toMatchObject({
@@ -34,6 +36,14 @@ describeUnless(missingTools("helm"), "values of IBM's chart", () => {
     expect(only(rendered, "ClusterRoleBinding").metadata.name).toBe("core-dump-event-report");
   });
 
+  it("are told from our own, and never override what is asked for", () => {
+    const limitOf = (values: object): string | undefined =>
+      envOf(containerOf(render({ store: { url: "s3://cores" }, ...values }), "node"))["COMP_RLIMIT_CORE"];
+    expect(limitOf({})).toBeUndefined();
+    expect(limitOf({ composer: { rlimitCore: "honour", crioImageCmd: "img" } })).toBe("honour");
+    expect(limitOf({ hostStorage: "1Gi" })).toBe("ignore");
+  });
+
   it.each(IBM_CLOUDS)("are accepted as its file for %s sets them", (_, values) => {
     expect(render(values).refused).toBe("");
   });
@@ -47,7 +57,10 @@ describeUnless(missingTools("helm"), "values of IBM's chart", () => {
     const rendered = render(IBM_VALUES);
     expect(rendered.objects.map(({ kind }) => kind)).not.toContain("PersistentVolume");
     expect(rendered.text).not.toMatch(/mountPropagation: Bidirectional|persistentVolumeClaim/);
-    expect(podOf(rendered).volumes.map(({ hostPath }) => hostPath?.type)).toEqual(["Directory", "DirectoryOrCreate"]);
+    expect(podOf(rendered).volumes.flatMap(({ hostPath }) => hostPath?.type ?? [])).toEqual([
+      "Directory",
+      "DirectoryOrCreate",
+    ]);
   });
 
   it("take crictl from the node only where the image has one", () => {

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { parse } from "yaml";
-import { PROFILES } from "../../packages/cdh-sysctl/src/profiles.ts";
+import { PROFILES } from "../../packages/cdh-sysctl/src/node/profiles.ts";
+import { REPOSITORY } from "../helpers/repository.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { findTool, missingTools } from "../helpers/tools.ts";
 import { containerOf, envOf, lint, platforms, podOf, render } from "./helm.ts";
@@ -12,7 +13,9 @@ import { findOpenApi, writeCustomSchemas, writeSchemas } from "./kubernetes-sche
 
 const BUCKET = { store: { bucket: "cores" } };
 const EXPECTED =
-  "aks bottlerocket digitalocean eks eks-irsa gke-cos gke-ubuntu iks k3s kind minikube openshift roks talos".split(" ");
+  "aks bottlerocket digitalocean eks eks-irsa gke-cos gke-ubuntu iks k3s kind minikube oke openshift roks talos".split(
+    " ",
+  );
 
 const every: unknown = parse(readFileSync(join(import.meta.dirname, "every.yaml"), "utf8"));
 
@@ -39,6 +42,52 @@ describeUnless(missingTools("helm"), "a values file for a platform", () => {
     expect(node["CORE_DIR"]).toBe(profile.coreDir ?? `${profile.hostDir}/cores`);
     expect(node["MODE"] ?? "pipe").toBe(profile.mode);
   });
+});
+
+const PAGE = readFileSync(join(REPOSITORY, "docs/platforms.md"), "utf8");
+
+/** The cells of the page's rows that begin with a file's name, by how many there are. */
+function rowsOf(cells: number): string[][] {
+  return PAGE.split("\n")
+    .filter((line) => /^\| `[a-z0-9-]+` \|/.test(line))
+    .map((line) => line.split("|").slice(1, -1))
+    .map((row) => row.map((cell) => cell.trim().replaceAll("`", "")))
+    .filter((row) => row.length === cells);
+}
+
+function leavesOf(value: unknown, path: string): [string, unknown][] {
+  const isMap = typeof value === "object" && value !== null && !Array.isArray(value);
+  if (!isMap) return [[path, value]];
+  return Object.entries(value).flatMap(([key, inner]) => leavesOf(inner, path === "" ? key : `${path}.${key}`));
+}
+
+function valuesOf(platform: string): [string, unknown][] {
+  const path = join(REPOSITORY, `charts/core-dump-handler/values.${platform}.yaml`);
+  return leavesOf(parse(readFileSync(path, "utf8")), "");
+}
+
+it.each(EXPECTED)("docs/platforms.md has a source for each setting of values.%s.yaml, and its value", (platform) => {
+  const told = rowsOf(4).filter(([file]) => file === platform);
+  const settings = valuesOf(platform);
+  expect(told.map(([, setting]) => setting).toSorted()).toEqual(settings.map(([setting]) => setting).toSorted());
+  for (const [, setting = "", value, source] of told) {
+    const real = settings.find(([name]) => name === setting)?.[1];
+    const isEmpty = real === "" || real === null || (Array.isArray(real) && real.length === 0);
+    if (value !== "yours") expect([setting, value]).toEqual([setting, isEmpty ? "empty" : String(real)]);
+    if (value !== "yours") expect(source, setting).toMatch(/\w{3}/);
+  }
+});
+
+it.each(EXPECTED)("docs/platforms.md tells the directories and the mode that values.%s.yaml has", (platform) => {
+  const [row] = rowsOf(6).filter(([file]) => file === platform);
+  const set = Object.fromEntries(valuesOf(platform));
+  const name = (set["node.profile"] ?? "default") as keyof typeof PROFILES;
+  const profile: { hostDir: string; coreDir?: string; mode: string } = PROFILES[name];
+  const [, , hostDir = "", coreDir = "", mode] = row ?? [];
+  expect(mode).toBe(profile.mode);
+  // A row that says "the same" leaves both out.
+  if (hostDir !== "" && hostDir !== "–") expect(hostDir).toBe(profile.hostDir);
+  if (coreDir !== "") expect(coreDir).toBe(profile.coreDir ?? "HOST_DIR/cores");
 });
 
 const openApi = findOpenApi();

@@ -71,8 +71,11 @@ describeUnless(
 
     /** As the kernel leaves one in file mode. */
     const leaveCore = (): string => {
-      chmodSync(spool, 0o1733);
-      const core = join(spool, "core.web.threads.4242.11.1763700000.cdh");
+      chmodSync(spool, 0o711);
+      const plain = join(spool, "plain");
+      mkdirSync(plain, { recursive: true });
+      chmodSync(plain, 0o1733);
+      const core = join(plain, "core.web.threads.4242.11.1763700000.cdh");
       writeFileSync(core, gunzipSync(readFileSync(join(fixtures, "elf", "x64-threads.core.gz"))), { mode: 0o600 });
       chownSync(core, 1000, 1000);
       utimesSync(core, 1_763_700_000, 1_763_700_000);

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { builtPath, notBuilt } from "../helpers/built.ts";
-import { describeUnless } from "../helpers/skip.ts";
 import { freePort } from "../helpers/free-port.ts";
+import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { containerOf, envOf, render, type Container } from "./helm.ts";
 

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
 import { unpackDebianPackage } from "../helpers/debian-package.ts";
-import { findOnPath } from "../helpers/tools.ts";
 import { describeUnless } from "../helpers/skip.ts";
+import { findOnPath } from "../helpers/tools.ts";
 import { CHART } from "./helm.ts";
 
 /** A series as promtool writes one, a sample a minute: name with labels, and values. */
@@ -21,7 +21,7 @@ interface Case {
   quiet: string;
 }
 
-const RULES = ["rules.yaml", "rules-api.yaml"].map((name) => join(CHART, "files", name));
+const RULES = ["rules.yaml", "rules-api.yaml", "rules-nodes.yaml"].map((name) => join(CHART, "files", name));
 const NODE = '{node="worker-1",instance="10.0.0.1:9090"}';
 const MINUTES = 240;
 const steady = (value: number): string => `${value}x${MINUTES}`;
@@ -33,6 +33,9 @@ const BURST = `0x60 0+2x20 40x160`;
 /** Everything is well: nothing may fire. */
 const WELL: readonly Series[] = [
   [`cdh_sysctl_healthy${NODE}`, steady(1)],
+  ['kube_node_info{node="worker-1",instance="10.9.9.9:8080"}', steady(1)],
+  [`cdh_sysctl_kernel_dropped_total{reason="pipe_limit",${NODE.slice(1)}`, steady(3)],
+  [`cdh_sysctl_kernel_dropped_total{reason="refused",${NODE.slice(1)}`, CLOCK],
   [`cdh_sysctl_last_check_timestamp_seconds${NODE}`, CLOCK],
   [`cdh_store_available${NODE}`, steady(1)],
   [`cdh_spool_oldest_age_seconds${NODE}`, steady(30)],
@@ -66,6 +69,12 @@ const CASES: readonly Case[] = [
     quiet: "64m",
   },
   {
+    alert: "CoreDumpKernelDropped",
+    series: [[`cdh_sysctl_kernel_dropped_total{reason="pipe_limit",${NODE.slice(1)}`, "3x60 67x180"]],
+    fires: "63m",
+    quiet: "59m",
+  },
+  {
     alert: "CoreDumpNodeNotChecked",
     series: [[`cdh_sysctl_last_check_timestamp_seconds${NODE}`, "0+60x60 3600x180"]],
     fires: "75m",
@@ -74,6 +83,15 @@ const CASES: readonly Case[] = [
   {
     alert: "CoreDumpStoreUnavailable",
     series: [[`cdh_store_available${NODE}`, "1x60 0x180"]],
+    fires: "80m",
+    quiet: "74m",
+  },
+  {
+    alert: "CoreDumpTenantStoreUnavailable",
+    series: [
+      [`cdh_store_rule_available${NODE.replace("}", ', rule="team-a"}')}`, "1x60 0x180"],
+      [`cdh_store_rule_available${NODE.replace("}", ', rule="team-b"}')}`, "1x240"],
+    ],
     fires: "80m",
     quiet: "74m",
   },
@@ -165,6 +183,12 @@ const CASES: readonly Case[] = [
     ],
     fires: "120m",
     quiet: "61m",
+  },
+  {
+    alert: "CoreDumpNodeWithoutPod",
+    series: [['kube_node_info{node="worker-2",instance="10.9.9.9:8080"}', `_x60 1x180`]],
+    fires: "77m",
+    quiet: "70m",
   },
 ];
 

@@ -4,11 +4,13 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
-import { containerOf, envOf, only, podOf, render, STORE, type Rendered } from "./helm.ts";
+import { containerOf, envOf, only, podOf, render, STORE, type Container, type Rendered } from "./helm.ts";
 
 const every = parse(readFileSync(join(import.meta.dirname, "every.yaml"), "utf8")) as Record<string, unknown>;
 const kinds = (rendered: Rendered): string[] => rendered.objects.map(({ kind }) => kind).sort();
 const LEAST = ["ClusterRole", "ClusterRoleBinding", "DaemonSet", "Role", "RoleBinding", "ServiceAccount"];
+
+const QUIET = { kubernetesEvents: false, podFacts: false };
 
 /** What comes, or goes, with one value. */
 const OBJECTS: [value: string, values: Record<string, unknown>, added: string[], removed: string[]][] = [
@@ -23,7 +25,7 @@ const OBJECTS: [value: string, values: Record<string, unknown>, added: string[],
   ["keys in values", { daemonset: { s3AccessKey: "a", s3Secret: "b" } }, ["Secret"], []],
   ["no service account", { serviceAccount: { create: false } }, [], ["ServiceAccount"]],
   ["no rbac", { rbac: { create: false } }, [], ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]],
-  ["no Events", { upload: { kubernetesEvents: false } }, [], ["ClusterRole", "ClusterRoleBinding"]],
+  ["neither Events nor facts", { upload: QUIET }, [], ["ClusterRole", "ClusterRoleBinding"]],
   ["no question on exit", { node: { restoreOnExit: "never" } }, [], ["Role", "RoleBinding"]],
   ["no uploader", { upload: { enabled: false } }, [], ["ClusterRole", "ClusterRoleBinding"]],
 ];
@@ -41,10 +43,19 @@ describeUnless(missingTools("helm"), "each switch", () => {
     expect(rendered.text).not.toMatch(/S3_|STORE_URL/);
   });
 
-  it("no token is mounted when nobody asks the API", () => {
-    expect(podOf(render(STORE))["automountServiceAccountToken"]).toBe(true);
-    const rendered = render({ ...STORE, upload: { kubernetesEvents: false }, node: { restoreOnExit: "never" } });
-    expect(podOf(rendered)["automountServiceAccountToken"]).toBe(false);
+  it.each<[what: string, values: object, holders: string[]]>([
+    ["by default", {}, ["node", "upload"]],
+    ["nothing is asked on exit", { node: { restoreOnExit: "never" } }, ["upload"]],
+    ["the uploader asks nothing", { upload: QUIET }, ["node"]],
+    ["nobody asks", { upload: QUIET, node: { restoreOnExit: "never" } }, []],
+    ["with a sidecar", { daemonset: { sidecarContainers: [{ name: "own", image: "own" }] } }, ["node", "upload"]],
+  ])("a token is mounted only where it is used: %s", (_, values, holders) => {
+    const pod = podOf(render({ ...STORE, ...values }));
+    expect(pod["automountServiceAccountToken"]).toBe(false);
+    const mounts = ({ volumeMounts }: Container): boolean =>
+      volumeMounts.some(({ name }) => name === "kube-api-access");
+    expect(pod.containers.filter(mounts).map(({ name }) => name)).toEqual(holders);
+    expect(pod.volumes.some(({ name }) => name === "kube-api-access")).toBe(holders.length > 0);
   });
 
   it("an existing Secret is read, key by key, and none is made", () => {
@@ -64,6 +75,57 @@ describeUnless(missingTools("helm"), "each switch", () => {
     );
   });
 
+  it("rules of stores: a file, each Secret beside it, and new pods when they change", () => {
+    const rules = [
+      { name: "team-a", namespaces: ["team-a-*"], store: "s3://team-a", existingSecret: "a-keys", maxWaiting: "1Gi" },
+      { name: "team-b", namespaces: ["team-b"], store: "gs://team-b" },
+    ];
+    const rendered = render({ store: { url: "s3://cores", rules } });
+    expect(rendered.refused).toBe("");
+    const map = only(rendered, "ConfigMap") as unknown as { metadata: { name: string }; data: Record<string, string> };
+    expect(JSON.parse(map.data["rules.json"] ?? "")).toEqual({
+      rules: [
+        {
+          name: "team-a",
+          namespaces: ["team-a-*"],
+          store: "s3://team-a",
+          maxWaiting: "1Gi",
+          secretDir: "/etc/core-dump-handler/store-secrets/team-a",
+        },
+        rules[1],
+      ],
+    });
+    const upload = containerOf(rendered, "upload");
+    expect(envOf(upload)["STORE_RULES"]).toBe("/etc/core-dump-handler/store-rules/rules.json");
+    expect(upload.volumeMounts).toEqual(
+      expect.arrayContaining([
+        { name: "store-rules", mountPath: "/etc/core-dump-handler/store-rules", readOnly: true },
+        { name: "store-secret-0", mountPath: "/etc/core-dump-handler/store-secrets/team-a", readOnly: true },
+      ]),
+    );
+    expect(podOf(rendered).volumes).toEqual(
+      expect.arrayContaining([
+        { name: "store-rules", configMap: { name: map.metadata.name } },
+        { name: "store-secret-0", secret: { secretName: "a-keys", defaultMode: 0o400, optional: true } },
+      ]),
+    );
+    // Only the uploader sees the tenants' keys.
+    expect(containerOf(rendered, "node").volumeMounts.map(({ name }) => name)).not.toContain("store-secret-0");
+    const checksum = (given: object[]): unknown => {
+      const { spec } = only(render({ store: { url: "s3://cores", rules: given } }), "DaemonSet") as unknown as {
+        spec: { template: { metadata: { annotations: Record<string, string> } } };
+      };
+      return spec.template.metadata.annotations["checksum/store-rules"];
+    };
+    expect(checksum(rules)).not.toBe(checksum(rules.slice(1)));
+    expect(checksum([])).toBeUndefined();
+  });
+
+  it("with store.url the bucket of an existing Secret is not a second store", () => {
+    const env = envOf(containerOf(render({ store: { url: "s3://cores/x", existingSecret: "mine" } }), "upload"));
+    expect(env).not.toHaveProperty("S3_BUCKET_NAME");
+  });
+
   it.each([
     ["a claim", { pvc: { existingClaim: "cores", subPath: "a" } }, { persistentVolumeClaim: { claimName: "cores" } }],
     ["NFS", { nfs: { server: "nas", path: "/cores" } }, { nfs: { server: "nas", path: "/cores" } }],
@@ -73,7 +135,7 @@ describeUnless(missingTools("helm"), "each switch", () => {
     expect(envOf(upload)["STORE_URL"]).toBe("file:///store");
     expect(upload.volumeMounts).toContainEqual(expect.objectContaining({ name: "store", mountPath: "/store" }));
     expect(podOf(rendered).volumes).toContainEqual({ name: "store", ...volume });
-    expect(containerOf(rendered, "node").volumeMounts.map(({ name }) => name)).toEqual(["host-root"]);
+    expect(containerOf(rendered, "node").volumeMounts.map(({ name }) => name)).not.toContain("store");
   });
 
   it("a sidecar gets the spool and the event files, and no privilege", () => {
@@ -146,10 +208,10 @@ describeUnless(missingTools("helm"), "privileges", () => {
   it("no mount is propagated to the node, and the node's unmounts reach the container", () => {
     const propagations = (values: object): (string | undefined)[] =>
       podOf(render({ ...STORE, ...values })).containers.flatMap(({ volumeMounts }) =>
-        volumeMounts.map(({ mountPropagation }) => mountPropagation),
+        volumeMounts.flatMap(({ mountPropagation }) => mountPropagation ?? []),
       );
-    expect(propagations({})).toEqual(["HostToContainer", undefined]);
-    expect(propagations({ node: { hostRootPropagation: "None" } })).toEqual(["None", undefined]);
+    expect(propagations({})).toEqual(["HostToContainer"]);
+    expect(propagations({ node: { hostRootPropagation: "None" } })).toEqual(["None"]);
     expect(render({ ...STORE, node: { hostRootPropagation: "Bidirectional" } }).refused).toMatch(/must be one of/);
   });
 
@@ -160,6 +222,7 @@ describeUnless(missingTools("helm"), "privileges", () => {
   it("the service account may do what the programs do, and no more", () => {
     expect(only(rendered, "ClusterRole")["rules"]).toEqual([
       { apiGroups: [""], resources: ["events"], verbs: ["create", "get", "patch"] },
+      { apiGroups: [""], resources: ["pods"], verbs: ["get"] },
     ]);
     expect(only(rendered, "Role")["rules"]).toEqual([
       {
@@ -167,6 +230,13 @@ describeUnless(missingTools("helm"), "privileges", () => {
         resources: ["daemonsets"],
         resourceNames: [only(rendered, "DaemonSet").metadata.name],
         verbs: ["get"],
+      },
+      { apiGroups: [""], resources: ["namespaces"], resourceNames: ["observe"], verbs: ["get"] },
+      {
+        apiGroups: ["rbac.authorization.k8s.io"],
+        resources: ["rolebindings"],
+        resourceNames: [only(rendered, "RoleBinding").metadata.name],
+        verbs: ["watch"],
       },
     ]);
   });
@@ -198,8 +268,8 @@ describeUnless(missingTools("helm"), "names", () => {
 
 describe("rules and dashboard", () => {
   const folder = join(import.meta.dirname, "../../charts/core-dump-handler/files");
-  const nodes = ["cdh-upload/src/upload-metrics.ts", "cdh-sysctl/src/watch-metrics.ts"];
-  const api = ["cdh-api/src/http/api-metrics.ts", "cdh-api/src/retention/retention-metrics.ts"];
+  const nodes = ["cdh-upload/src/tell/upload-metrics.ts", "cdh-sysctl/src/watch/watch-metrics.ts"];
+  const api = ["cdh-api/src/call/api-metrics.ts", "cdh-api/src/retention/retention-metrics.ts"];
   const namesIn = (sources: readonly string[]): (string | undefined)[] =>
     sources
       .flatMap((file) => [

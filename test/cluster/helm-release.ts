@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { CHART } from "../chart/helm.ts";
 import { run, type Ran, type RealCluster } from "../helpers/real-cluster.ts";
 import { findTool } from "../helpers/tools.ts";
-import { CHART } from "../chart/helm.ts";
 
 /** An object of the cluster, as far as the suites look at it. */
 export interface Live {

@@ -1,11 +1,11 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { parse } from "yaml";
 import { IBM_CLOUDS, IBM_VALUES } from "../chart/ibm-values.ts";
 import { clusterUnavailable, startCluster, type RealCluster } from "../helpers/real-cluster.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { findTool, missingTools } from "../helpers/tools.ts";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { parse } from "yaml";
 import { helmFor, type Helm, type Live } from "./helm-release.ts";
 import { writeIbmChart } from "./ibm-release.ts";
 

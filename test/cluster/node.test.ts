@@ -191,19 +191,36 @@ describeUnless(
         asked.add(`${event.verb} ${event.objectRef?.resource ?? event.requestURI} ${event.responseStatus?.code ?? 0}`);
       }
       for (const line of asked)
-        expect(line).toMatch(/^(get daemonsets 200|create events 201|(get|patch) events (200|404))$/);
+        expect(line).toMatch(
+          /^((get daemonsets|get namespaces|watch rolebindings) 200|create events 201|(get pods|(get|patch) events) (200|404))$/,
+        );
       expect(asked).toContain("get daemonsets 200");
+      expect(asked).toContain("watch rolebindings 200");
+      expect(asked).toContain("get pods 200");
       expect(asked).toContain("create events 201");
     });
 
-    it("helm uninstall gives the node back", async () => {
-      await helm("uninstall", RELEASE, "--wait", "--timeout=120s");
+    /** Take everything away, and see that the node has its own values back as soon as our pods are gone. */
+    const expectTheNodeBack = async (takeAway: () => Promise<unknown>): Promise<void> => {
+      const log = node.cluster.kubectl(["-n", "observe", "logs", "-f", "--tail=20", DAEMON_SET, "-c", "node"]);
+      await takeAway();
       const pods = async (): Promise<string> =>
         (await node.cluster.kubectl(["-n", "observe", "get", "pods", "-l", "name=core-dump-ds", "-o", "name"])).stdout;
       await expect.poll(pods, { timeout: 90_000, interval: 500 }).toBe("");
-      expect(readKernelSettings()).toEqual({ corePattern: "core", corePipeLimit: "0", suidDumpable: "0" });
-      expect(existsSync(join(hostDir(), "cdc"))).toBe(false);
+      const { stdout: said } = await log;
+      expect(readKernelSettings(), said).toEqual({ corePattern: "core", corePipeLimit: "0", suidDumpable: "0" });
+      expect(existsSync(join(hostDir(), "cdc")), said).toBe(false);
+    };
+
+    it("helm uninstall gives the node back", async () => {
+      await expectTheNodeBack(() => helm("uninstall", RELEASE, "--wait", "--timeout=120s"));
     }, 180_000);
+
+    it("kubectl delete namespace gives the node back", async () => {
+      await helm.chart("install", RELEASE, values);
+      await rolledOut();
+      await expectTheNodeBack(() => node.cluster.kubectl(["delete", "namespace", "observe", "--timeout=120s"]));
+    }, 300_000);
   },
 );
 

@@ -3,8 +3,8 @@ import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { copyFileSync, existsSync, lstatSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { run, startCluster, type RealCluster } from "../helpers/real-cluster.ts";
 import { writeKubeconfig, issue } from "../helpers/cluster-pki.ts";
+import { run, startCluster, type RealCluster } from "../helpers/real-cluster.ts";
 import { findTool, missingTools } from "../helpers/tools.ts";
 
 /** A cluster with one node: control plane outside, containerd and kubelet in namespaces of their own, one kernel. */

@@ -1,11 +1,11 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { parse } from "yaml";
+import { platforms, render } from "../chart/helm.ts";
 import { clusterUnavailable, startCluster, type RealCluster } from "../helpers/real-cluster.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { findTool, missingTools } from "../helpers/tools.ts";
-import { parse } from "yaml";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { platforms, render } from "../chart/helm.ts";
 import { helmFor, type Helm } from "./helm-release.ts";
 
 const VALUES = { store: { url: "s3://cores/prod" } };
@@ -85,21 +85,29 @@ describeUnless(clusterUnavailable() ?? missingTools("helm", "crds"), "on a real 
       .sort();
   };
 
-  it("the service account may write Events and read its own DaemonSet, and nothing else", async () => {
+  it("the service account may write Events, read a pod by its name and its own DaemonSet, and nothing else", async () => {
     await cluster.kubectl(["-n", "observe", "delete", "serviceaccount", "core-dump-admin", "--ignore-not-found"]);
     await helm.chart("install", "cdh", VALUES);
-    await soon(() => rulesOf("default")).toEqual(["create,get,patch events"]);
-    await soon(() => rulesOf("observe")).toEqual(["create,get,patch events", "get daemonsets cdh-core-dump-handler"]);
+    await soon(() => rulesOf("default")).toEqual(["create,get,patch events", "get pods"]);
+    await soon(() => rulesOf("observe")).toEqual([
+      "create,get,patch events",
+      "get daemonsets cdh-core-dump-handler",
+      "get namespaces observe",
+      "get pods",
+      "watch rolebindings cdh-core-dump-handler-uninstall",
+    ]);
     const may = async (...words: string[]): Promise<string> =>
       (await cluster.kubectl(["auth", "can-i", ...words, "--as", ACCOUNT])).stdout.trim();
     expect(await may("get", "daemonsets.apps/cdh-core-dump-handler", "-n", "observe")).toBe("yes");
     expect(await may("create", "events", "-n", "shop")).toBe("yes");
     for (const words of [
       ["get", "daemonsets.apps/another", "-n", "observe"],
+      ["get", "namespaces/shop"],
+      ["list", "rolebindings.rbac.authorization.k8s.io", "-n", "observe"],
       ["list", "daemonsets.apps", "-n", "observe"],
       ["delete", "daemonsets.apps/cdh-core-dump-handler", "-n", "observe"],
       ["list", "events", "-n", "shop"],
-      ["get", "pods", "-n", "shop"],
+      ["list", "pods", "-n", "shop"],
       ["get", "secrets", "-n", "observe"],
       ["get", "nodes"],
       ["create", "pods", "-n", "observe"],
@@ -112,16 +120,15 @@ describeUnless(clusterUnavailable() ?? missingTools("helm", "crds"), "on a real 
     await helm.chart("upgrade", "cdh", {
       ...VALUES,
       node: { restoreOnExit: "never" },
-      upload: { kubernetesEvents: false },
+      upload: { kubernetesEvents: false, podFacts: false },
     });
     await soon(() => rulesOf("observe")).toEqual([]);
     await soon(() => rulesOf("default")).toEqual([]);
-    const pod = await cluster.get<{ spec: { template: { spec: { automountServiceAccountToken: boolean } } } }>(
-      "-n",
-      "observe",
-      "daemonset/cdh-core-dump-handler",
-    );
+    const pod = await cluster.get<{
+      spec: { template: { spec: { automountServiceAccountToken: boolean; volumes: { name: string }[] } } };
+    }>("-n", "observe", "daemonset/cdh-core-dump-handler");
     expect(pod.spec.template.spec.automountServiceAccountToken).toBe(false);
+    expect(pod.spec.template.spec.volumes.map(({ name }) => name)).not.toContain("kube-api-access");
     await helm("uninstall", "cdh");
   });
 

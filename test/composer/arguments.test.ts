@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { SeededRandom } from "@cdh/core/testing/random";
 import { expect, it } from "vitest";
+import { SeededRandom } from "@cdh/core/testing/random";
 import { notBuilt } from "../helpers/built.ts";
 import { openBundleFile } from "../helpers/bundle-files.ts";
 import { describeUnless } from "../helpers/skip.ts";
@@ -36,7 +36,7 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's words an
     expect([0, 3]).toContain(result.exitCode);
     const bundle = await rig.bundle();
     expect(bundle.manifest.core).toMatchObject({ complete: true, sizeBytes: CORE.length });
-    for (const entry of bundle.entries) expect(entry.name).not.toMatch(/^\/|\.\.|\\|\p{Cc}/u);
+    for (const entry of bundle.entries) expect(entry.name).not.toMatch(/^\.|\/|\\|\p{Cc}/u);
     JSON.parse((await bundle.read("-dump-info.json")).toString());
   });
 
@@ -167,17 +167,25 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's words an
   });
 
   it.each([{ template: "{nosuch}-{uuid}" }, { template: "{uuid" }, { template: "" }, { template: "{if x}" }])(
-    "the bad template $template falls back to the uuid and is recorded",
+    "the bad template $template falls back to the default, as any setting, and is recorded",
     async ({ template }) => {
       await using rig = makeRig();
       rig.env({ FILENAME_TEMPLATE: template });
       await rig.run(CORE);
       const { manifest } = await rig.bundle();
-      if (template === "") return;
-      expect(manifest.bundle).toBe(`${manifest.crashId}.zip`);
+      expect(manifest.bundle).toMatch(/^[0-9a-f-]{36}-dump-1700000000-node-1-crashy-4194303-11\.zip$/);
       expect(JSON.stringify(manifest.problems)).toContain("FILENAME_TEMPLATE");
     },
   );
+
+  it("a template that comes out empty gives the uuid, and is recorded", async () => {
+    await using rig = makeRig();
+    rig.env({ FILENAME_TEMPLATE: "{exe_build_id}" });
+    await rig.run(CORE);
+    const { manifest } = await rig.bundle();
+    expect(manifest.bundle).toBe(`${manifest.crashId}.zip`);
+    expect(manifest.problems).toContainEqual(expect.objectContaining({ step: "name" }));
+  });
 
   it("two crashes with a template that gives one name are both kept", async () => {
     await using rig = makeRig();
@@ -192,7 +200,7 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "the composer's words an
     rig.env({ FILENAME_TEMPLATE: "../../{exe_name}/..{hostname}.x" });
     await rig.run(CORE);
     const { manifest } = await rig.bundle();
-    expect(manifest.bundle).not.toMatch(/\/|^\.|\.\./);
+    expect(manifest.bundle).not.toMatch(/\/|^\./);
     expect(existsSync(join(rig.coreDir, "..", "..", "crashy"))).toBe(false);
   });
 });

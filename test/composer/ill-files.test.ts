@@ -67,9 +67,9 @@ describeUnless(
     it.each(damages)("the rate limit's state is $title: the crash is kept, and counted from there", async (given) => {
       await using rig = makeRig();
       rig.env({ RATE_LIMIT: "1/1h" });
-      const state = join(rig.coreDir, "state/rate-limit");
+      const state = join(rig.coreDir, "state");
+      const name = "rate-limit.json";
       await rig.run(CORE);
-      const [name = ""] = readdirSync(state).filter((file) => file.endsWith(".json"));
       given.damage(join(state, name));
       const result = await rig.run(CORE, QUICK);
       expect(result).toMatchObject({ exitCode: 0, timedOut: false });
@@ -79,7 +79,9 @@ describeUnless(
       // The state is a good one again: the limit holds.
       await rig.run(CORE);
       expect(published(rig)).toBe(2);
-      expect(JSON.parse(readFileSync(join(state, name), "utf8"))).toMatchObject({ suppressed: 1 });
+      expect(Object.values(JSON.parse(readFileSync(join(state, name), "utf8")) as object)).toContainEqual(
+        expect.objectContaining({ suppressed: 1 }),
+      );
       expect(readdirSync(state).filter((file) => file.endsWith(".tmp"))).toEqual([]);
     });
 
@@ -87,9 +89,7 @@ describeUnless(
       await using rig = makeRig();
       rig.env({ RATE_LIMIT: "1/1h" });
       await rig.run(CORE);
-      const state = join(rig.coreDir, "state/rate-limit");
-      const [name = ""] = readdirSync(state).filter((file) => file.endsWith(".lock"));
-      makeFifo(join(state, name));
+      makeFifo(join(rig.coreDir, "state/rate-limit.json.lock"));
       expect(await rig.run(CORE, QUICK)).toMatchObject({ exitCode: 0, timedOut: false });
       expect(published(rig)).toBe(2);
     });
@@ -170,7 +170,7 @@ describeUnless(notBuilt("cdc") ?? canMount, "a disk that others fill", () => {
       // Room for the bundle's end, not for more.
       truncateSync(join(coreDir, "other"), readFileSync(join(coreDir, "other")).length - 4096 * 12);
       await rig.run(CORE);
-      const state = join(coreDir, "state/rate-limit");
+      const state = join(coreDir, "state");
       expect(readdirSync(state).filter((file) => file.endsWith(".tmp"))).toEqual([]);
       expect(rig.spool().filter((name) => name.startsWith("."))).toEqual([]);
     }));

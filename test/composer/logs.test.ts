@@ -1,7 +1,7 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "@cdh/core/exec";
 import { expect, it } from "vitest";
+import { run } from "@cdh/core/exec";
 import { notBuilt } from "../helpers/built.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { kernelWords, makeRig, noise, smallCore } from "./drive.ts";

@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CRICTL_SEARCH_PATH } from "@cdh/core/container/crictl";
 import { expect, it } from "vitest";
+import { CRICTL_SEARCH_PATH } from "@cdh/core/container/crictl";
 import { notBuilt } from "../helpers/built.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
@@ -106,6 +106,45 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd") ?? hasOwn, "a container r
   });
 });
 
+const STATE = "/run/containerd/io.containerd.runtime.v2.task/k8s.io";
+
+describeUnless(notBuilt("cdc") ?? missingTools("zstd") ?? hasOwn, "a node without crictl", () => {
+  /** Let containerd's own record say whose container it is. */
+  function makeRecord(): Disposable {
+    const directory = join(STATE, CONTAINER);
+    mkdirSync(directory, { recursive: true });
+    const annotations = {
+      "io.kubernetes.cri.container-type": "container",
+      "io.kubernetes.cri.container-name": "server",
+      "io.kubernetes.cri.sandbox-name": "web-0",
+      "io.kubernetes.cri.sandbox-namespace": "shop",
+      "io.kubernetes.cri.sandbox-uid": "3b0a5d2e-8f4c-4f3b-9a57-0c6a1f6e2d11",
+      "io.kubernetes.cri.sandbox-id": "cd".repeat(32),
+    };
+    writeFileSync(join(directory, "config.json"), JSON.stringify({ annotations }));
+    return { [Symbol.dispose]: () => rmSync(directory, { recursive: true }) };
+  }
+
+  it.each([
+    { title: "has nothing to complain about", settings: {}, codes: [] },
+    {
+      title: "keeps what POD_SELECTOR_LABEL cannot be asked of, and marks it",
+      settings: { POD_SELECTOR_LABEL: "coredump=yes" },
+      codes: ["CDH_SELECTOR_UNKNOWN"],
+    },
+  ])("$title", async ({ settings, codes }) => {
+    await using rig = makeRig();
+    using _record = makeRecord();
+    const args = prepare(rig, "", settings);
+    rmSync(join(rig.hostDir, "crictl"));
+    expect((await rig.run(CORE, { args })).exitCode).toBe(0);
+    const { manifest } = await rig.bundle();
+    expect(manifest).toMatchObject({ identity: { verified: true }, pod: { name: "web-0", namespace: "shop" } });
+    const said = manifest.problems.filter(({ step }) => ["crictl", "selector", "labels"].includes(step));
+    expect(said.map(({ code }) => code)).toEqual(codes);
+  });
+});
+
 const [LOGS, LINKS] = ["/var/log/pods", "/var/log/containers"];
 const taken = [LOGS, LINKS].find((path) => existsSync(path));
 const cannotLog =
@@ -146,6 +185,50 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd") ?? hasOwn ?? cannotLog, "
     } finally {
       for (const path of [pod, link]) rmSync(path, { recursive: true, force: true });
       // Empty by now, unless somebody else has begun to use them.
+      for (const path of [LOGS, LINKS]) spawnSync("rmdir", [path]);
+    }
+  });
+
+  it.each([
+    { title: "the program's last words, far above the lines that are kept", settings: {}, said: true },
+    { title: "nothing of them with MESSAGE=off", settings: { MESSAGE: "off" }, said: false },
+  ])("tells $title", async ({ settings, said }) => {
+    const uid = "3b0a5d2e-8f4c-4f3b-9a57-0c6a1f6e2d11";
+    const pod = join(LOGS, `shop_web-0_${uid}`);
+    const link = join(LINKS, `web-0_shop_server-${CONTAINER}.log`);
+    const line = (text: string, secondsAgo = 0): string =>
+      `${new Date(Date.now() - secondsAgo * 1000).toISOString()} stderr F ${text}\n`;
+    const log = [
+      line("panic: an older one", 600),
+      line("fatal error: all goroutines are asleep - deadlock!"),
+      line("[more of it]\u001b[2J"),
+      line(""),
+      ...Array.from({ length: 10_000 }, (_, index) => line(`goroutine ${index} [chan receive]:`)),
+    ];
+    try {
+      mkdirSync(join(pod, "server"), { recursive: true });
+      mkdirSync(LINKS, { recursive: true });
+      symlinkSync(join(pod, "server/1.log"), link);
+      // The start before this one ended by something else.
+      writeFileSync(join(pod, "server/0.log"), line("panic: of the start before"));
+      writeFileSync(join(pod, "server/1.log"), log.join(""));
+      await using rig = makeRig();
+      const words = prepare(rig, "exit 1", settings).map((word) => (word === "-s=11" ? "-s=6" : word));
+      expect((await rig.run(CORE, { args: words, timeoutMs: 30_000 })).exitCode).toBe(0);
+      const { manifest, read } = await rig.bundle();
+      expect((await read("-0.log")).toString()).not.toContain("deadlock");
+      expect(manifest.message).toEqual(
+        said
+          ? {
+              kind: "fatal",
+              text: "fatal error: all goroutines are asleep - deadlock!",
+              more: ["[more of it]"],
+              source: "log",
+            }
+          : undefined,
+      );
+    } finally {
+      for (const path of [pod, link]) rmSync(path, { recursive: true, force: true });
       for (const path of [LOGS, LINKS]) spawnSync("rmdir", [path]);
     }
   });

@@ -1,5 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { notBuilt, outcomeOf, runBuilt } from "../helpers/built.ts";
 import { openBundleFile } from "../helpers/bundle-files.ts";
@@ -7,7 +9,7 @@ import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { makeRig, noise, smallCore } from "./drive.ts";
-import { tearBundle } from "./torn.ts";
+import { makeOld, tearBundle } from "./torn.ts";
 
 const MIB = 1024 * 1024;
 const directory = scratchDirectory("salvage");
@@ -16,6 +18,29 @@ describeUnless(
   notBuilt("cdc", "cdh-upload") ?? missingTools("zstd"),
   "a composer that was killed in the middle",
   () => {
+    it("before it had written any memory: the loss is told, with who crashed", async () => {
+      await using rig = makeRig();
+      rig.env({ IGNORE_CRIO: "true" });
+      const partial = (): string | undefined => rig.spool().find((name) => name.endsWith(".partial"));
+      const slow = Readable.from(
+        (async function* () {
+          yield smallCore(noise(3 * MIB)).subarray(0, 2 * MIB);
+          await delay(30_000, undefined, { ref: false });
+        })(),
+      );
+      expect((await rig.run(slow, { killWhen: () => partial() !== undefined })).signal).toBe("SIGKILL");
+      makeOld(join(rig.coreDir, partial() ?? ""));
+      const store = `file://${mkdtempSync(join(directory, "lost-"))}`;
+      const swept = await runBuilt("cdh-upload", ["sweep", "--core-dir", rig.coreDir, "--store", store]);
+      expect(outcomeOf(swept)).toBe("exit 0");
+      const told = "a composer died before it had kept any memory of a crash";
+      const line = swept.stderr.split("\n").find((one) => one.includes(told));
+      expect(JSON.parse(line ?? "{}")).toMatchObject({ level: "error", pid: 4194303, comm: "crashy", sizeBytes: 0 });
+      const shown = await runBuilt("cdh-inspect", ["show", store]);
+      expect(shown.stdout).toContain("crashy died of SIGSEGV");
+      expect(shown.stdout).toContain("no memory kept: the composer died before it had written any");
+    }, 60_000);
+
     it.each([{ compression: "zstd" }, { compression: "deflate" }, { compression: "none" }])(
       "with $compression: what it had written is salvaged, marked, and uploaded",
       async ({ compression }) => {

@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import path from "node:path";
-import { ERROR_CODES } from "@cdh/core/errors";
 import { describe, expect, it } from "vitest";
+import { ERROR_CODES } from "@cdh/core/errors";
 import { renderConfigPage } from "../../scripts/docs/config-page.ts";
 import { renderDecisionsPage } from "../../scripts/docs/decisions-page.ts";
 import { renderErrorsPage } from "../../scripts/docs/errors-page.ts";

@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { buildCorePattern } from "@cdh/core/kernel/pattern";
-import { inspectComposer } from "../../packages/cdh-sysctl/src/composer-source.ts";
+import { inspectComposer } from "../../packages/cdh-sysctl/src/change/composer-source.ts";
 import { compileArm64 } from "./arm64-programs.ts";
 import { outcomeOf, runPath } from "./built.ts";
 import { cpioFilesOf, makeCpio, type CpioFile } from "./cpio.ts";

@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import type { Manifest } from "@cdh/core/bundle/manifest";
 import yauzl from "yauzl";
+import type { Manifest } from "@cdh/core/bundle/manifest";
 
 /** One entry of a bundle as a reader of zip files that is not ours sees it. */
 export interface BundleEntry {

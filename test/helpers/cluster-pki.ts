@@ -53,12 +53,32 @@ export function issue(directory: string, name: string, authority: KeyPair, leaf:
   const { cert, key } = pathsOf(directory, name);
   const server = leaf.addresses === undefined ? [] : ["-addext", `subjectAltName=${leaf.addresses.join(",")}`];
   openssl(
-    ["req", "-x509", ...NEW_KEY, "-days", "2", "-subj", leaf.subject, "-keyout", key, "-out", cert].concat(
+    ["req", "-x509", "-utf8", ...NEW_KEY, "-days", "2", "-subj", leaf.subject, "-keyout", key, "-out", cert].concat(
       ["-CA", authority.cert, "-CAkey", authority.key, "-addext", "basicConstraints=critical,CA:FALSE"],
       ["-addext", "extendedKeyUsage=clientAuth,serverAuth", ...server],
     ),
   );
   return { cert, key };
+}
+
+/**
+ * Change bytes of a certificate, such as ones that no tool lets into a subject, and have the authority sign it anew.
+ * @param from as long as `to`
+ */
+export function rewrite(pair: KeyPair, authority: KeyPair, from: string, to: string): void {
+  const pem = readFileSync(pair.cert, "utf8");
+  const der = Buffer.from(pem.replaceAll(/-----[^-]*-----|\s/g, ""), "base64");
+  const changed = Buffer.from(
+    der.toString("latin1").replace(from, () => to),
+    "latin1",
+  );
+  if (changed.length !== der.length || changed.equals(der)) throw new Error(`${from} cannot become ${to}`);
+  const base64 = changed.toString("base64").replaceAll(/.{64}/g, (line) => `${line}\n`);
+  writeFileSync(pair.cert, `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`);
+  const again = ["x509", "-in", pair.cert, "-out", pair.cert, "-days", "2"];
+  // openssl signs only what vouches for itself: the extensions, which name another issuer, are left out.
+  openssl([...again, "-clrext", "-signkey", pair.key]);
+  openssl([...again, "-CA", authority.cert, "-CAkey", authority.key]);
 }
 
 /** Make the key that signs service account tokens. @returns private key (`key`) and public key (`cert`) */

@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -30,6 +31,8 @@ export interface InstalledComposer extends AsyncDisposable {
    * @throws {Error} after `timeoutMs` (default 30,000), with what the spool and the composer's log hold then
    */
   bundleOf(pid: number, timeoutMs?: number): Promise<OpenBundle>;
+  /** Pids of composers that run: each goes on for a moment after its bundle is published. */
+  running(): number[];
   /** The composer's log, as its lines. */
   log(): Record<string, unknown>[];
   /** With `measured`: what each run of the composer cost, in order of their ends. */
@@ -144,6 +147,7 @@ export async function installComposer(hold: KernelHold, options: InstallOptions 
     published,
     spoolNames: list,
     bundleOf,
+    running: () => processesOf(join(hostDir, "cdc")),
     log: () => parseLines(logText()),
     measurements: () => parseLines(readTextIfThere(join(directory, "report"))) as unknown as Measurement[],
     [Symbol.asyncDispose]: async () => {
@@ -151,6 +155,20 @@ export async function installComposer(hold: KernelHold, options: InstallOptions 
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+function processesOf(executable: string): number[] {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.filter((pid) => linkIfThere(`/proc/${pid}/exe`) === executable).map(Number);
+}
+
+function linkIfThere(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    // It ended while we looked, or is a thread of the kernel.
+    return undefined;
+  }
 }
 
 function readTextIfThere(path: string): string {

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { createWriteStream } from "node:fs";
 import { once } from "node:events";
+import { createWriteStream } from "node:fs";
 
 /** A helper process that can't outlive the test that started it, however that test ends. */
 export interface TiedChild extends AsyncDisposable {

@@ -1,11 +1,13 @@
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { createHash } from "node:crypto";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { REPOSITORY } from "./repository.ts";
 
-/** What `test/tools/install.sh` builds from the Go module proxy, pinned; `crds` is a folder of YAML files, `crio` one of two programs. */
+/** What `test/tools/install.sh` gets, pinned; `crds` is a folder of YAML files, `crio` one of two programs, `azurite` a folder of npm's. */
 export const PINNED_TOOLS = [
   "minio",
+  "azurite",
+  "fake-gcs-server",
   "versitygw",
   "crictl",
   "crictl-old",
@@ -56,7 +58,7 @@ function isPinned(name: string): name is PinnedTool {
 function keyOf(name: PinnedTool): string {
   const directory = join(REPOSITORY, "test/tools", name);
   const hash = createHash("sha256");
-  for (const file of ["go.mod", "go.sum", "main.go"]) {
+  for (const file of ["go.mod", "go.sum", "main.go", "package-lock.json"]) {
     if (existsSync(join(directory, file))) hash.update(readFileSync(join(directory, file)));
   }
   return hash.digest("hex");

@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import type { ThreadFacts } from "@cdh/core/bundle/manifest";
 import { beforeAll, expect, it } from "vitest";
+import type { ThreadFacts } from "@cdh/core/bundle/manifest";
 import { arm64CompilerUnavailable, makeArm64Root } from "../helpers/arm64-programs.ts";
 import { notBuilt, outcomeOf, runBuilt } from "../helpers/built.ts";
 import { readNotesWithElfutils } from "../helpers/core-readers.ts";
@@ -58,12 +58,10 @@ describeUnless(
       expect(threads.map(({ registers }) => Object.keys(registers).length)).toEqual([34, 2, 2, 2, 2, 2]);
     });
 
-    it("is walked by frame pointers as gdb walks it by tables", async () => {
+    it("is walked as gdb walks it, although it lists no files", async () => {
       const result = await runBuilt("cdh-inspect", ["bt", "--raw", "-o", "json", core]);
       const { threads } = JSON.parse(result.stdout) as { threads: RawThread[] };
       const frames = threads[0]?.frames ?? [];
-      // step_five has called strcmp: what that left in the link register cannot be told from a caller, and is marked.
-      expect(frames.map(({ byLinkRegister }) => byLinkRegister).indexOf(true)).toBe(1);
       const programHeaders = /PHDR: (0x[0-9a-f]+)/.exec(
         execFileSync("eu-readelf", ["-n", core], { encoding: "utf8" }),
       )?.[1];

@@ -1,9 +1,9 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { makeRawZip } from "@cdh/core/testing/raw-zip";
 import { makeSampleEntries } from "@cdh/core/testing/sample-bundle";
-import { afterAll, beforeAll, expect, it } from "vitest";
 import { builtPath, notBuilt, runBuilt, type BuiltResult } from "../helpers/built.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { describeUnless } from "../helpers/skip.ts";
@@ -53,7 +53,7 @@ describeUnless(notBuilt("cdh-inspect"), "cdh-inspect and other programs", () => 
     const { readFile } = await import("node:fs/promises");
     const args = (await readFile(join(place, "lldb-args"), "utf8")).split("\n");
     expect(args.slice(0, 3)).toEqual(["--no-lldbinit", "--batch", "-o"]);
-    expect(args[3]).toMatch(/^target create --core ".*\/core" --sysroot ".*\/no-sysroot"$/);
+    expect(args[3]).toMatch(/^target create --core ".*\/core" --sysroot ".*\/sysroot"$/);
   });
 
   it("gives gdb the image's root file system, once, and runs nothing of it", async () => {

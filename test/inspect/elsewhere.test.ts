@@ -29,6 +29,8 @@ const COMMANDS: readonly (readonly string[])[] = [
   ["completion", "zsh"],
 ];
 
+/** Looked at on Linux alone, before a file is opened that a core names: a mount can wait for ever. */
+const MOUNTS = "/proc/self/mountinfo";
 const CPUS = "/sys/devices/system/cpu/";
 
 /** There is no macOS to run this on; this is a Linux without what only Linux has. */
@@ -91,7 +93,9 @@ describeUnless(
       const byNode = touched(["-e", "0"]);
       for (const args of COMMANDS) {
         // V8 looks there for how to read the time, when it first has to.
-        const ours = [...touched([main, ...args])].filter((path) => !byNode.has(path) && !path.startsWith(CPUS));
+        const ours = [...touched([main, ...args])].filter(
+          (path) => !byNode.has(path) && !path.startsWith(CPUS) && path !== MOUNTS,
+        );
         expect([args.join(" "), ours]).toEqual([args.join(" "), []]);
       }
     }, 300_000);

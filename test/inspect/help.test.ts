@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { notBuilt, runBuilt, type Program } from "../helpers/built.ts";
 import { describeUnless } from "../helpers/skip.ts";
+import { verbsIn } from "../helpers/verbs.ts";
 
 const PROGRAMS: Program[] = ["cdc", "cdh-sysctl", "cdh-upload", "cdh-inspect"];
 
@@ -11,10 +12,10 @@ describeUnless(notBuilt(...PROGRAMS), "help", () => {
       const overview = await runBuilt(program, ["--help"]);
       expect(overview).toMatchObject({ exitCode: 0, stderr: "" });
       for (const line of overview.stdout.split("\n")) expect(line.length, line).toBeLessThanOrEqual(120);
-      const verbs = [...overview.stdout.matchAll(/^ {2}([a-z][a-z-]*) /gm)].map(([, verb = ""]) => verb);
+      const verbs = verbsIn(overview.stdout);
       expect(verbs).toContain("completion");
       for (const verb of verbs) {
-        const { exitCode, stdout } = await runBuilt(program, [verb, "--help"]);
+        const { exitCode, stdout } = await runBuilt(program, [...verb.split(" "), "--help"]);
         expect(exitCode).toBe(0);
         expect(stdout).not.toMatch(/#\d/);
         expect(stdout).toMatch(/--log-level LEVEL/);
@@ -35,6 +36,10 @@ describeUnless(notBuilt(...PROGRAMS), "help", () => {
     expect(await runBuilt("cdh-inspect", ["shwo"])).toMatchObject({
       exitCode: 2,
       stderr: "cdh-inspect: no such command: shwo\nhint: did you mean show? cdh-inspect --help tells all commands\n",
+    });
+    expect(await runBuilt("cdh-inspect", ["symbols"])).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining("symbols is followed by one of push, find, ls, prune"),
     });
   });
 });

@@ -1,9 +1,9 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { readdirSync } from "node:fs";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ERROR_CODES } from "@cdh/core/errors";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { ERROR_CODES } from "@cdh/core/errors";
 import { notBuilt, runBuilt, type BuiltResult } from "../helpers/built.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { describeUnless } from "../helpers/skip.ts";

@@ -2,16 +2,16 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Manifest } from "@cdh/core/bundle/manifest";
 import { encodeSeekTable } from "@cdh/core/bundle/zstd-frames";
 import { SeededRandom } from "@cdh/core/testing/random";
 import { makeRawZip } from "@cdh/core/testing/raw-zip";
 import { makeSampleEntries, makeTinyCore, SAMPLE_NAME } from "@cdh/core/testing/sample-bundle";
-import { afterAll, beforeAll, expect, it } from "vitest";
 import { builtPath, notBuilt, outcomeOf, runBuilt, runPath, type BuiltResult } from "../helpers/built.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
-import { startS3Server, type S3Server } from "../helpers/s3-server.ts";
 import { s3Request } from "../helpers/s3-request.ts";
+import { startS3Server, type S3Server } from "../helpers/s3-server.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { findTool } from "../helpers/tools.ts";
 

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { demangle } from "../../packages/cdh-inspect/src/names/demangle.ts";
+import { demangle } from "../../packages/unwind/src/names/demangle.ts";
 import { skipAloud } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
 

@@ -2,13 +2,13 @@ import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { SeededRandom } from "@cdh/core/testing/random";
 import { makeRawZip } from "@cdh/core/testing/raw-zip";
 import { makeSampleEntries, makeTinyCore, SAMPLE_NAME } from "@cdh/core/testing/sample-bundle";
-import { afterAll, beforeAll, expect, it } from "vitest";
 import { notBuilt, runBuilt, type BuiltResult } from "../helpers/built.ts";
-import { startS3Server, type S3Server } from "../helpers/s3-server.ts";
 import { s3Request } from "../helpers/s3-request.ts";
+import { startS3Server, type S3Server } from "../helpers/s3-server.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { findTool } from "../helpers/tools.ts";
 
@@ -51,6 +51,22 @@ describeUnless(notBuilt("cdh-inspect") ?? findTool("minio").reason, "cdh-inspect
     expect(bundles.map(({ bundle, pod }) => [bundle, pod]).toSorted()).toEqual([
       [`s3://cores/${key}.zip`, "worker"],
       ["s3://cores/prod/shop/other.zip", "cart"],
+    ]);
+  });
+
+  it("groups from the small manifests alone, and finds a group's crash", async () => {
+    const result = await inspect("groups", "-o", "json", "s3://cores/prod");
+    expect(result).toMatchObject({ exitCode: 0, stderr: "" });
+    const { groups } = JSON.parse(result.stdout) as { groups: { id: string; count: number; key: string }[] };
+    // One in each namespace: what others crash by is no bug of this one's.
+    expect(groups).toMatchObject([
+      { count: 1, key: "none" },
+      { count: 1, key: "none" },
+    ]);
+    const listed = await Promise.all(groups.map(({ id }) => inspect("ls", "-q", "--group", id, "s3://cores/prod")));
+    expect(listed.map(({ stdout }) => stdout.trimEnd()).toSorted()).toEqual([
+      `s3://cores/${key}.zip`,
+      "s3://cores/prod/shop/other.zip",
     ]);
   });
 

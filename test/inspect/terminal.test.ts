@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { makeRawZip } from "@cdh/core/testing/raw-zip";
 import { makeSampleEntries, makeTinyCore, SAMPLE_NAME } from "@cdh/core/testing/sample-bundle";
-import { afterAll, beforeAll, expect, it } from "vitest";
 import { builtPath, notBuilt, runPath } from "../helpers/built.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { findTool } from "../helpers/tools.ts";

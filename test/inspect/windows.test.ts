@@ -1,14 +1,14 @@
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SeededRandom } from "@cdh/core/testing/random";
 import { makeRawZip } from "@cdh/core/testing/raw-zip";
 import { makeSampleEntries, makeTinyCore, SAMPLE_NAME } from "@cdh/core/testing/sample-bundle";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { notBuilt } from "../helpers/built.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { s3Request } from "../helpers/s3-request.ts";

@@ -1,9 +1,11 @@
+import { execFileSync } from "node:child_process";
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Crictl } from "@cdh/core/container/crictl";
-import { readContainer, readPod } from "@cdh/core/container/crictl-facts";
-import { asObjects } from "@cdh/core/container/json";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { Crictl } from "@cdh/core/container/crictl";
+import { asObjects } from "@cdh/core/container/json";
+import { crashLine } from "@cdh/core/report/crash-line";
+import { readContainer, readPod } from "../../packages/core/src/container/crictl-facts.ts";
 import type { OpenBundle } from "../helpers/bundle-files.ts";
 import { containerdUnavailable, startRealContainerd, type RealContainerd } from "../helpers/real-containerd.ts";
 import { describeUnless, skipAloud } from "../helpers/skip.ts";
@@ -119,8 +121,12 @@ describeUnless(
       }
     });
 
-    it("are attributed to the other one too, which is Guaranteed and has no level of its own", async () => {
+    it("are attributed to the other one too, and name the function, though its image is deleted", async () => {
+      execFileSync(runtime.crictl, ["--runtime-endpoint", `unix://${runtime.socket}`, "rmi", "cdh.test/crasher:1.2"], {
+        stdio: "pipe",
+      });
       const { manifest } = await crash(runtime.ids.serverB);
+      expect(crashLine(manifest)).toMatch(/^SIGSEGV \(null pointer\) in crash\(\) ← /);
       expect(manifest).toMatchObject({
         identity: { source: "oci-config", verified: true },
         pod: { name: "web-0", namespace: "bank" },

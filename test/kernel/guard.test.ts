@@ -2,9 +2,9 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { holdKernel, kernelUnavailable, readKernelSettings } from "../helpers/kernel-state.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { describeUnless } from "../helpers/skip.ts";
-import { holdKernel, kernelUnavailable, readKernelSettings } from "../helpers/kernel-state.ts";
 
 const CHANGER = join(REPOSITORY, "test/kernel/change-settings.ts");
 

@@ -1,10 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, realpathSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { beforeAll, expect, it } from "vitest";
 import type { Manifest } from "@cdh/core/bundle/manifest";
 import { openBundleFile } from "@cdh/core/bundle/reader";
 import { makeRawZip, type RawZipEntry } from "@cdh/core/testing/raw-zip";
-import { beforeAll, expect, it } from "vitest";
 import { notBuilt, outcomeOf, runBuilt, type BuiltOptions, type BuiltResult } from "../helpers/built.ts";
 import { compileCrashPrograms } from "../helpers/crash-programs.ts";
 import { runCrash } from "../helpers/run-crash.ts";
@@ -84,22 +84,25 @@ describeUnless(kernelSuiteUnavailable() ?? notBuilt("cdh-inspect"), "cdh-inspect
   }, 300_000);
 });
 
-/** Function names of each stack that gdb or lldb printed. */
+/** Function names of each stack: a frame is a line of gdb's (`0x… in f (…)`), of lldb's (``0x… app`f(…)``) or of ours (`0x… f+0x9  (…)`). */
 function stacksOf(text: string): string[][] {
-  return text
-    .split(/^(?=Thread \d|\* thread #|\s+thread #)/m)
-    .map((block) =>
-      [...block.matchAll(/^#\d+ +(?:0x[0-9a-f]+ in )?([\w.]+)|frame #\d+: 0x[0-9a-f]+ [^`]*`([\w.]+)/gm)].map(
-        ([, gdb, lldb]) => gdb ?? lldb ?? "",
-      ),
-    )
-    .filter((stack) => stack.length > 0);
+  const stacks: string[][] = [];
+  for (const line of text.split("\n")) {
+    if (/^(?:Thread \d|\* thread #|thread #)/.test(line)) stacks.push([]);
+    const name = functionIn(line);
+    if (name !== undefined) stacks.at(-1)?.push(name);
+  }
+  return stacks;
+}
+
+function functionIn(line: string): string | undefined {
+  return /^ {2}#\d+ +(?:0x[0-9a-f]+ +)?(?:in |[^ `]+`)?([\w.]+)(?:\+0x[0-9a-f]+)? *(?:\(| at | \+ )/.exec(line)?.[1];
 }
 
 /** Storage, cache and state of podman, below a directory that is removed afterwards. */
 function podmanHome(scratch: string): Record<string, string> {
   const home = join(scratch, "podman");
-  mkdirSync(home);
+  mkdirSync(home, { recursive: true });
   const storage = join(home, "storage.conf");
   writeFileSync(
     storage,

@@ -177,16 +177,18 @@ describeUnless(
         const shown = await runBuilt("cdh-inspect", ["show", path]);
         expect(shown.stdout).toContain(`died of ${signal}`);
         const stacks = await runBuilt("cdh-inspect", ["bt", path, "--exe", program], { timeoutMs: 120_000 });
-        expect(stacks.exitCode, stacks.stderr).toBe(0);
+        // Java's interpreter and compiled code have no unwind tables: its stacks end early, and that is said.
+        expect(stacks.exitCode, stacks.stderr).toBe(name === "Java" ? 3 : 0);
         const innermost = /^#0 +(0x[0-9a-f]+)?/m.exec(gdb(program, core, "bt 1"))?.[1];
         const raw = json(await runBuilt("cdh-inspect", ["bt", "--raw", "-o", "json", path])) as {
-          threads: { frames: { pc: string; function?: string }[] }[];
+          threads: { frames: { pc: string; function?: string; inlined?: true }[] }[];
         };
-        const [top] = raw.threads[0]?.frames ?? [];
+        const frames = raw.threads[0]?.frames.filter(({ inlined }) => inlined !== true) ?? [];
+        const [top] = frames;
         if (innermost !== undefined) expect(BigInt(top?.pc ?? 0)).toBe(BigInt(innermost));
         // gdb unwinds Go by tables of Go's own; inlined functions share their caller's address.
         if (name !== "Go") {
-          const ours = raw.threads[0]?.frames.slice(1).map(({ pc }) => pc) ?? [];
+          const ours = frames.slice(1).map(({ pc }) => pc);
           const theirs = callersOf(gdb(program, core, "bt")).filter((pc) => pc !== top?.pc);
           const callers = theirs.filter((pc) => ours.includes(pc));
           // gdb also shows a function that went on to another by a tail call, which is on no stack.

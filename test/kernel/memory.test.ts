@@ -1,11 +1,11 @@
 import { readdirSync, statSync } from "node:fs";
 import { expect, it } from "vitest";
-import { describeUnless, skipAloud } from "../helpers/skip.ts";
-import { openBundleFile, sha256OfFile } from "../helpers/bundle-files.ts";
 import { notBuilt, outcomeOf, runBuilt } from "../helpers/built.ts";
-import { compileCrashPrograms } from "../helpers/crash-programs.ts";
+import { openBundleFile, sha256OfFile } from "../helpers/bundle-files.ts";
 import { readCoreMemory } from "../helpers/core-readers.ts";
+import { compileCrashPrograms } from "../helpers/crash-programs.ts";
 import { runCrash } from "../helpers/run-crash.ts";
+import { describeUnless, skipAloud } from "../helpers/skip.ts";
 import { kernelSuiteUnavailable, setUpKernel } from "./suite.ts";
 
 const MIB = 1024 * 1024;

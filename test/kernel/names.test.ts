@@ -1,9 +1,9 @@
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { describeUnless } from "../helpers/skip.ts";
 import { compileCrashPrograms } from "../helpers/crash-programs.ts";
 import { runCrash } from "../helpers/run-crash.ts";
+import { describeUnless } from "../helpers/skip.ts";
 import { kernelSuiteUnavailable, setUpKernel } from "./suite.ts";
 
 /** File name and comm of the program, each a trap for a parser, a template, JSON, a zip or a shell. */
@@ -20,11 +20,13 @@ const NAMES = [
 
 describeUnless(kernelSuiteUnavailable(), "a program with a hostile name", () => {
   const suite = setUpKernel();
+  let crashes = 0;
 
   it.each(NAMES)("$title", async ({ file, comm }) => {
     const executable = join(suite.scratch, file);
     copyFileSync(compileCrashPrograms()["hostile-name"], executable);
     const crash = await runCrash(executable, [comm]);
+    crashes += 1;
     const bundle = await suite.composer.bundleOf(crash.pid);
     const { manifest } = bundle;
     expect(manifest.process.exe).toBe(executable);
@@ -35,9 +37,10 @@ describeUnless(kernelSuiteUnavailable(), "a program with a hostile name", () => 
     expect([...said].map((character, index) => (character === "!" ? [...comm][index] : character)).join("")).toBe(comm);
     expect(manifest.signal.name).toBe("SIGSEGV");
     expect(manifest.bundle).toMatch(/^[^/\p{Cc}.][^/\p{Cc}]*\.zip$/u);
-    expect(manifest.bundle.slice(0, -".zip".length)).not.toContain(".");
+    // Dots inside stay, as IBM's readers know them.
+    if (file.startsWith("..")) expect(manifest.bundle).toContain(`-${said}-${crash.pid}-`);
     expect(Buffer.byteLength(manifest.bundle)).toBeLessThanOrEqual(204);
-    for (const entry of bundle.entries) expect(entry.name).not.toMatch(/^\/|\.\.|\\|\p{Cc}/u);
+    for (const entry of bundle.entries) expect(entry.name).not.toMatch(/^\/|(?:^|\/)\.\.?(?:\/|$)|\\|\p{Cc}/u);
     const dumpInfo = JSON.parse((await bundle.read("-dump-info.json")).toString()) as Record<string, unknown>;
     // As IBM's handler has it: the kernel's own spelling, which can't tell "/" from "!". The manifest has it from /proc.
     expect(dumpInfo["path"]).toBe(executable.replaceAll("/", "!"));
@@ -45,6 +48,6 @@ describeUnless(kernelSuiteUnavailable(), "a program with a hostile name", () => 
   });
 
   it("writes no bundle outside the spool", () => {
-    expect(suite.composer.published().length).toBe(NAMES.length);
+    expect(suite.composer.published().length).toBe(crashes);
   });
 });

@@ -50,7 +50,7 @@ for (const kind of ["minio", "versitygw"] as const satisfies S3Kind[]) {
       );
       expect(outcomeOf(swept)).toBe("exit 0");
       expect(suite.composer.published()).toEqual([]);
-      const keys = await listKeys(s3, s3.bucket);
+      const keys = await listKeys(s3, s3.bucket, "prod/_host/");
       expect([...keys.keys()].sort()).toEqual([`prod/_host/${name}.manifest.json`, `prod/_host/${name}.zip`]);
       const head = await s3Request(s3, "HEAD", `/${s3.bucket}/prod/_host/${name}.zip`);
       expect(head.headers.get("x-amz-meta-cdh-sha256")).toBe(sha256);
@@ -85,7 +85,7 @@ for (const kind of ["minio", "versitygw"] as const satisfies S3Kind[]) {
       const crashes = [await runCrash(compileCrashPrograms().segv), await runCrash(compileCrashPrograms().abrt)];
       expect(crashes.length).toBe(2);
       await expect
-        .poll(async () => (await listKeys(s3, s3.bucket, "live/")).size, { timeout: 40_000, interval: 200 })
+        .poll(async () => (await listKeys(s3, s3.bucket, "live/_host/")).size, { timeout: 40_000, interval: 200 })
         .toBe(4);
       await expect.poll(() => suite.composer.published(), { timeout: 10_000 }).toEqual([]);
       const started = performance.now();

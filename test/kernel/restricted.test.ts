@@ -1,8 +1,8 @@
 import { statSync } from "node:fs";
 import { expect, it } from "vitest";
-import { describeUnless } from "../helpers/skip.ts";
 import { compileCrashPrograms } from "../helpers/crash-programs.ts";
 import { runCrash } from "../helpers/run-crash.ts";
+import { describeUnless } from "../helpers/skip.ts";
 import { kernelSuiteUnavailable, setUpKernel } from "./suite.ts";
 
 const NOBODY = 65_534;

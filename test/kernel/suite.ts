@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
 import { notBuilt } from "../helpers/built.ts";
+import { installComposer, type InstalledComposer, type InstallOptions } from "../helpers/composer-install.ts";
 import { compilerUnavailable } from "../helpers/crash-programs.ts";
 import { holdKernel, kernelUnavailable, type KernelHold } from "../helpers/kernel-state.ts";
-import { installComposer, type InstalledComposer, type InstallOptions } from "../helpers/composer-install.ts";
 import { missingTools } from "../helpers/tools.ts";
 
 /** Say why the suites that crash real programs can't run here, or undefined. */

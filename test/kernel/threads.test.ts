@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
-import { describeUnless } from "../helpers/skip.ts";
-import { compileCrashPrograms } from "../helpers/crash-programs.ts";
 import { buildIdsWithElfutils, gdb, readNotesWithElfutils } from "../helpers/core-readers.ts";
+import { compileCrashPrograms } from "../helpers/crash-programs.ts";
 import { runCrash } from "../helpers/run-crash.ts";
+import { describeUnless } from "../helpers/skip.ts";
 import { kernelSuiteUnavailable, setUpKernel } from "./suite.ts";
 
 /** elfutils' names of the registers that the manifest calls `pc` and `sp`. */

@@ -53,6 +53,11 @@ describeUnless(noBrowser(), "the page", () => {
       "[...document.querySelectorAll('figure td:nth-child(2)')].reduce((sum, cell) => sum + Number(cell.textContent), 0)",
     );
     expect(sum).toBe(60);
+    const places = await page.evaluate<string[]>(
+      "[...document.querySelectorAll('td.place')].map((cell) => cell.textContent)",
+    );
+    expect(places).toContainEqual(expect.stringMatching(/^pay_\w+\(\) at pay\.c:\d+ ← handle\(\) ← main\(\)$/));
+    expect(places).toContain("–");
     done();
   });
 
@@ -85,7 +90,7 @@ describeUnless(noBrowser(), "the page", () => {
     expect(await focused()).toBe(second);
     await page.press("Enter");
     await page.until("document.querySelector('.crash h1')");
-    expect(await focused()).toBe("checkout died of SIGSEGV in shop/checkout-7d9f4-x2");
+    expect(await focused()).toMatch(/^SIGSEGV \(null pointer\) in Checkout::total\(\) at cart\.cc:118/);
     await page.press("Escape");
     await page.until("document.activeElement.closest('td.time')");
     expect(await focused()).toBe(second);
@@ -135,6 +140,10 @@ describeUnless(noBrowser(), "the page", () => {
     await page.until("document.querySelector('.crash')");
     const text = await page.evaluate<string>("document.querySelector('.crash').innerText");
     for (const part of [
+      "SIGSEGV (null pointer) in Checkout::total() at cart.cc:118 ← <script>alert(1)</script>() ← main()",
+      "checkout died of SIGSEGV in shop/checkout-7d9f4-x2",
+      "#0   Checkout::total(Cart const&)  /src/cart.cc:118",
+      "139\t\tepoll_wait ← loop",
       "access to address 0x18, not mapped (a null pointer)",
       "Thread 48216 crashed, 139 more threads",
       "checkout+0x1f030",
@@ -146,8 +155,8 @@ describeUnless(noBrowser(), "the page", () => {
     ])
       expect(text).toContain(part);
     expect(await page.evaluate("document.querySelectorAll('main script').length")).toBe(0);
-    expect(await page.evaluate("document.title")).toContain("checkout died of SIGSEGV");
-    const rows = "document.querySelectorAll('.crash section:nth-last-of-type(2) tbody tr').length";
+    expect(await page.evaluate("document.title")).toContain("SIGSEGV (null pointer) in Checkout::total()");
+    const rows = "document.querySelectorAll('.crash section:nth-last-of-type(2) .scroll:last-child tbody tr').length";
     expect(await page.evaluate(rows)).toBe(100);
     await page.evaluate(
       "[...document.querySelectorAll('button')].find((one) => one.textContent === 'Show 40 more').click()",

@@ -1,5 +1,5 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { reportOf, type Report } from "@cdh/core/report/report";
 import { makeManifest, makeTinyCore } from "@cdh/core/testing/sample-bundle";
@@ -41,6 +41,7 @@ export function makeCrash(index: number, overrides: Record<string, unknown> = {}
       core: { sizeBytes: 3_000_000 + index * 12_345 },
       complete: index % 11 !== 3,
       problemCount: index % 4 === 0 ? 1 : 0,
+      ...(index % 3 === 2 ? {} : { where: `pay_${workload}() at pay.c:${40 + (index % 9)} ← handle() ← main()` }),
     },
     ...overrides,
   };
@@ -80,6 +81,20 @@ export function makeReport(): Report {
         rax: "0x0",
         rdi: "0x18",
         rsi: "0x7f0010000040",
+      },
+      stack: {
+        frames:
+          index === 3
+            ? [
+                { pc: "0x7f000001f030", function: "Checkout::total(Cart const&)", file: "/src/cart.cc", line: 118 },
+                { pc: "0x7f000001f130", function: "<script>alert(1)</script>" },
+                { pc: "0x7f000001f230", function: "main" },
+              ]
+            : [
+                { pc: "0x7f001009e12c", function: "epoll_wait" },
+                { pc: "0x7f000001e000", function: "loop" },
+              ],
+        end: { kind: "outermost" },
       },
     })),
     problems: [{ step: "crictl", code: "CDH_CRICTL_TIMEOUT", detail: "no answer within 5 s" }],

@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer as createTlsServer } from "node:https";
 import { createServer as createPlainServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
+import { createServer as createTlsServer } from "node:https";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { issue, makeAuthority, type KeyPair } from "../helpers/cluster-pki.ts";
 

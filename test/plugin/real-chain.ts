@@ -1,11 +1,11 @@
-import { systemClock } from "@cdh/core/clock";
-import { DirectoryStore } from "@cdh/core/store/directory-store";
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
+import { systemClock } from "@cdh/core/clock";
+import { DirectoryStore } from "../../packages/core/src/store/directory/store.ts";
 import { SERVICE, startAggregated } from "../api/aggregated.ts";
 import { AUDIENCE, expectSoon, putDump, type PutDump } from "../api/workbench.ts";
 import { startCluster, type RealCluster } from "../helpers/real-cluster.ts";

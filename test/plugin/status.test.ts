@@ -119,6 +119,29 @@ describeUnless(notBuilt("cdh-inspect") ?? missingTools("openssl"), "kubectl core
     expect(json.nodes[1]).toMatchObject({ node: "node-b", captures: false, spoolBundles: 3, drifts: 1 });
   });
 
+  it("counts nodes, not pods: one that ends, a failed one that is left, one that waits for its node", async () => {
+    const old = (name: string, node: string, phase: string, ends = false): Record<string, unknown> => {
+      const { metadata, ...rest } = pod(node, phase) as { metadata: object };
+      return {
+        ...rest,
+        metadata: { ...metadata, name, ...(ends ? { deletionTimestamp: "2026-11-21T08:00:00Z" } : {}) },
+      };
+    };
+    const waiting = pod("node-c", "Pending") as { spec: Record<string, unknown> };
+    const matchFields = [{ key: "metadata.name", operator: "In", values: ["node-c"] }];
+    const terms = { nodeSelectorTerms: [{ matchFields }] };
+    delete waiting.spec["nodeName"];
+    waiting.spec["affinity"] = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: terms } };
+    pods = [old("cdh-failed", "node-a", "Failed"), ...pods, old("cdh-ends", "node-b", "Running", true), waiting];
+    nodes.push("node-c");
+    const { exitCode, stdout } = await status();
+    expect(exitCode).toBe(3);
+    expect(stdout).toContain("2 of 3 nodes capture, 1 not known");
+    expect(stdout).toMatch(/^node-c +Pending +\? /m);
+    expect(stdout).toContain("node-a: another pod: cdh-failed is Failed");
+    expect(stdout).toContain("node-b: another pod: cdh-ends is Terminating");
+  });
+
   it("says which rights are missing and tells the rest", async () => {
     denied = /proxy|\/api\/v1\/nodes/;
     const { exitCode, stdout } = await status();
@@ -138,6 +161,10 @@ describeUnless(notBuilt("cdh-inspect") ?? missingTools("openssl"), "kubectl core
     delete pages["node-a:9100"];
     expect((await status()).stdout).toContain("node-a: upload: ");
     pods = [];
+    const named = await status();
+    expect([named.exitCode, named.stdout]).toEqual([3, expect.stringContaining("0 of 2 nodes capture")]);
+    expect(named.stdout).toMatch(/^node-b +missing +NO /m);
+    nodes = [];
     const empty = await status();
     expect([empty.exitCode, empty.stderr]).toEqual([12, expect.stringContaining("no pod with app.kubernetes.io/name")]);
   });

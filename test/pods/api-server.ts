@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:https";
-import { GATEWAY } from "./pod-node.ts";
 import { selfSign } from "../helpers/cluster-pki.ts";
+import { GATEWAY } from "./pod-node.ts";
 
 /** Stands in for the Kubernetes API: one DaemonSet, and the Events that are written. */
 export interface ApiServer {
@@ -35,7 +35,9 @@ export function makeApiServer(work: string, namespace: string): ApiServer {
       const path = request.url ?? "";
       if (request.headers.authorization !== `Bearer ${TOKEN}`) return say(401, { kind: "Status", code: 401 });
       if (request.method === "GET" && path.startsWith(`/apis/apps/v1/namespaces/${namespace}/daemonsets/`)) {
-        return say(200, { kind: "DaemonSet", metadata: deleted === undefined ? {} : { deletionTimestamp: deleted } });
+        const name = path.split("/").at(-1);
+        const metadata = { name, ...(deleted === undefined ? {} : { deletionTimestamp: deleted }) };
+        return say(200, { kind: "DaemonSet", metadata });
       }
       if (request.method === "POST" && path.endsWith("/events")) {
         const event = JSON.parse(body) as { message: string; involvedObject: { namespace: string; name: string } };

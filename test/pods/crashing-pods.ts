@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CRASHER } from "./images.ts";
 import { NAMESPACE_MODE, SECCOMP, type ContainerConfig, type SandboxConfig } from "./cri.ts";
-import { expectSoon } from "./soon.ts";
+import { CRASHER } from "./images.ts";
 import type { PodNode } from "./pod-node.ts";
+import { expectSoon } from "./soon.ts";
 
 /** Say what pod is to crash. */
 export interface PodWish {

@@ -2,13 +2,13 @@ import { mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { dirname } from "node:path";
 import { only, render } from "../chart/helm.ts";
-import type { PodNode } from "./pod-node.ts";
 import { UnknownField } from "./fields.ts";
 import type { Kubelet } from "./kubelet.ts";
-import { translatePod, type TranslatedPod } from "./translate.ts";
-import type { Probe } from "./translate-probes.ts";
+import type { PodNode } from "./pod-node.ts";
 import { expectSoon } from "./soon.ts";
+import type { Probe } from "./translate-probes.ts";
 import type { HostPath } from "./translate-volumes.ts";
+import { translatePod, type TranslatedPod } from "./translate.ts";
 
 /** Our pod on the node, as the chart asks for it. */
 export interface Deployment {

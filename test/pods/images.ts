@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { REPOSITORY } from "../helpers/repository.ts";
 import { sha256OfFile } from "../helpers/bundle-files.ts";
+import { REPOSITORY } from "../helpers/repository.ts";
 
 /** Our image, as the chart names it. */
 export const OUR_REPOSITORY = "cdh.test/core-dump-handler";

@@ -1,7 +1,7 @@
+import { rmSync } from "node:fs";
 // Runs in the network of the node that node.sh makes, and joins it with sockets in the file system: the test and its
 // servers stay outside.
 import { createServer, connect } from "node:net";
-import { rmSync } from "node:fs";
 
 const [directory, ...ports] = process.argv.slice(2);
 

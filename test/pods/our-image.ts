@@ -39,7 +39,8 @@ export function makeNextVersion(root: string): void {
   }
   writeFileSync(cdc, bytes);
   const lib = join(root, HOME, "lib");
-  for (const name of readdirSync(lib)) {
+  for (const name of readdirSync(lib, { recursive: true, encoding: "utf8" })) {
+    if (!name.endsWith(".mjs")) continue;
     const path = join(lib, name);
     const text = readFileSync(path, "utf8");
     const version = new RegExp(`(@cdh/[a-z-]+",\\s*version:\\s*")${VERSION.replaceAll(".", "\\.")}`, "g");

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { missingTools } from "../helpers/tools.ts";
-import type { ContainerConfig, SandboxConfig } from "./cri.ts";
 import { firstProcessOf, makeCriClient } from "./cri-client.ts";
+import type { ContainerConfig, SandboxConfig } from "./cri.ts";
 
 const execute = promisify(execFile);
 

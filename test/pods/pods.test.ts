@@ -1,9 +1,10 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Manifest } from "@cdh/core/bundle/manifest";
 import { beforeAll, expect, it } from "vitest";
+import type { Manifest } from "@cdh/core/bundle/manifest";
 import { readKernelSettings, type KernelSettings } from "../helpers/kernel-state.ts";
 import { describeUnless } from "../helpers/skip.ts";
+import type { Arrival } from "./arrivals.ts";
 import { makeCaseTable } from "./case-table.ts";
 import { startCrashingPod, type CrashingPod } from "./crashing-pods.ts";
 import type { Deployment } from "./deployment.ts";
@@ -11,7 +12,6 @@ import { CRASHER } from "./images.ts";
 import { NEXT_VERSION, VERSION } from "./our-image.ts";
 import { expectSoon } from "./soon.ts";
 import { podsUnavailable, setUpPods } from "./suite.ts";
-import type { Arrival } from "./arrivals.ts";
 
 const PATTERN = "/proc/sys/kernel/core_pattern";
 
@@ -103,7 +103,8 @@ describeUnless(podsUnavailable(), "pods that crash beside the chart's pod", () =
     expect(bundle.manifest).toEqual(arrival.manifest);
     expect((await bundle.read("-0.log")).toString()).toBe("first line of 1\nlast line of 1\n");
     await expectSoon("the Event is written", () => suite.api.events.some((event) => event.pod === "shop/single-0"));
-    expect(suite.api.events.find((event) => event.pod === "shop/single-0")?.message).toContain(arrival.key);
+    const event = suite.api.events.find(({ pod: of }) => of === "shop/single-0");
+    expect(event?.message).toMatch(new RegExp(`show .*${arrival.manifest.crashId.slice(0, 8)}$`));
     table.saw(shown(arrival));
   });
 

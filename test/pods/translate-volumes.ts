@@ -44,7 +44,7 @@ export function translateVolumes(value: unknown, kubelet: Kubelet, serviceAccoun
   const volumes = new Map<string, Volume>();
   for (const [index, item] of listOf(value, "volumes").entries()) {
     const at = `volumes[${index}]`;
-    const fields = fieldsOf(item, at, ["configMap", "emptyDir", "hostPath", "name", "secret"]);
+    const fields = fieldsOf(item, at, ["configMap", "emptyDir", "hostPath", "name", "projected", "secret"]);
     const name = textOf(fields["name"], `${at}.name`);
     if (volumes.has(name)) throw new UnknownField(`${at}: there are two volumes ${name}`);
     volumes.set(name, translateVolume(fields, at, `${kubelet.volumes}/${name}`, kubelet));
@@ -71,6 +71,8 @@ function translateVolume(fields: Fields, at: string, path: string, kubelet: Kube
     fieldsOf(fields["emptyDir"] ?? {}, `${at}.emptyDir`, []);
     return { path, hostPath: { path, type: "DirectoryOrCreate" }, files: [], readOnly: false };
   }
+  if (fields["projected"] !== undefined)
+    return serviceAccountVolume(fields["projected"], `${at}.projected`, path, kubelet);
   const [kind, nameField, all] =
     fields["secret"] === undefined
       ? (["configMap", "name", kubelet.configMaps] as const)
@@ -78,24 +80,45 @@ function translateVolume(fields: Fields, at: string, path: string, kubelet: Kube
   const source = fieldsOf(fields[kind], `${at}.${kind}`, ["defaultMode", "items", nameField, "optional"]);
   const name = textOf(source[nameField], `${at}.${kind}.${nameField}`);
   const content = all[name];
-  if (content === undefined && flagOf(source["optional"], `${at}.${kind}.optional`) !== true)
-    throw new UnknownField(`${at}: there is no ${kind} ${name}`);
+  const optional = flagOf(source["optional"], `${at}.${kind}.optional`) === true;
+  if (content === undefined && !optional) throw new UnknownField(`${at}: there is no ${kind} ${name}`);
   const mode = numberOf(source["defaultMode"], `${at}.${kind}.defaultMode`) ?? 0o644;
   return {
     path,
     readOnly: true,
-    files: filesOf(path, chosen(content ?? {}, source["items"], `${at}.${kind}.items`), mode),
+    files: filesOf(path, chosen(content ?? {}, source["items"], optional, `${at}.${kind}.items`), mode),
   };
 }
 
-function chosen(content: Record<string, string>, items: unknown, at: string): Record<string, string> {
+/** Only what the kubelet itself would mount of the service account. */
+function serviceAccountVolume(value: unknown, at: string, path: string, kubelet: Kubelet): Volume {
+  const { sources } = fieldsOf(value, at, ["sources"]);
+  const kinds = listOf(sources, `${at}.sources`).map((source, index) => {
+    const fields = fieldsOf(source, `${at}.sources[${index}]`, ["configMap", "downwardAPI", "serviceAccountToken"]);
+    return Object.keys(fields).join(" ");
+  });
+  if (kinds.toSorted().join(" ") !== "configMap downwardAPI serviceAccountToken")
+    throw new UnknownField(`${at} is no service account: ${kinds.join(", ")}`);
+  if (kubelet.serviceAccount === undefined)
+    return { path, hostPath: { path, type: "DirectoryOrCreate" }, files: [], readOnly: true };
+  return { path, readOnly: true, files: filesOf(path, kubelet.serviceAccount, 0o644) };
+}
+
+/** The keys that `items` names, by their path. As the kubelet does, an optional volume goes without a key that is not there. */
+function chosen(
+  content: Record<string, string>,
+  items: unknown,
+  optional: boolean,
+  at: string,
+): Record<string, string> {
   if (items === undefined) return content;
   return Object.fromEntries(
-    listOf(items, at).map((item, index) => {
+    listOf(items, at).flatMap((item, index) => {
       const { key, path } = fieldsOf(item, `${at}[${index}]`, ["key", "path"]);
       const text = content[textOf(key, `${at}[${index}].key`)];
-      if (text === undefined) throw new UnknownField(`${at}[${index}]: there is no key ${String(key)}`);
-      return [optionalText(path, `${at}[${index}].path`) ?? "", text];
+      if (text !== undefined) return [[optionalText(path, `${at}[${index}].path`) ?? "", text]];
+      if (optional) return [];
+      throw new UnknownField(`${at}[${index}]: there is no key ${String(key)}`);
     }),
   );
 }

@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { only, render, STORE } from "../chart/helm.ts";
-import { missingTools } from "../helpers/tools.ts";
 import { describeUnless } from "../helpers/skip.ts";
+import { missingTools } from "../helpers/tools.ts";
 import type { SecurityConfig } from "./cri.ts";
 import { UnknownField } from "./fields.ts";
 import type { Kubelet } from "./kubelet.ts";
 import type { TranslatedContainer } from "./translate-container.ts";
-import { translatePod } from "./translate.ts";
 import { parseQuantity } from "./translate-resources.ts";
 import { MASKED_PATHS } from "./translate-security.ts";
+import { translatePod } from "./translate.ts";
 
 const KUBELET: Kubelet = {
   nodeName: "node-1",
@@ -164,6 +164,18 @@ describe("a pod", () => {
     ]);
   });
 
+  it("goes without a key that an optional volume names and nobody has set, and without no other", () => {
+    const items = [
+      { key: "user", path: "user" },
+      { key: "token", path: "token" },
+    ];
+    const filesWith = (secret: object): unknown =>
+      translate({ pod: { volumes: [{ name: "keys", secret: { secretName: "keys", items, ...secret } }] } }).files;
+    expect(filesWith({ optional: true })).toEqual([{ path: "/volumes/keys/user", content: "me", mode: 0o644 }]);
+    expect(filesWith({ optional: true, secretName: "none" })).toEqual([]);
+    expect(() => filesWith({})).toThrow(/there is no key token/);
+  });
+
   it("gets the service account unless it does not want one", () => {
     const kubelet = { serviceAccount: { token: "t" } };
     const mounts = (automountServiceAccountToken: boolean): unknown[] =>
@@ -178,6 +190,22 @@ describe("a pod", () => {
       },
     ]);
   });
+});
+
+it("a container has the service account where it mounts the volume", () => {
+  const sources = [
+    { serviceAccountToken: { path: "token" } },
+    { configMap: { name: "kube-root-ca.crt" } },
+    { downwardAPI: { items: [] } },
+  ];
+  const pod = { automountServiceAccountToken: false, volumes: [{ name: "account", projected: { sources } }] };
+  const mount = { name: "account", mountPath: "/token", readOnly: true };
+  const kubelet = { serviceAccount: { token: "t" } };
+  expect(first({ pod, kubelet, container: { volumeMounts: [mount] } }).config.mounts).toEqual([
+    { host_path: "/volumes/account", container_path: "/token", readonly: true, propagation: 0 },
+  ]);
+  const other = { ...pod, volumes: [{ name: "account", projected: { sources: sources.slice(1) } }] };
+  expect(() => first({ pod: other, kubelet })).toThrow(/is no service account/);
 });
 
 describe("a container", () => {

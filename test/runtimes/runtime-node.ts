@@ -5,8 +5,8 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { missingTools } from "../helpers/tools.ts";
-import type { ContainerConfig, SandboxConfig } from "../pods/cri.ts";
 import { firstProcessOf, makeCriClient } from "../pods/cri-client.ts";
+import type { ContainerConfig, SandboxConfig } from "../pods/cri.ts";
 
 const execute = promisify(execFile);
 const BIN = join(REPOSITORY, ".cache/tools/bin");

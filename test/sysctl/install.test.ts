@@ -53,6 +53,22 @@ describeUnless(sysctlSuiteUnavailable(), "cdh-sysctl install", () => {
     expect(third.changed).toBe(false);
   });
 
+  it("takes the line of a systemd-coredump that is a server on a socket, says that nothing can be handed on, and gives it back", async () => {
+    const core_pattern = "@@/run/systemd/coredumpd/kernel";
+    using host = makeHost({ core_pattern });
+    const result = await host.run(["install"], { env: { COMP_HOST_CRASHES: "chain" } });
+    expect(outcomeOf(result)).toBe("exit 0");
+    expect(result.stdout).toMatch(/! HOST_CRASHES=chain cannot hand on to a socket .*upload\.systemdCoredump/);
+    // As the unit does whenever systemd-coredump restarts.
+    host.set({ core_pattern });
+    const status = await host.run(["status"]);
+    expect(status.exitCode).toBe(17);
+    expect(status.stdout).toContain("! systemd-coredump gets the crashes now (/run/systemd/coredumpd/kernel)");
+    expect(outcomeOf(await host.run(["install"]))).toBe("exit 0");
+    expect(outcomeOf(await host.run(["restore"]))).toBe("exit 0");
+    expect(host.values()).toEqual({ ...OWN, core_pattern });
+  });
+
   it("writes the composer's settings from COMP_*, for root's eyes only", async () => {
     using host = makeHost();
     const env = { COMP_LOG_LEVEL: "Warn", COMP_FILENAME_TEMPLATE: "{uuid};x", COMP_CORE_EVENT_DIR: "/Events" };
@@ -194,8 +210,15 @@ describeUnless(sysctlSuiteUnavailable(), "cdh-sysctl install", () => {
     using host = makeHost();
     const results = await Promise.all(Array.from({ length: 4 }, () => host.run(["install", "-o", "json"])));
     expect(results.map(outcomeOf)).toEqual(Array.from({ length: 4 }, () => "exit 0"));
-    const changed = results.filter(({ stdout }) => (JSON.parse(stdout) as { changed: boolean }).changed);
-    expect(changed).toHaveLength(1);
+    // Each step was done once. HOST_DIR itself is made before the lock, which may then be another's.
+    const done = results.flatMap(({ stdout }) =>
+      (JSON.parse(stdout) as { steps: { id: string; outcome: string }[] }).steps
+        .filter(({ outcome }) => outcome === "done")
+        .map(({ id }) => id),
+    );
+    expect(done).toEqual([...new Set(done)]);
+    expect(done).toEqual(expect.arrayContaining(["make-host-dir", "publish-composer", "set-core_pattern"]));
+    expect(done).not.toContain("tidy");
     expect(outcomeOf(await host.run(["restore"]))).toBe("exit 0");
     expect(host.values()).toEqual(OWN);
   });
@@ -205,11 +228,12 @@ describeUnless(sysctlSuiteUnavailable(), "cdh-sysctl install", () => {
     const cores = join(host.directory, "cores");
     expect(outcomeOf(await host.run(["install", "--mode", "file", "--core-dir", cores]))).toBe("exit 0");
     expect(host.values()).toEqual({
-      core_pattern: `${cores}/core.%h.%e.%P.%s.%t.cdh`,
+      core_pattern: `${cores}/plain/core.%h.%e.%P.%s.%t.cdh`,
       core_pipe_limit: "7",
       suid_dumpable: "2",
     });
-    expect(statSync(cores).mode & 0o7777).toBe(0o1733);
+    expect(statSync(cores).mode & 0o7777).toBe(0o711);
+    expect(statSync(join(cores, "plain")).mode & 0o7777).toBe(0o1733);
     expect(existsSync(join(host.hostDir, "cdc"))).toBe(false);
     expect(outcomeOf(await host.run(["status"]))).toBe("exit 0");
     expect(outcomeOf(await host.run(["restore"]))).toBe("exit 0");

@@ -4,12 +4,14 @@ import { expect, it } from "vitest";
 import { startFakeApiServer, type FakeApiServer } from "../../packages/cdh-sysctl/src/testing/fake-api-server.ts";
 import { builtPath } from "../helpers/built.ts";
 import { freePort } from "../helpers/free-port.ts";
+import { fuseUnavailable, mountFuse } from "../helpers/hanging-mount.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { startTied } from "../helpers/tied-child.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { isGone, makeHost, OWN, sysctlSuiteUnavailable, type Host } from "./host.ts";
 
 const POD = "/api/v1/namespaces/observe/pods/cdh-x1";
+const NAMESPACE = "/api/v1/namespaces/observe";
 const DAEMON_SET = "/apis/apps/v1/namespaces/observe/daemonsets/cdh";
 
 type Watch = ReturnType<typeof startTied>;
@@ -23,6 +25,7 @@ async function startWatch(host: Host, env: Record<string, string> = {}): Promise
       PROC_ROOT: host.proc,
       COMPOSER: join(host.directory, "composer-1"),
       READY_FILE: join(host.directory, "ready"),
+      PROVE_CAPTURE: "false",
       // vitest has a MODE of its own.
       MODE: "",
       ...env,
@@ -37,12 +40,14 @@ function inCluster(server: FakeApiServer): Record<string, string> {
     status: 200,
     body: { metadata: { ownerReferences: [{ kind: "DaemonSet", name: "cdh" }] } },
   });
-  server.answers.set(DAEMON_SET, { status: 200, body: { metadata: {} } });
+  server.answers.set(DAEMON_SET, { status: 200, body: { kind: "DaemonSet", metadata: { name: "cdh" } } });
+  server.answers.set(NAMESPACE, { status: 200, body: { kind: "Namespace", metadata: { name: "observe" } } });
   return {
     KUBERNETES_SERVICE_HOST: server.access.host,
     KUBERNETES_SERVICE_PORT: String(server.access.port),
     SERVICE_ACCOUNT_DIR: server.access.directory,
     POD_NAME: "cdh-x1",
+    ROLE_BINDING_NAME: "cdh-uninstall",
   };
 }
 
@@ -60,7 +65,8 @@ describeUnless(sysctlSuiteUnavailable() ?? missingTools("openssl"), "cdh-sysctl 
   });
 
   it("leaves the handler in place on SIGTERM when its DaemonSet lives, or nobody can tell", async () => {
-    for (const answer of [undefined, { status: 500, body: {} }]) {
+    // 401: what an upgrade leaves behind that gives the service account another name.
+    for (const answer of [undefined, { status: 500, body: {} }, { status: 401, body: {} }]) {
       using host = makeHost();
       await using server = await startFakeApiServer();
       const watch = await startWatch(host, inCluster(server));
@@ -69,6 +75,40 @@ describeUnless(sysctlSuiteUnavailable() ?? missingTools("openssl"), "cdh-sysctl 
       expect(watch.output()).toContain("the handler stays in place");
       expect(host.values().core_pattern).toContain(`|${host.hostDir}/cdc `);
     }
+  }, 120_000);
+
+  it("restores the node when the release and its right to ask are deleted: a watch that is open is told", async () => {
+    using host = makeHost();
+    await using server = await startFakeApiServer();
+    const watch = await startWatch(host, inCluster(server));
+    await expect.poll(() => server.push({ type: "ADDED" }), { timeout: 10_000 }).toBe(1);
+    server.push({ type: "DELETED" });
+    server.answers.set(DAEMON_SET, { status: 401, body: {} });
+    await watch.stop("TERM");
+    expect(watch.output()).toContain("its RoleBinding");
+    expect(host.values()).toEqual(OWN);
+  }, 60_000);
+
+  it("leaves the node to another watch that has taken it over", async () => {
+    using host = makeHost();
+    await using server = await startFakeApiServer();
+    const older = await startWatch(host, inCluster(server));
+    rmSync(join(host.directory, "ready"));
+    const newer = await startWatch(host, inCluster(server));
+    server.answers.delete(DAEMON_SET);
+    await older.stop("TERM");
+    expect(older.output()).toMatch(/another cdh-sysctl (has installed|looks after this node)/);
+    expect(host.values().core_pattern).toContain(`|${host.hostDir}/cdc `);
+    await newer.stop("KILL");
+  }, 60_000);
+
+  it("keeps a lease that an install by hand ends", async () => {
+    using host = makeHost();
+    const lease = join(host.hostDir, ".watch-lease");
+    await (await startWatch(host)).stop("KILL");
+    expect(existsSync(lease)).toBe(true);
+    expect((await host.run(["install"])).exitCode).toBe(0);
+    expect(existsSync(lease)).toBe(false);
   });
 
   it("restores always, or never, when that is asked for", async () => {
@@ -118,4 +158,51 @@ describeUnless(sysctlSuiteUnavailable() ?? missingTools("openssl"), "cdh-sysctl 
     expect(result.exitCode).toBe(10);
     expect(host.values()).toEqual(OWN);
   });
+});
+
+describeUnless(sysctlSuiteUnavailable() ?? fuseUnavailable(), "cdh-sysctl watch on a HOST_DIR that hangs", () => {
+  it("starts, says so, answers and ends; installs when it answers; is ill while it hangs again", async () => {
+    using host = makeHost();
+    await using fuse = await mountFuse(host.directory, "fuse");
+    const port = await freePort();
+    const start = (): Watch =>
+      startTied(builtPath("cdh-sysctl"), ["watch", "--interval", "1s", "--metrics-addr", `127.0.0.1:${port}`], {
+        env: {
+          PATH: process.env["PATH"] ?? "",
+          HOST_DIR: join(fuse.path, "h"),
+          PROC_ROOT: host.proc,
+          COMPOSER: join(host.directory, "composer-1"),
+          PROVE_CAPTURE: "false",
+          MODE: "",
+        },
+      });
+    const get = async (path: string): Promise<[number, string]> => {
+      const answer = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(10_000) });
+      return [answer.status, await answer.text()];
+    };
+    const says = async (): Promise<string> => (await get("/healthz").catch(() => [0, ""] as const)).join(" ");
+    const endsWithin = async (watch: Watch, ms: number): Promise<void> => {
+      const started = performance.now();
+      await watch.stop("TERM");
+      expect(performance.now() - started, watch.output()).toBeLessThan(ms);
+    };
+    await fuse.hang();
+    const first = start();
+    await expect.poll(says, { timeout: 30_000 }).toMatch(/^503 .*does not answer/);
+    expect((await get("/metrics"))[1]).toContain("cdh_sysctl_");
+    expect(first.output()).toContain("does not answer");
+    await endsWithin(first, 8_000);
+    expect(host.values()).toEqual(OWN);
+
+    const second = start();
+    await expect.poll(says, { timeout: 30_000 }).toMatch(/^503/);
+    fuse.answer();
+    await expect.poll(says, { timeout: 60_000 }).toMatch(/^200/);
+    expect(host.values().core_pattern).toContain(`|${join(fuse.path, "h")}/cdc `);
+    await fuse.hang();
+    await expect.poll(says, { timeout: 30_000 }).toMatch(/^503 .*does not answer/);
+    fuse.answer();
+    await expect.poll(says, { timeout: 30_000 }).toMatch(/^200/);
+    await endsWithin(second, 8_000);
+  }, 180_000);
 });

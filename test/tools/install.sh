@@ -1,16 +1,16 @@
 #!/bin/sh
-# Builds the real tools that the suites run against, each from its own pinned Go module, into .cache/tools/bin.
+# Gets the real tools that the suites run against, each from its own pinned Go module or npm package, into .cache/tools/bin.
 #
 #   test/tools/install.sh [name…]      default: all but cri-dockerd, whose suite needs a dockerd that CI has not
 #
 # One line per tool. Exit status: 0 all there, 2 unknown name, 3 at least one could not be built (its reason is in its line).
-# A tool whose go.mod, go.sum and main.go did not change since it was built is left alone.
+# A tool whose go.mod, go.sum and main.go (or package-lock.json) did not change since it was built is left alone.
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 bin="$root/.cache/tools/bin"
-all="minio versitygw crictl crictl-old helm helm-unittest kubeconform kubernetes crds crio"
+all="minio azurite fake-gcs-server versitygw crictl crictl-old helm helm-unittest kubeconform kubernetes crds crio"
 
 # Prints the package to build, then what the linker stamps (a plain `go build` leaves the tool's own version empty).
 describe() {
@@ -22,6 +22,7 @@ tool() {
   case $1 in
     minio) describe minio github.com/minio/minio github.com/minio/minio ;;
     versitygw) describe versitygw github.com/versity/versitygw github.com/versity/versitygw/cmd/versitygw main.Version ;;
+    fake-gcs-server) describe fake-gcs-server github.com/fsouza/fake-gcs-server github.com/fsouza/fake-gcs-server ;;
     crictl) describe crictl sigs.k8s.io/cri-tools sigs.k8s.io/cri-tools/cmd/crictl sigs.k8s.io/cri-tools/pkg/version.Version ;;
     # The oldest that can be had, of 2023; the module's name was another one then. The module proxy that CI uses refuses
     # v1.22 to v1.25 under both names (403, "This module version is not available"), and Debian packages none.
@@ -42,6 +43,8 @@ tool() {
       at=github.com/Mirantis/cri-dockerd
       describe cri-dockerd $at $at $at/cmd/version.Version
       ;;
+    # Its go.mod is a package.json: Azure's own emulator of Blob Storage.
+    azurite) printf 'azurite\n%s\n\n' "$(sed -n 's/.*"azurite": "\(.*\)".*/\1/p' "$here/azurite/package.json")" ;;
     # Not a program: a folder with definitions that others publish in Go modules.
     crds) describe crds github.com/prometheus-operator/prometheus-operator crds ;;
     *) return 1 ;;
@@ -74,18 +77,27 @@ fetch_crds() {
   [ "$(ls "$bin/.$name.new" | wc -l)" -eq 4 ]
 }
 
+# Programs of npm packages; no package runs a script while it is installed.
+install_npm() {
+  mkdir "$bin/.$name.new"
+  cp package.json package-lock.json .npmrc "$bin/.$name.new"
+  (cd "$bin/.$name.new" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+}
+
 build() {
   name=$1
   package=$(tool "$name" | sed -n 1p)
   version=$(tool "$name" | sed -n 2p)
   stamps=$(tool "$name" | sed -n 3p)
-  key=$(cd "$here/$name" && cat go.mod go.sum $(ls main.go 2>/dev/null) | sha256sum | cut -d' ' -f1)
+  key=$(cd "$here/$name" && cat $(ls go.mod go.sum main.go package-lock.json 2>/dev/null) | sha256sum | cut -d' ' -f1)
   if [ -x "$bin/$name" ] && [ "$(cat "$bin/.$name.key" 2>/dev/null)" = "$key" ]; then
     echo "$name $version: there already"
     return 0
   fi
-  if ! command -v go >/dev/null 2>&1; then
-    echo "$name $version: not built: no Go compiler (go) on this machine"
+  needed=go
+  [ ! -f "$here/$name/package-lock.json" ] || needed=npm
+  if ! command -v $needed >/dev/null 2>&1; then
+    echo "$name $version: not built: no $needed on this machine"
     return 3
   fi
   log="$bin/.$name.log"
@@ -93,13 +105,14 @@ build() {
   case $name in
     crds) make=fetch_crds ;;
     crio) make=compile_crio ;;
+    azurite) make=install_npm ;;
   esac
   rm -rf "$bin/.$name.new"
   if (cd "$here/$name" && export GOFLAGS=-mod=readonly && $make) >"$log" 2>&1; then
     [ ! -d "$bin/$name" ] || rm -rf "$bin/$name"
     mv -f "$bin/.$name.new" "$bin/$name"
     echo "$key" >"$bin/.$name.key"
-    echo "$name $version: built, $(du -m "$bin/$name" | cut -f1) MB"
+    echo "$name $version: built, $(du -sm "$bin/$name" | cut -f1) MB"
     return 0
   fi
   rm -rf "$bin/.$name.new"

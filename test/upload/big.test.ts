@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync, readFileSync, rmdirSync, statfsSync, writeFileSync } from "node:fs";
+import { statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, expect, it, type TestContext } from "vitest";
+import { expect, it } from "vitest";
 import { builtPath, notBuilt, runPath } from "../helpers/built.ts";
 import { listKeys } from "../helpers/s3-request.ts";
 import { chooseS3, startS3Server } from "../helpers/s3-server.ts";
 import { describeUnless, skipAloud } from "../helpers/skip.ts";
+import { makeMemoryGroup } from "./memory-group.ts";
 import { makeWorkbench } from "./workbench.ts";
 
 const MIB = 1024 ** 2;
@@ -14,26 +14,6 @@ const LIMIT_MIB = 128;
 /** The issue's own size takes minutes and twice its room on the disk: by choice only. */
 const isBig = process.env["CDH_BIG"] === "1";
 const coreBytes = isBig ? 10 * GB : GB / 2;
-const made: string[] = [];
-
-afterEach(() => {
-  for (const group of made.splice(0)) rmdirSync(group);
-});
-
-/** A control group whose processes together get so much memory, their page cache included, and no swap. */
-function makeMemoryGroup(context: TestContext, bytes: number): { path: string; kills(): number } {
-  const isUnified = existsSync("/sys/fs/cgroup/cgroup.controllers");
-  const path = join(isUnified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory", `cdh-test-${process.pid}`);
-  try {
-    mkdirSync(path);
-    made.push(path);
-    writeFileSync(join(path, isUnified ? "memory.max" : "memory.limit_in_bytes"), String(bytes));
-  } catch {
-    skipAloud(context, "this user can make no control group with a memory limit");
-  }
-  const counters = join(path, isUnified ? "memory.events" : "memory.oom_control");
-  return { path, kills: () => Number(/^oom_kill (\d+)/m.exec(readFileSync(counters, "utf8"))?.[1]) };
-}
 
 describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload in little memory", () => {
   it(

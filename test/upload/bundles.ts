@@ -15,6 +15,8 @@ export interface BundleSpec {
   coreBytes?: number;
   /** Changes or replaces fields of the manifest; `undefined` leaves the manifest out, as IBM's composer does. */
   manifest?: Record<string, unknown> | undefined;
+  /** Further keys of the dump info. */
+  info?: Record<string, string>;
   /** Further entries. */
   entries?: Record<string, string>;
 }
@@ -44,6 +46,7 @@ export async function makeBundle(directory: string, spec: BundleSpec = {}): Prom
     signal: "11",
     node_hostname: "node-1",
     path: "!bin!sleep",
+    ...spec.info,
   };
   zip.addBuffer(Buffer.from(JSON.stringify(info)), `${name}-dump-info.json`);
   const hash = createHash("sha256");

@@ -69,7 +69,7 @@ describeUnless(notBuilt("cdh-upload", "cdh-sysctl", "cdh-inspect", "cdh-api"), "
       "the spool /dev/null is no directory",
     ],
     ["no store", ["run"], 10, "no store is configured"],
-    ["a store of an unknown kind", ["check", "--store", "ftp://x"], 10, "neither s3:// nor file:///"],
+    ["a store of an unknown kind", ["check", "--store", "ftp://x"], 10, "none of s3://, gs://, azblob:// and file:///"],
     ["an address nobody can listen on", ["run", ...STORE, "--metrics-addr", "what"], 10, "--metrics-addr"],
   ])("%s", async (_name, args, status, message) => {
     const { exitCode, stdout, stderr } = await runBuilt("cdh-upload", args, { env: { PATH: "/usr/bin:/bin" } });

@@ -57,8 +57,10 @@ describeUnless(notBuilt("cdh-upload"), "what cdh-upload costs", () => {
     const bundle = await work.publish();
     for (let index = 1; index < WAITING; index += 1)
       await link(bundle.path, join(work.coreDir, `${bundle.name}-${index}.zip`));
-    const child = work.run({ STORE_URL: `file://${store}` });
-    await expectSoon("the first look is done", () => child.output().includes("in trouble"), { child });
+    // The next look is an hour away: what is watched is the waiting alone.
+    const child = work.run({ STORE_URL: `file://${store}`, LOG_LEVEL: "trace", USE_INOTIFY: "true", INTERVAL: "1h" });
+    await expectSoon("the first look is done", () => child.output().includes(`"bundles":${WAITING}`), { child });
+    await expectSoon("the store is in trouble", () => child.output().includes("in trouble"), { child });
     const pid = findProcess(work.coreDir);
     // A start is no idling; it is over when nothing was used for a second.
     let before = 0;

@@ -40,6 +40,20 @@ async function listen(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+/** A thread whose stack the node read. */
+const crashedThread = {
+  tid: 7,
+  crashed: true,
+  registers: { pc: "0x1010" },
+  stack: {
+    frames: [
+      { pc: "0x1010", function: "pay", file: "/src/pay.c", line: 41 },
+      { pc: "0x1020", function: "main" },
+    ],
+    end: { kind: "outermost" },
+  },
+};
+
 describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
   it("sends what appears at once, and what was there before, and what a lost event hid", async () => {
     const work = await bench();
@@ -140,9 +154,9 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     expect(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()).toContain("cdh_crashes_total 0\n");
   });
 
-  it("lets namespaces take turns, the newest first", async () => {
+  it("lets namespaces take turns, the newest first and then the oldest", async () => {
     const work = await bench({ UPLOAD_CONCURRENCY: "1" });
-    const loud = [];
+    const loud: Awaited<ReturnType<Workbench["publish"]>>[] = [];
     for (let index = 0; index < 6; index += 1) loud.push(await work.publish({ namespace: "loud" }));
     const calm = await work.publish({ namespace: "calm" });
     for (const [index, bundle] of [...loud, calm].entries())
@@ -155,7 +169,10 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
     await expectSoon("all is stored, and said", () => uploaded().length === 7, { child });
     const order = uploaded();
     expect(order.indexOf(calm.fileName)).toBeLessThan(2);
-    expect(order.filter((name) => name !== calm.fileName)).toEqual(loud.map((bundle) => bundle.fileName).toReversed());
+    // Of one pod the newest and the oldest in turn.
+    expect(order.filter((name) => name !== calm.fileName)).toEqual(
+      [5, 0, 4, 1, 3, 2].map((index) => loud[index]?.fileName),
+    );
   });
 
   it("holds all uploads together to the bandwidth limit", async () => {
@@ -181,7 +198,7 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
       }),
     );
     const work = await bench({ WEBHOOK_URL: `http://127.0.0.1:${port}/hook?token=1` });
-    const bundle = await work.publish({ namespace: "team-a" });
+    const bundle = await work.publish({ namespace: "team-a", manifest: { threads: [crashedThread] } });
     const child = work.run();
     await expectSoon("it was told twice", () => messages.length === 2, { child });
     expect(messages[1]).toEqual(messages[0]);
@@ -196,6 +213,7 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
         location: `file://${work.store}/team-a/${bundle.fileName}`,
         sha256: bundle.sha256,
         signal: { name: "SIGSEGV" },
+        summary: "SIGSEGV in pay() at pay.c:41 ← main()",
       },
     });
     expect(await work.spool()).toEqual([]);
@@ -237,9 +255,31 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload run", () => {
       source: { component: "core-dump-handler", host: "node-1" },
     });
     expect(event?.["message"]).toMatch(
-      /^\/bin\/sleep \(pid \d+\) in container app crashed with SIGSEGV \(SEGV_MAPERR\); core dump of .* stored at file:/,
+      /^\/bin\/sleep \(pid \d+\) in container app crashed with SIGSEGV \(SEGV_MAPERR\); core dump of [^;]*: cdh-inspect show file:\/\/\/.*\/team-a\/[0-9a-f]{8}$/,
     );
     expect(api.messages[0]?.headers["authorization"]).toBe("Bearer the-token");
+  });
+
+  it("says in the Event that no memory was kept, where the core limit was 0", async (context) => {
+    const openssl = findTool("openssl");
+    if (openssl.path === undefined) skipAloud(context, openssl.reason);
+    const work = await bench();
+    const api = await startEventsApi(work.directory);
+    open.push(api);
+    const core = { entry: "a.core", compression: "none", sizeBytes: 0, storedBytes: 0, expectedBytes: 50_000_000 };
+    await work.publish({
+      namespace: "team-a",
+      coreBytes: 0,
+      manifest: {
+        container: { id: "aa", name: "app" },
+        core: { ...core, complete: false, truncatedBy: "rlimit" },
+      },
+    });
+    const child = work.run(api.env);
+    await expectSoon("the Event is there", () => api.events.size === 1, { child });
+    expect([...api.events.values()][0]?.["message"]).toMatch(
+      /; no memory kept: the container's core limit is 0 \(composer\.rlimitCore=ignore .* keeps it\); report of [^;]*: cdh-inspect show file:/,
+    );
   });
 
   it("says on the pod, in the metrics and in the log that it gave up a bundle that was never sent", async (context) => {
@@ -336,7 +376,7 @@ describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload 
       await expectSoon("it finishes", () => output.includes("finishing uploads"));
       const started = performance.now();
       child.kill("SIGTERM");
-      expect(await ended).toEqual([143, null]);
+      expect(await ended).toEqual([null, "SIGTERM"]);
       // Finishing would take 16 seconds.
       expect(performance.now() - started).toBeLessThan(8000);
     } finally {

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, request, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 
-/** What a request to S3 wants to do. */
+/** What a request to S3, Google Cloud Storage or Azure Blob Storage wants to do. */
 export type Operation =
   | "head"
   | "get"
@@ -71,8 +71,8 @@ export function errorXml(code: string, message = code): string {
   return `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>${message}</Message><RequestId>1</RequestId></Error>`;
 }
 
-/** Start a proxy before `target`. */
-export async function startFaultProxy(target: string): Promise<FaultProxy> {
+/** Start a proxy before `target`. @param port where it listens; default: wherever there is room */
+export async function startFaultProxy(target: string, port = 0): Promise<FaultProxy> {
   const upstream = new URL(target);
   const counts = new Map<Operation, number>();
   const seen: ProxiedRequest[] = [];
@@ -90,7 +90,7 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     socket.on("error", () => undefined);
     socket.on("close", () => sockets.delete(socket));
   });
-  server.listen(0, "127.0.0.1");
+  server.listen(port, "127.0.0.1");
   await once(server, "listening");
   const proxy: FaultProxy = {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
@@ -117,6 +117,15 @@ function classify(incoming: IncomingMessage, counts: Map<Operation, number>): Pr
 }
 
 function operationOf(method: string, query: URLSearchParams): Operation {
+  // Google's and Azure's names for the same.
+  if (query.get("uploadType") === "resumable" && method === "POST") return "create";
+  if (query.get("uploadType") === "multipart") return "put";
+  if (query.has("upload_id")) return method === "DELETE" ? "abort" : "part";
+  if (query.has("fields") && method === "GET") return query.has("maxResults") ? "list" : "head";
+  const component = query.get("comp");
+  if (component === "block") return "part";
+  if (component === "blocklist") return method === "PUT" ? "complete" : "listParts";
+  if (component === "list") return "list";
   if (query.has("uploads")) return method === "POST" ? "create" : "listUploads";
   if (query.has("partNumber")) return "part";
   if (query.has("uploadId")) return method === "POST" ? "complete" : method === "GET" ? "listParts" : "abort";

@@ -1,59 +1,39 @@
 import { createHash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { notBuilt } from "../helpers/built.ts";
 import { s3Request } from "../helpers/s3-request.ts";
 import { chooseS3, startS3Server, type S3Server } from "../helpers/s3-server.ts";
 import { describeUnless } from "../helpers/skip.ts";
+import { PASS, useFaultBenches } from "./fault-bench.ts";
 import { errorXml, startFaultProxy, type Fault, type FaultProxy, type Operation } from "./fault-proxy.ts";
-import { expectNoUploads, expectStored, logLines, makeWorkbench, expectSoon, type Workbench } from "./workbench.ts";
+import { expectNoUploads, expectStored, logLines, expectSoon } from "./workbench.ts";
 
 /** Three parts of the least size. */
 const LARGE = { coreBytes: 12 * 1024 ** 2 };
-const PASS: Fault = { kind: "pass" };
 
 describeUnless(notBuilt("cdh-upload") ?? chooseS3("minio").standIn, "cdh-upload through a proxy that fails", () => {
   let s3: S3Server;
   let proxy: FaultProxy;
-  const benches: Workbench[] = [];
 
   beforeAll(async () => {
     s3 = await startS3Server({ kind: "minio" });
     proxy = await startFaultProxy(s3.endpoint);
-  });
-  // After each: a daemon that still runs would take the next test's fault.
-  afterEach(async () => {
-    for (const each of benches.splice(0)) await each[Symbol.asyncDispose]();
   });
   afterAll(async () => {
     await proxy[Symbol.asyncDispose]();
     await s3[Symbol.asyncDispose]();
   });
 
-  async function bench(env: Record<string, string> = {}): Promise<Workbench> {
-    proxy.decide = () => PASS;
-    const made = await makeWorkbench({
+  const { bench, failFirst } = useFaultBenches(() => ({
+    proxy,
+    env: {
       ...s3.env,
       S3_ENDPOINT: proxy.endpoint,
       PART_SIZE: "5Mi",
-      STORE_TIMEOUT: "5s",
-      ...env,
-    });
-    benches.push(made);
-    return made;
-  }
-
-  /** Do something with the first requests of an operation; tells how often it happened. */
-  function failFirst(operation: Operation, times: number, fault: Fault): () => number {
-    let done = 0;
-    proxy.decide = (seen) => {
-      if (seen.operation !== operation || done >= times) return PASS;
-      done += 1;
-      return fault;
-    };
-    return () => done;
-  }
+    },
+  }));
 
   describe("when the connection is cut", () => {
     const cases: [Operation, Fault, { coreBytes?: number }][] = [

@@ -1,10 +1,10 @@
 import { describe } from "vitest";
+import { afterAll } from "vitest";
 import { systemClock } from "@cdh/core/clock";
 import { resolveSettingsStrictly } from "@cdh/core/config";
 import { openStore } from "@cdh/core/store/open";
 import { storeSettings } from "@cdh/core/store/settings";
 import { describeStoreContract } from "@cdh/core/testing/store-contract";
-import { afterAll } from "vitest";
 import { chooseS3, startS3Server, type S3Kind, type S3Server } from "../helpers/s3-server.ts";
 import { describeUnless } from "../helpers/skip.ts";
 

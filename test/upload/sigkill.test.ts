@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
 import { setTimeout as delay } from "node:timers/promises";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { notBuilt } from "../helpers/built.ts";
 import { listKeys, s3Request } from "../helpers/s3-request.ts";
 import { chooseS3, startS3Server, type S3Server } from "../helpers/s3-server.ts";

@@ -1,6 +1,6 @@
-import { appendFile, mkdir, readFile, readdir, utimes, writeFile } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { openSync, closeSync } from "node:fs";
+import { appendFile, mkdir, readFile, readdir, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterEach, expect, it } from "vitest";
@@ -152,13 +152,39 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and cores that others wrote",
     expect(JSON.parse((await work.sweep([], env)).stdout)).toEqual({ bundles: [] });
   });
 
+  it("unpacks a core in lz4, which systemd wrote before version 246, and reads its notes", async () => {
+    const work = await bench();
+    const packed = Buffer.concat([
+      Buffer.from("04224d18604000", "hex"),
+      ...Array.from({ length: Math.ceil(CORE.length / 65_536) }, (_, index) => {
+        const block = CORE.subarray(index * 65_536, (index + 1) * 65_536);
+        const header = Buffer.alloc(4);
+        // The highest bit says that the block is not compressed.
+        header.writeUInt32LE((block.length | 0x80000000) >>> 0);
+        return Buffer.concat([header, block]);
+      }),
+      Buffer.alloc(4),
+    ]);
+    await place(join(work.systemd, `core.sleeper.0.${BOOT_ID}.817.1764000000000000.lz4`), packed);
+    const result = await work.sweep([], { SYSTEMD_COREDUMP_DIR: work.systemd });
+    expect(result.exitCode, result.stderr).toBe(0);
+    const bundle = await onlyBundle(work.host);
+    expect(bundle.manifest).toMatchObject({
+      signal: { number: 11, name: "SIGSEGV", faultAddress: "0xdead" },
+      core: { compression: "zstd", complete: true, sizeBytes: CORE.length },
+    });
+    expect(bundle.manifest.problems.map(({ code }) => code)).not.toContain("CDH_CORE_COMPRESSED");
+    expect((await readFile((await bundle.unpackCore(work.directory)).path)).equals(CORE)).toBe(true);
+  });
+
   it.each([
-    ["xz", Buffer.from("fd377a585a0000", "hex")],
-    ["lz4", Buffer.from("04224d18644070", "hex")],
-  ])("sends a core in %s, which it cannot decompress, as it is, and says so", async (suffix, magic) => {
+    ["xz", Buffer.from("fd377a585a0000", "hex"), 60_000],
+    // Damaged, and its writer gone.
+    ["lz4", Buffer.from("04224d18644070", "hex"), 3600e3],
+  ])("sends a core in %s, which it cannot decompress, as it is, and says so", async (suffix, magic, ageMs) => {
     const work = await bench();
     const packed = Buffer.concat([magic, randomBytes(100_000)]);
-    await place(join(work.systemd, `core.sleeper.0.${BOOT_ID}.817.1764000000000000.${suffix}`), packed);
+    await place(join(work.systemd, `core.sleeper.0.${BOOT_ID}.817.1764000000000000.${suffix}`), packed, ageMs);
     const result = await work.sweep([], { SYSTEMD_COREDUMP_DIR: work.systemd });
     expect(result.exitCode, result.stderr).toBe(0);
     const bundle = await onlyBundle(work.host);

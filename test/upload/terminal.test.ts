@@ -113,7 +113,7 @@ describeUnless(notBuilt("cdh-upload") ?? findTool("script").reason, "cdh-upload 
       const session = onTerminal(work, ["sweep"], 80);
       await expectSoon("the bar moves", () => /\[#+\.*\]/.test(session.output()));
       session.type("\u0003");
-      expect(await session.ended, session.output()).toBe(3);
+      expect(await session.ended, session.output()).toBe(130);
       const screen = screenAfter(session.output(), 80);
       expect(screen.join("\n")).not.toMatch(/\[#*\.*\]|\^C|%/);
       expect(screen.join("\n")).toContain("0 uploaded to file:");

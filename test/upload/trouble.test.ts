@@ -45,7 +45,7 @@ async function bench(env: Record<string, string> = {}): Promise<Workbench & { st
 /** Mount a small file system of its own; it goes with the test. */
 function mountTmpfs(context: TestContext, path: string, size: string): void {
   try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", path], { stdio: "ignore" });
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size},mode=700`, "tmpfs", path], { stdio: "ignore" });
   } catch {
     skipAloud(context, "mounting a tmpfs is not permitted here");
   }

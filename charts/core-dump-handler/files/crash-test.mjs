@@ -22,8 +22,13 @@ while (Date.now() - started < Number(timeout) * 1000) {
   trouble = look.stderr?.trim() ?? String(look.error);
   try {
     const [found] = JSON.parse(look.stdout).bundles;
+    if (found?.truncatedBy === "rlimit" && !(found.coreBytes > 0)) {
+      console.error(`✗ ${found.bundle} is there after ${seconds()} s, with no memory kept: the container's core limit is 0`);
+      console.error("  composer.rlimitCore=ignore keeps it; or raise LimitCORE of the node's container runtime");
+      process.exit(1);
+    }
     if (found !== undefined) {
-      console.log(`✓ ${found.bundle} is there after ${seconds()} s: ${found.signal} of ${found.exe}, core of ${found.coreBytes} bytes`);
+      console.log(`✓ ${found.bundle} is there after ${seconds()} s: ${found.signal} of ${found.exe}, core of ${found.coreBytes ?? "unknown many"} bytes`);
       process.exit(0);
     }
   } catch {

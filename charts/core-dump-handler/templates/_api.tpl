@@ -37,11 +37,22 @@ app.kubernetes.io/component: api
 {{- list $name (printf "%s.%s" $name .Release.Namespace) (printf "%s.%s.svc" $name .Release.Namespace) (printf "%s.%s.svc.cluster.local" $name .Release.Namespace) | toJson -}}
 {{- end -}}
 
+{{/* Whether changes are noted in the store: where the API reads it, unless somebody says otherwise. */}}
+{{- define "cdh.notices" -}}
+{{- ternary .Values.upload.notices .Values.api.enabled (kindIs "bool" .Values.upload.notices) -}}
+{{- end -}}
+
 {{/* The store as the API is told: the uploader's, with keys of its own when it has some. */}}
 {{- define "cdh.apiStore" -}}
 {{- $values := deepCopy .Values -}}
 {{- with .Values.api.store.existingSecret }}{{ $_ := set $values.store "existingSecret" . }}{{ end -}}
 {{- include "cdh.storeEnv" (dict "Values" $values) -}}
+{{- end -}}
+
+{{- define "cdh.apiStoreVolumes" -}}
+{{- $values := deepCopy .Values -}}
+{{- with .Values.api.store.existingSecret }}{{ $_ := set $values.store "existingSecret" . }}{{ end -}}
+{{- include "cdh.storeVolumes" (dict "Values" $values) -}}
 {{- end -}}
 
 {{/* What of the API's values cannot work: a JSON list of texts. */}}

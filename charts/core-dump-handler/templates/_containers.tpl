@@ -13,6 +13,7 @@
     {{- include "cdh.fieldEnv" (list "COMP_NODE_NAME" "spec.nodeName") | nindent 4 }}
     {{- include "cdh.env" (list
       (list "DAEMONSET_NAME" (include "cdh.daemonSet" .))
+      (list "ROLE_BINDING_NAME" (ternary (include "cdh.suffixed" (list . "-uninstall")) "" (and $v.rbac.create (eq $v.node.restoreOnExit "auto"))))
       (list "HOST_ROOT" "/host")
       (list "PROC_ROOT" "/host/proc")
       (list "HOST_DIR" $d.hostDirectory)
@@ -41,10 +42,16 @@
       (list "COMP_SIGNAL_EXCLUDE" $c.signalExclude)
       (list "COMP_HOST_CRASHES" $c.hostCrashes)
       (list "COMP_CORE_SIZE_MAX" $c.coreSizeMax)
+      (list "COMP_MEMORY_MAX" $c.memoryMax)
       (list "COMP_MAX_USE" $c.maxUse)
       (list "COMP_KEEP_FREE" $c.keepFree)
+      (list "COMP_KEEP_FREE_INODES" $c.keepFreeInodes)
       (list "COMP_RATE_LIMIT" $c.rateLimit)
-      (list "COMP_RLIMIT_CORE" $c.rlimitCore)
+      (list "COMP_RATE_LIMIT_POD" $c.rateLimitPod)
+      (list "COMP_RATE_LIMIT_NAMESPACE" $c.rateLimitNamespace)
+      (list "COMP_RLIMIT_CORE" (include "cdh.rlimitCore" .))
+      (list "COMP_SPOOL_GROUP" $c.spoolGroup)
+      (list "COMP_WATCH_LEASE" $c.watchLease)
       (list "COMP_COMPRESSION" $c.compression)
       (list "COMP_COMPRESSION_LEVEL" $c.compressionLevel)
       (list "COMP_COMPRESSION_THREADS" $c.compressionThreads)
@@ -52,6 +59,11 @@
       (list "COMP_TIMEOUT" $c.timeout)
       (list "COMP_METADATA_TIMEOUT" $c.metadataTimeout)
       (list "COMP_LOG_LENGTH" $c.logLength)
+      (list "COMP_STACK" $c.stack)
+      (list "COMP_MESSAGE" $c.message)
+      (list "COMP_ARTEFACTS" $c.artefacts)
+      (list "COMP_BINARIES" $c.binaries)
+      (list "COMP_BINARIES_MAX" $c.binariesMax)
       (list "COMP_INCLUDE_PROC_INFO" $c.includeProcInfo)
       (list "COMP_FILENAME_TEMPLATE" $c.filenameTemplate)
       (list "COMP_IGNORE_CRIO" $c.ignoreCrio)
@@ -96,6 +108,9 @@
     - name: host-root
       mountPath: /host
       mountPropagation: {{ $v.node.hostRootPropagation }}
+    {{- if include "cdh.nodeAsksCluster" . }}
+    {{- include "cdh.tokenMount" . | nindent 4 }}
+    {{- end }}
     {{- with $v.node.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -121,6 +136,7 @@ else, and as the owner it may read, rename and delete there without any. Plain c
       (list "CORE_DIR" (include "cdh.coreDir" .))
       (list "CLUSTER_NAME" $v.clusterName)
       (list "S3_KEY_TEMPLATE" $v.store.keyTemplate)
+      (list "STORE_RULES" (ternary "/etc/core-dump-handler/store-rules/rules.json" "" (gt (len $v.store.rules) 0)))
       (list "USE_INOTIFY" $d.useINotify)
       (list "INTERVAL" $d.interval)
       (list "SCHEDULE" $d.schedule)
@@ -130,6 +146,7 @@ else, and as the owner it may read, rename and delete there without any. Plain c
       (list "BANDWIDTH_LIMIT" $u.bandwidthLimit)
       (list "STORE_TIMEOUT" $u.storeTimeout)
       (list "KEEP_UPLOADED" $u.keepUploaded)
+      (list "NOTICES" (include "cdh.notices" .))
       (list "MAX_USE" $u.maxUse)
       (list "KEEP_FREE" $u.keepFree)
       (list "QUARANTINE_MAX_USE" $u.quarantineMaxUse)
@@ -137,7 +154,12 @@ else, and as the owner it may read, rename and delete there without any. Plain c
       (list "VACUUM_UNSENT" $u.vacuumUnsent)
       (list "SHUTDOWN_GRACE" $u.shutdownGrace)
       (list "SYSTEMD_COREDUMP_DIR" (ternary "/var/lib/systemd/coredump" "" $u.systemdCoredump))
+      (list "HOST_ROOT" (ternary "/host" "" $u.systemdCoredump))
+      (list "JOURNAL_DIRECTORY" (ternary "/host/var/log/journal" "" $u.systemdCoredump))
+      (list "MESSAGE" $v.composer.message)
       (list "KUBERNETES_EVENTS" $u.kubernetesEvents)
+      (list "API_ENABLED" $v.api.enabled)
+      (list "POD_FACTS" $u.podFacts)
       (list "METRICS_ADDR" (printf ":%d" (int $u.metricsPort)))
       (list "LOG_LEVEL" (lower $u.logLevel))
       (list "LOG_FORMAT" $u.logFormat)
@@ -207,12 +229,25 @@ else, and as the owner it may read, rename and delete there without any. Plain c
   volumeMounts:
     - name: core-volume
       mountPath: {{ include "cdh.coreDir" . }}
+    {{- if include "cdh.uploadAsksCluster" . }}
+    {{- include "cdh.tokenMount" . | nindent 4 }}
+    {{- end }}
     {{- if $u.systemdCoredump }}
     - name: systemd-coredump
       mountPath: /var/lib/systemd/coredump
       readOnly: true
+    # Only the journal knows which cgroup crashed, and only the node's own journalctl is sure to read it.
+    - name: node-logs
+      mountPath: /host/var/log
+      readOnly: true
+    - name: node-programs
+      mountPath: /host/usr
+      readOnly: true
     {{- end }}
     {{- with include "cdh.storeVolumeMount" . | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
+    {{- with include "cdh.storeRulesMounts" . | trim }}
     {{- . | nindent 4 }}
     {{- end }}
     {{- with $u.extraVolumeMounts }}

@@ -81,15 +81,38 @@ file:///store
   subPath: {{ . }}
   {{- end }}
 {{- end }}
+{{- if include "cdh.storeSecret" . }}
+- name: store-keys
+  mountPath: /etc/core-dump-handler/store-keys
+  readOnly: true
+{{- end }}
 {{- if .Values.store.caConfigMap.name }}
 - name: store-ca
   mountPath: /etc/core-dump-handler/store-ca
+  readOnly: true
+{{- end }}
+{{- if .Values.store.gcs.credentialsSecret }}
+- name: store-gcs
+  mountPath: /etc/core-dump-handler/gcs
   readOnly: true
 {{- end }}
 {{- end -}}
 
 {{- define "cdh.storeVolumes" -}}
 {{- include "cdh.storeVolume" . }}
+{{- with include "cdh.storeSecret" . }}
+{{/* As files, because the environment of a container never changes: keys may be rotated without a restart. */}}
+- name: store-keys
+  secret:
+    secretName: {{ . }}
+    # The API is not root; nobody else is in the container.
+    defaultMode: 0444
+    optional: true
+    items:
+      - { key: s3AccessKey, path: s3AccessKey }
+      - { key: s3Secret, path: s3Secret }
+      - { key: s3SessionToken, path: s3SessionToken }
+{{- end }}
 {{- with .Values.store.caConfigMap }}
 {{- if .name }}
 - name: store-ca
@@ -98,6 +121,63 @@ file:///store
     items:
       - key: {{ .key }}
         path: ca.crt
+{{- end }}
+{{- end }}
+{{- with .Values.store.gcs.credentialsSecret }}
+- name: store-gcs
+  secret:
+    secretName: {{ . }}
+    items:
+      - key: credentials.json
+        path: credentials.json
+{{- end }}
+{{- end -}}
+
+{{/* The rules of stores, as the uploader reads them. */}}
+{{- define "cdh.storeRules" -}}
+{{- $rules := list -}}
+{{- range .Values.store.rules }}
+{{- $rule := omit . "existingSecret" -}}
+{{- if .existingSecret }}{{ $_ := set $rule "secretDir" (printf "/etc/core-dump-handler/store-secrets/%s" .name) }}{{ end -}}
+{{- $rules = append $rules $rule -}}
+{{- end -}}
+{{- dict "rules" $rules | toPrettyJson -}}
+{{- end -}}
+
+{{- define "cdh.storeRulesName" -}}
+{{ include "cdh.suffixed" (list . "-store-rules") }}
+{{- end -}}
+
+{{- define "cdh.storeRulesMounts" -}}
+{{- with .Values.store.rules }}
+- name: store-rules
+  mountPath: /etc/core-dump-handler/store-rules
+  readOnly: true
+{{- range $index, $rule := . }}
+{{- if $rule.existingSecret }}
+- name: store-secret-{{ $index }}
+  mountPath: /etc/core-dump-handler/store-secrets/{{ $rule.name }}
+  readOnly: true
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "cdh.storeRulesVolumes" -}}
+{{- if .Values.store.rules }}
+- name: store-rules
+  configMap:
+    name: {{ include "cdh.storeRulesName" . | trim }}
+{{- range $index, $rule := .Values.store.rules }}
+{{- if $rule.existingSecret }}
+- name: store-secret-{{ $index }}
+  secret:
+    secretName: {{ $rule.existingSecret }}
+    # 0400: the kubelet takes it as a number.
+    defaultMode: 256
+    # A tenant's Secret that is missing stops that tenant's uploads, and nobody else's pod.
+    optional: true
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -116,13 +196,28 @@ file:///store
   (list "S3_SSE" $s.sse)
   (list "S3_SSE_KMS_KEY_ID" $s.sseKmsKeyId)
   (list "S3_CHECKSUM" $s.checksum)
+  (list "AZURE_STORAGE_ACCOUNT" $s.azure.account)
+  (list "AZURE_STORAGE_ENDPOINT" $s.azure.endpoint)
+  (list "AZURE_ACCESS_TIER" $s.azure.accessTier)
+  (list "AZURE_ENCRYPTION_SCOPE" $s.azure.encryptionScope)
+  (list "AZURE_BLOB_TAGS" $s.azure.blobTags)
+  (list "GCS_ENDPOINT" $s.gcs.endpoint)
+  (list "GCS_KMS_KEY" $s.gcs.kmsKey)
+  (list "GCS_STORAGE_CLASS" $s.gcs.storageClass)
+  (list "GOOGLE_APPLICATION_CREDENTIALS" (ternary "/etc/core-dump-handler/gcs/credentials.json" "" (ne $s.gcs.credentialsSecret "")))
   (list "S3_CA_BUNDLE" (ternary "/etc/core-dump-handler/store-ca/ca.crt" "" (ne $s.caConfigMap.name "")))
 ) }}
-{{- if $secret }}
+{{- if and $secret (hasPrefix "azblob://" $s.url) }}
+{{ include "cdh.secretEnv" (list "AZURE_STORAGE_KEY" $secret "azureStorageKey") }}
+{{ include "cdh.secretEnv" (list "AZURE_STORAGE_SAS_TOKEN" $secret "azureStorageSasToken") }}
+{{ include "cdh.secretEnv" (list "AZURE_STORAGE_CONNECTION_STRING" $secret "azureStorageConnectionString") }}
+{{ include "cdh.secretEnv" (list "AZURE_CUSTOMER_PROVIDED_KEY" $secret "azureCustomerProvidedKey") }}
+{{- else if $secret }}
+{{ include "cdh.env" (list (list "S3_KEYS_DIR" "/etc/core-dump-handler/store-keys")) }}
 {{ include "cdh.secretEnv" (list "S3_ACCESS_KEY" $secret "s3AccessKey") }}
 {{ include "cdh.secretEnv" (list "S3_SECRET" $secret "s3Secret") }}
 {{ include "cdh.secretEnv" (list "S3_SESSION_TOKEN" $secret "s3SessionToken") }}
-{{- if not $s.bucket }}
+{{- if not (or $s.bucket (include "cdh.storeUrl" .)) }}
 {{ include "cdh.secretEnv" (list "S3_BUCKET_NAME" $secret "s3BucketName") }}
 {{- end }}
 {{- if not $s.region }}

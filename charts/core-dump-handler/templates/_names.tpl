@@ -81,3 +81,20 @@ true
 - name: {{ ternary . (get (ternary dict . (kindIs "string" .)) "name") (kindIs "string" .) }}
 {{- end }}
 {{- end -}}
+
+{{/* Values that only IBM's chart has: who gives one comes from there. */}}
+{{- define "cdh.fromIbm" -}}
+{{- $d := .Values.daemonset -}}
+{{- if or .Values.hostStorage .Values.coreStorage .Values.eventStorage .Values.storageClass .Values.composer.crioImageCmd $d.hostContainerRuntimeEndpoint (ne (default "default" $d.vendor) "default") -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{/* IBM's composer keeps whole cores whatever the process's own limit: a switch must not turn them into empty ones. */}}
+{{- define "cdh.rlimitCore" -}}
+{{- if .Values.composer.rlimitCore -}}
+{{- .Values.composer.rlimitCore -}}
+{{- else if include "cdh.fromIbm" . -}}
+ignore
+{{- end -}}
+{{- end -}}

@@ -1,12 +1,12 @@
-import { descriptorInput } from "./input.ts";
-import { isCrash } from "./invocation.ts";
-import { widenThreadPool } from "./thread-pool.ts";
+import { isCrash } from "./kernel/invocation.ts";
+import { descriptorInput } from "./self/input.ts";
+import { widenThreadPool } from "./self/thread-pool.ts";
 
 /** As much as a pipe holds before it is enlarged. */
 const FIRST_READ_BYTES = 64 * 1024;
 
 // Before the pool's first use, and it waits for nothing.
-if (isCrash) await widenThreadPool();
+await widenThreadPool();
 
 /**
  * Start to read the core before anything else is loaded, parsed or opened. A separate module, because modules are

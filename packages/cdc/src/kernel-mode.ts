@@ -1,6 +1,8 @@
 import { dirname, join } from "node:path";
-import type { Problem } from "@cdh/core/bundle/manifest";
-import { systemClock } from "@cdh/core/clock";
+import { soon } from "@cdh/core/async/soon";
+import type { Manifest, Problem } from "@cdh/core/bundle/manifest";
+import { systemClock, timerMs } from "@cdh/core/clock";
+import { composerSettings, type ComposerSettings } from "@cdh/core/composer/settings";
 import { resolveSettings } from "@cdh/core/config";
 import { parseEnvFile } from "@cdh/core/env-file";
 import { CdhError, EXIT, errnoOf } from "@cdh/core/errors";
@@ -9,16 +11,22 @@ import type { Crash } from "@cdh/core/kernel/crash";
 import { createLogger, type Logger } from "@cdh/core/log";
 import { makeRoots } from "@cdh/core/roots";
 import { signalName } from "@cdh/core/signals";
+import { probeDirectory } from "@cdh/core/spool/probe";
 import { formatBytes } from "@cdh/core/units";
-import { openComposerLog, openKernelLog } from "./composer-log.ts";
 import { compose } from "./compose.ts";
-import { readEnvText } from "./env-text.ts";
-import { descriptorInput, withFirstRead } from "./input.ts";
-import { loadNative } from "./native.ts";
-import { stepBack } from "./priority.ts";
+import { readEnvText } from "./kernel/env-text.ts";
+import { isProbe, settingsForProbe } from "./kernel/probe.ts";
+import { endWhenAbandoned } from "./kernel/watch-lease.ts";
 import type { Outcome } from "./request.ts";
-import { composerSettings, timerMs, type ComposerSettings } from "./settings.ts";
+import { openComposerLog, openKernelLog } from "./self/composer-log.ts";
+import { descriptorInput, withFirstRead } from "./self/input.ts";
+import { loadNative } from "./self/load-native.ts";
+import { stepBack } from "./self/priority.ts";
+import { CrashStacks } from "./stack/crash-stacks.ts";
 import { VERSION } from "./version.ts";
+
+/** How long a composer goes on for the program's files, in milliseconds: longer than what packs them may take. */
+const BINARIES_MAX_MS = 300_000;
 
 /** Environment variables; the kernel gives none. */
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -35,8 +43,12 @@ export async function runForKernel(
 ): Promise<number> {
   const crash = parseKernelArguments(argv);
   const exeDir = dirname(process.execPath);
-  const { settings, problems } = readSettings(exeDir, crash, env);
-  const native = await loadNative().catch(() => undefined);
+  const { settings: given, problems } = readSettings(exeDir, crash, env);
+  const probe = isProbe(crash, exeDir, given.procRoot);
+  const usualDir = crash.dir || given.coreDir || join(exeDir, "cores");
+  const settings = probe ? settingsForProbe(given) : given;
+  const coreDir = probe ? probeDirectory(usualDir) : usualDir;
+  const native = await loadNative();
   const kernelLog = openKernelLog();
   const log = createLogger({
     program: "cdc",
@@ -47,7 +59,10 @@ export async function runForKernel(
   });
   process.on("unhandledRejection", (error) => log.error("unhandled rejection", { error }));
   for (const problem of problems) log.warn("setting not understood", { ...problem });
-  const coreDir = crash.dir || settings.coreDir || join(exeDir, "cores");
+  const keepsFiles = settings.binaries !== "off";
+  const isHeld = settings.stack || settings.message || settings.artefacts || keepsFiles;
+  const stacks = probe || !isHeld ? undefined : new CrashStacks({ ...settings, keepsFiles });
+  let manifest: Manifest | undefined;
   try {
     const outcome = await compose({
       input: withFirstRead(descriptorInput(0, native), firstRead),
@@ -61,9 +76,11 @@ export async function runForKernel(
       native,
       version: VERSION,
       problems,
+      stacks,
       onRelease: stepBack,
     });
-    report(outcome, crash, log, kernelLog);
+    if (!probe) await report(outcome, crash, log, kernelLog);
+    if (outcome.kind === "published") ({ manifest } = outcome);
     return outcome.exitCode;
   } catch (error) {
     log.error("core lost", {
@@ -74,6 +91,15 @@ export async function runForKernel(
     });
     kernelLog(`core of ${who(crash)} not kept: ${error instanceof Error ? error.message : String(error)}`);
     return error instanceof CdhError ? error.exitCode : EXIT.bug;
+  } finally {
+    const { watchLeaseMs: leaseMs, procRoot: proc } = given;
+    if (!probe) await endWhenAbandoned(exeDir, { leaseMs, proc, nowMs: systemClock.now(), log, kernelLog });
+    // Last, because it may take long: nothing of the node waits for it.
+    if (manifest !== undefined && stacks !== undefined && stacks.kept.length > 0) {
+      const { keepBinaries } = await import("./keep/keep-binaries.ts");
+      const around = { settings, coreDir, clock: systemClock, native, log };
+      await soon(keepBinaries(around, manifest, stacks.kept), BINARIES_MAX_MS, systemClock);
+    }
   }
 }
 
@@ -96,7 +122,7 @@ export function readSettings(
       });
   }
   const resolved = resolveSettings(composerSettings, { env, file });
-  problems.push(...resolved.problems.map((detail) => ({ step: "settings", code: "CDH_CONFIG_INVALID", detail })));
+  for (const detail of resolved.problems) problems.push({ step: "settings", code: "CDH_CONFIG_INVALID", detail });
   const settings = { ...resolved.values };
   if (crash.timeoutSeconds !== undefined && crash.timeoutSeconds > 0)
     settings.timeoutMs = timerMs(crash.timeoutSeconds * 1000);
@@ -104,13 +130,14 @@ export function readSettings(
   return { settings, problems };
 }
 
-function report(outcome: Outcome, crash: Crash, log: Logger, kernelLog: (text: string) => void): void {
+async function report(outcome: Outcome, crash: Crash, log: Logger, kernelLog: (text: string) => void): Promise<void> {
   if (outcome.kind === "skipped") {
     kernelLog(`core of ${who(crash)} not kept: ${outcome.reason}`);
     return;
   }
   const { manifest, path } = outcome;
   const { core, composer, pod, process: crashed } = manifest;
+  const { crashLine } = await import("@cdh/core/report/crash-line");
   log.info("bundle published", {
     crashId: manifest.crashId,
     path,
@@ -118,6 +145,7 @@ function report(outcome: Outcome, crash: Crash, log: Logger, kernelLog: (text: s
     pod: pod?.name,
     comm: crashed.comm,
     signal: manifest.signal.name,
+    summary: crashLine(manifest),
     coreBytes: core.sizeBytes,
     storedBytes: core.storedBytes,
     complete: core.complete,

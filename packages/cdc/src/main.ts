@@ -1,11 +1,26 @@
 import { firstRead } from "./first-read.ts";
-import { isCrash, words } from "./invocation.ts";
+import { isCrash, isFinish, isPacker, isStackWalker, MESSAGE_WORD, words } from "./kernel/invocation.ts";
+
+/** Milliseconds that an ended command may be kept alive by a call that does not answer, such as one of a hung disk. */
+const LINGER_MS = 1_000;
 
 if (isCrash) {
   const { runForKernel } = await import("./kernel-mode.ts");
   // The process must not wait for a read that nobody answers any more.
   process.exit(await runForKernel(words, process.env, firstRead));
+} else if (isFinish) {
+  const { finishTorn } = await import("./keep/finish-torn.ts");
+  process.exit(
+    await finishTorn({ coreDir: words[1] ?? "", exeDir: words[2] ?? "", message: words[3] === MESSAGE_WORD }),
+  );
+} else if (isStackWalker) {
+  const { runWalker } = await import("./stack/walker.ts");
+  process.exit(await runWalker());
+} else if (isPacker) {
+  const { runPacker } = await import("./binaries/packer.ts");
+  process.exit(await runPacker());
 } else {
   const { runForPerson } = await import("./person-mode.ts");
   await runForPerson(words);
+  setTimeout(() => process.exit(), LINGER_MS).unref();
 }

@@ -8,5 +8,7 @@ await runMain({
   name: "cdh-api",
   label: "cdh-api: the store as a Kubernetes API, as REST and as a page",
   version: VERSION,
+  // Downloads may end for 20 s; Kubernetes waits for 30.
+  graceMs: 25_000,
   commands: [ServeCommand, PruneCommand, PrintRbacCommand],
 });

@@ -29,6 +29,7 @@ export const apiSettings = defineSettings({
   listenAddress: setting({
     env: "LISTEN_ADDR",
     flag: "--listen-addr",
+    word: "ADDRESS",
     parse: listenAddress,
     default: ":8443",
     doc: "Serve the API, REST and the page there, with TLS.",
@@ -36,6 +37,7 @@ export const apiSettings = defineSettings({
   tlsCertFile: setting<string | undefined>({
     env: "TLS_CERT_FILE",
     flag: "--tls-cert-file",
+    word: "FILE",
     parse: parsers.optionalText,
     default: undefined,
     doc: "PEM file of the certificate, with its chain. Read again when it changes. Needed.",
@@ -43,16 +45,18 @@ export const apiSettings = defineSettings({
   tlsKeyFile: setting<string | undefined>({
     env: "TLS_KEY_FILE",
     flag: "--tls-key-file",
+    word: "FILE",
     parse: parsers.optionalText,
     default: undefined,
     doc: "PEM file of the certificate's key. Needed.",
   }),
   ...storeSettings,
-  // People wait for the answer: what a nightly upload has patience for is an error here.
+  // People wait for the answer: a wait that a nightly upload can afford is an error here.
   storeTimeoutMs: { ...storeSettings.storeTimeoutMs, default: 15_000 },
   metricsAddress: setting<string | undefined>({
     env: "METRICS_ADDR",
     flag: "--metrics-addr",
+    word: "ADDRESS",
     parse: (text) => (text.trim() === "" ? undefined : listenAddress(text)),
     default: undefined,
     doc: "Serve /metrics, /healthz and /readyz there without TLS, such as :9100; empty: not at all.",
@@ -74,6 +78,12 @@ export const apiSettings = defineSettings({
     parse: between(1000, 3600e3),
     default: 30_000,
     doc: "Time between two listings of the store; a request that needs it hurries one.",
+  }),
+  notices: setting({
+    env: "NOTICES",
+    parse: parsers.boolean,
+    default: true,
+    doc: "Follow the notices that cdh-upload posts with NOTICES=true, so that a dump is listed at once; and post those of removals.",
   }),
   audiences: setting<string[]>({
     env: "TOKEN_AUDIENCES",
@@ -103,13 +113,13 @@ export const apiSettings = defineSettings({
     env: "DOWNLOADS_MAX",
     parse: parsers.integer(1, 10_000),
     default: 256,
-    doc: "Downloads at the same time; more are told to come again.",
+    doc: "Downloads at the same time; more are told to come again. One user has half of them at most.",
   }),
   coresMax: setting({
     env: "CORES_MAX",
     parse: parsers.integer(1, 256),
     default: 16,
-    doc: "Of them, those that decompress a core or write a report.",
+    doc: "Of them, those that decompress a core or write a report. One user has half of them at most.",
   }),
   stallTimeoutMs: setting({
     env: "STALL_TIMEOUT",

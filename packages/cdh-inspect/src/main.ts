@@ -3,13 +3,18 @@ import { BtCommand } from "./commands/bt.ts";
 import { CatCommand } from "./commands/cat.ts";
 import { DebugCommand } from "./commands/debug.ts";
 import { GetCommand } from "./commands/get.ts";
+import { GroupsCommand } from "./commands/groups.ts";
 import { LogsCommand } from "./commands/logs.ts";
-import { ModulesCommand } from "./commands/modules.ts";
-import { ThreadsCommand } from "./commands/threads.ts";
 import { LsCommand } from "./commands/ls.ts";
+import { ModulesCommand } from "./commands/modules.ts";
 import { ReportCommand } from "./commands/report.ts";
 import { ShowCommand } from "./commands/show.ts";
 import { StatusCommand } from "./commands/status.ts";
+import { SymbolsFindCommand } from "./commands/symbols-find.ts";
+import { SymbolsLsCommand } from "./commands/symbols-ls.ts";
+import { SymbolsPruneCommand } from "./commands/symbols-prune.ts";
+import { SymbolsPushCommand } from "./commands/symbols-push.ts";
+import { ThreadsCommand } from "./commands/threads.ts";
 import { UnpackCommand } from "./commands/unpack.ts";
 import { VerifyCommand } from "./commands/verify.ts";
 import { PLUGIN, rewriteCounts, startedAsPlugin } from "./kube/plugin.ts";
@@ -29,6 +34,7 @@ await runMain(
     version: VERSION,
     commands: [
       LsCommand,
+      GroupsCommand,
       ShowCommand,
       ReportCommand,
       GetCommand,
@@ -41,6 +47,10 @@ await runMain(
       CatCommand,
       UnpackCommand,
       VerifyCommand,
+      SymbolsPushCommand,
+      SymbolsFindCommand,
+      SymbolsLsCommand,
+      SymbolsPruneCommand,
     ],
   },
   rewriteCounts(args),

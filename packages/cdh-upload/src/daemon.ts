@@ -1,21 +1,28 @@
+import { stat } from "node:fs/promises";
+import { Alarm } from "@cdh/core/async/alarm";
+import { soon } from "@cdh/core/async/soon";
 import type { Clock } from "@cdh/core/clock";
 import { reasonOf } from "@cdh/core/errors";
+import { smallest } from "@cdh/core/lists";
 import type { Logger } from "@cdh/core/log";
+import { AnsweringLook } from "./queue/answering-look.ts";
+import type { SpoolScan } from "./queue/spool-scan.ts";
+import { bySchedule, everyInterval, type Timetable } from "./queue/timetable.ts";
+import { watchSpool, type SpoolWatch } from "./queue/watch.ts";
 import type { UploadSettings } from "./settings.ts";
-import type { SpoolScan } from "./spool-scan.ts";
-import { bySchedule, everyInterval, type Timetable } from "./timetable.ts";
 import type { Uploader } from "./uploader.ts";
-import { watchSpool, type SpoolWatch } from "./watch.ts";
 
 /** Between two looks when nobody set anything. */
 const DEFAULT_INTERVAL_MS = 60_000;
 /** Events come in bursts: a crash makes several. */
 const HURRY_MS = 50;
 /** A look at a large backlog may take longer; sending begins then, with what was seen so far. */
-const PATIENCE_MS = 200;
+const SEND_AFTER_MS = 200;
 /** A spool that cannot be watched is tried again after this. */
 const REWATCH_MS = 10_000;
-/** With a schedule the wall clock is looked at so often, and counts as set when it moved by so much on its own. */
+/** Longest wait for the answer whether the watch still watches the spool. */
+const WATCH_LOOK_MS = 1000;
+/** With a schedule: interval of the looks at the wall clock, and how far it must differ to count as set. */
 const CLOCK_LOOK_MS = 10_000;
 const CLOCK_SET_MS = 2000;
 
@@ -47,22 +54,29 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const watches = settings.useInotify ?? (settings.intervalMs === undefined && settings.schedule === undefined);
   const giveUp = new AbortController();
   const alarm = new Alarm();
-  stopSignal.addEventListener("abort", () => alarm.ring(), { once: true });
+  const { coreDir, storeTimeoutMs: timeoutMs } = settings;
+  const spool = new AnsweringLook<void>({ clock, coreDir, timeoutMs, stopSignal });
   let hurry = false;
   let watching: SpoolWatch | undefined;
   let rewatchAt = 0;
   let toldUnwatched = false;
   let lookAt = clock.monotonic();
-  // Wall clock less the one that never jumps: when it changes, somebody has set the clock.
+  // Wall clock less the monotonic one: when it changes, somebody has set the clock.
   let setBy = clock.now() - clock.monotonic();
   // Watch first, then look: whatever appears in between is seen by one of the two.
   const ensureWatch = async (): Promise<void> => {
-    if ((await watching?.isCurrent()) === false) {
+    if (spool.hangs || !watches) return;
+    // Where the spool does not answer, the look says so.
+    const look = watching === undefined ? answers(settings.coreDir) : watching.isCurrent();
+    const isCurrent = await soon<boolean | "answers">(look, WATCH_LOOK_MS, clock);
+    // To begin to watch is a call that the whole program waits for.
+    if (isCurrent === undefined) return;
+    if (isCurrent === false) {
       watching?.close();
       watching = undefined;
       rewatchAt = 0;
     }
-    if (!watches || watching !== undefined || clock.monotonic() < rewatchAt) return;
+    if (watching !== undefined || clock.monotonic() < rewatchAt) return;
     let failed = false;
     const opened = watchSpool(
       settings.coreDir,
@@ -97,7 +111,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   };
 
   const send = (): void => {
-    if (!stopSignal.aborted) uploader.pump(giveUp.signal, () => alarm.ring());
+    if (!stopSignal.aborted && !spool.hangs) uploader.pump(giveUp.signal, () => alarm.ring());
   };
 
   try {
@@ -109,21 +123,24 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
         const scheduled = now >= lookAt;
         hurry = false;
         let sentAt = now;
-        const look = await uploader
-          .scan(() => {
-            if (clock.monotonic() - sentAt <= PATIENCE_MS) return;
-            sentAt = clock.monotonic();
-            send();
-          }, stopSignal)
-          .catch((failure: unknown) => {
+        await spool
+          .look(async (moved) => {
+            const noticed = (): void => {
+              if (clock.monotonic() - sentAt <= SEND_AFTER_MS) return;
+              sentAt = clock.monotonic();
+              send();
+            };
+            const found = await uploader.scan({ moved, noticed, signal: stopSignal });
+            await options.onLook?.(found);
+          })
+          .catch(async (failure: unknown) => {
             log.error("cannot look at the spool", { reason: reasonOf(failure) });
-            return { failure };
+            await options.onLook?.({ failure });
           });
-        await options.onLook?.(look);
         if (scheduled) lookAt = clock.monotonic() + timetable.nextDelayMs(clock.now());
       }
       send();
-      await alarm.wait(clock, untilNext(), stopSignal);
+      await alarm.wait({ timeout: { clock, ms: untilNext() }, signal: stopSignal });
       // Let a burst of events come to its end.
       if (hurry && !stopSignal.aborted) await clock.sleep(HURRY_MS, stopSignal).catch(() => {});
     }
@@ -140,7 +157,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     const moments = [lookAt, ...(next === undefined || busy ? [] : [next])];
     if (watches && watching === undefined) moments.push(rewatchAt);
     if (!timetable.uploadsAnytime) moments.push(now + CLOCK_LOOK_MS);
-    return Math.max(0, Math.min(...moments) - now);
+    return Math.max(0, smallest(moments, Number.POSITIVE_INFINITY) - now);
   }
 
   async function windDown(): Promise<void> {
@@ -157,27 +174,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   }
 }
 
-/** Something to wait for that may ring before anybody waits. */
-class Alarm {
-  #rung = false;
-  #wake: (() => void) | undefined;
-
-  ring(): void {
-    this.#rung = true;
-    this.#wake?.();
-  }
-
-  /** Wait until it rings, or so long. */
-  async wait(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-    if (!this.#rung && !signal.aborted) {
-      const over = new AbortController();
-      await Promise.race([
-        new Promise<void>((resolve) => (this.#wake = resolve)),
-        clock.sleep(ms, over.signal).catch(() => {}),
-      ]);
-      over.abort();
-    }
-    this.#wake = undefined;
-    this.#rung = false;
-  }
+/** Wait until a directory can be looked at, or is known to be missing. */
+async function answers(directory: string): Promise<"answers"> {
+  await stat(directory).catch(() => {});
+  return "answers";
 }

@@ -1,25 +1,46 @@
+import type { Clock } from "@cdh/core/clock";
 import { reasonOf } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
-import type { UploadEvents } from "./events.ts";
+import { AnsweringLook } from "./queue/answering-look.ts";
+import { scanSpool, type SpoolFile } from "./queue/spool-scan.ts";
+import { bytesOf, surveySpool } from "./queue/survey.ts";
+import type { Route } from "./rules/routes.ts";
 import type { UploadSettings } from "./settings.ts";
-import { scanSpool, type SpoolFile } from "./spool-scan.ts";
-import { bytesOf, surveySpool } from "./survey.ts";
-import type { SpoolFacts } from "./upload-metrics.ts";
+import type { UploadEvents, VacuumedFile } from "./tell/events.ts";
+import type { SpoolFacts } from "./tell/upload-metrics.ts";
+import { giveUpBinaries } from "./tidy/give-up-binaries.ts";
+import { keepWithin, vacuum } from "./tidy/vacuum.ts";
 import type { Uploader } from "./uploader.ts";
-import { vacuum } from "./vacuum.ts";
+
+/** A spool on which nothing moves for so long does not answer the metrics; then the last figures serve. */
+const REFRESH_MS = 2000;
 
 /** Keep the spool within its limits, and know what lies in it. */
 export class Housekeeper {
   readonly #settings: UploadSettings;
   readonly #uploader: Uploader;
+  readonly #routes: readonly Route[];
   readonly #events: UploadEvents;
   readonly #log: Logger;
   #facts: SpoolFacts = NOTHING;
   #toldMissing = false;
+  readonly #look: AnsweringLook<void>;
 
-  constructor(options: { settings: UploadSettings; uploader: Uploader; events: UploadEvents; log: Logger }) {
+  constructor(options: {
+    settings: UploadSettings;
+    uploader: Uploader;
+    routes?: readonly Route[];
+    events: UploadEvents;
+    clock: Clock;
+    log: Logger;
+  }) {
+    const { clock, settings } = options;
+    const { coreDir } = settings;
+    const stopSignal = new AbortController().signal;
+    this.#look = new AnsweringLook({ clock, coreDir, timeoutMs: REFRESH_MS, stopSignal });
     this.#settings = options.settings;
     this.#uploader = options.uploader;
+    this.#routes = options.routes ?? [];
     this.#events = options.events;
     this.#log = options.log;
   }
@@ -29,13 +50,24 @@ export class Housekeeper {
     return this.#facts;
   }
 
-  /** Look what lies in the spool at this moment; what cannot be looked at keeps its last figures. Never throws. */
+  /**
+   * Look what lies in the spool at this moment; what cannot be looked at, or does not answer, keeps its last figures.
+   * Never throws.
+   */
   async refresh(): Promise<void> {
+    await this.#look
+      .look((moved) => this.#refresh(moved))
+      .catch((error: unknown) =>
+        this.#log.debug("cannot look at the spool for the metrics", { reason: reasonOf(error) }),
+      );
+  }
+
+  async #refresh(moved: () => void): Promise<void> {
     const { coreDir } = this.#settings;
     try {
       const { waiting, quarantined, uploaded, freeBytes } = await surveySpool(
         coreDir,
-        (await scanSpool(coreDir)).files,
+        (await scanSpool(coreDir, moved)).files,
       );
       this.#facts = {
         bundles: waiting.length,
@@ -58,18 +90,30 @@ export class Housekeeper {
    */
   async look(waiting: SpoolFile[]): Promise<void> {
     const { coreDir, maxUse, keepFree, quarantineMaxUse, vacuumUnsent } = this.#settings;
+    const { queue, lanes } = this.#uploader;
     try {
-      const survey = await surveySpool(coreDir, waiting);
-      const isBusy = (file: { fileName: string }): boolean => this.#uploader.queue.get(file.fileName)?.running === true;
+      const isBusy = (file: { fileName: string }): boolean => queue.get(file.fileName)?.running === true;
+      const gone = await this.#keepRulesWithin(isBusy);
+      const left = waiting.filter(({ fileName }) => !gone.has(fileName));
+      let survey = await surveySpool(coreDir, left);
+      const isShort = keepFree !== undefined && survey.freeBytes !== undefined && survey.freeBytes < keepFree;
+      if (isShort && (await giveUpBinaries(coreDir))) {
+        this.#log.info("files of programs removed to make room");
+        survey = await surveySpool(coreDir, left);
+      }
+      const troubled = new Set(
+        lanes.flatMap(({ name, rule, circuit }) => (rule !== undefined && circuit.isOpen ? [name] : [])),
+      );
       const { removed, missingBytes } = await vacuum(
         survey,
         { maxUse, keepFree, quarantineMaxUse, unsent: vacuumUnsent },
         isBusy,
+        ({ fileName }) => troubled.has(queue.get(fileName)?.lane ?? ""),
       );
       for (const file of removed) {
-        const fields = { bundle: file.fileName, sizeBytes: file.sizeBytes, kind: file.kind };
-        if (file.kind === "uploaded") this.#log.info("removed to make room", fields);
-        else this.#log.error("gave up a bundle to make room", { ...fields, crashId: file.facts?.manifest.crashId });
+        if (file.kind !== "uploaded") this.#gaveUp(file);
+        else
+          this.#log.info("removed to make room", { bundle: file.fileName, sizeBytes: file.sizeBytes, kind: file.kind });
         this.#events.vacuumed?.(file);
       }
       if (missingBytes > 0 && !this.#toldMissing) {
@@ -79,6 +123,26 @@ export class Housekeeper {
     } catch (error) {
       this.#log.error("cannot keep the spool in order", { reason: reasonOf(error) });
     }
+  }
+
+  /** What waits for a rule's store must leave room for the others. @returns names of what was given up */
+  async #keepRulesWithin(isBusy: (file: SpoolFile) => boolean): Promise<Set<string>> {
+    const gone = new Set<string>();
+    for (const { rule } of this.#routes) {
+      if (rule.maxWaiting === undefined) continue;
+      const files = Array.from(this.#uploader.queue.items(rule.name), (item) => item.file);
+      for (const file of await keepWithin(rule.maxWaiting, files, isBusy)) {
+        gone.add(file.fileName);
+        this.#gaveUp(file, { rule: rule.name, maxWaiting: rule.maxWaiting });
+        this.#events.vacuumed?.(file);
+      }
+    }
+    return gone;
+  }
+
+  #gaveUp({ fileName, sizeBytes, kind, facts }: VacuumedFile, why: Record<string, unknown> = {}): void {
+    const fields = { bundle: fileName, sizeBytes, kind, ...why };
+    this.#log.error("gave up a bundle to make room", { ...fields, crashId: facts?.manifest.crashId });
   }
 }
 

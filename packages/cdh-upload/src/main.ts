@@ -1,8 +1,15 @@
 import { runMain } from "@cdh/core/cli";
-import { CheckCommand } from "./commands/check.ts";
-import { RunCommand } from "./commands/run.ts";
-import { SweepCommand } from "./commands/sweep.ts";
-import { VERSION } from "./version.ts";
+import { threadsFor } from "./threads.ts";
+
+// It is read when the first of the pool's threads starts.
+process.env["UV_THREADPOOL_SIZE"] ??= String(threadsFor(process.env));
+
+const [{ CheckCommand }, { RunCommand }, { SweepCommand }, { VERSION }] = await Promise.all([
+  import("./commands/check.ts"),
+  import("./commands/run.ts"),
+  import("./commands/sweep.ts"),
+  import("./version.ts"),
+]);
 
 await runMain({
   name: "cdh-upload",

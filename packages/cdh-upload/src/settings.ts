@@ -1,14 +1,15 @@
 import { defineSettings, parsers, setting, type SettingsOf } from "@cdh/core/config";
 import { parseListenAddress } from "@cdh/core/http-server";
 import { storeSettings } from "@cdh/core/store/settings";
-import { parseKeyTemplate, type KeyTemplate } from "./object-key.ts";
-import { parseWebhookUrl } from "./webhook.ts";
+import { parseKeyTemplate, type KeyTemplate } from "./send/object-key.ts";
+import { parseWebhookUrl } from "./tell/webhook.ts";
 
 /** Every setting of cdh-upload; the names of IBM's agent mean what they meant there. */
 export const uploadSettings = defineSettings({
   coreDir: setting({
     env: "CORE_DIR",
     flag: "--core-dir",
+    word: "DIR",
     parse: parsers.text,
     default: "/var/mnt/core-dump-handler/cores",
     doc: "The spool: the directory that bundles are taken from.",
@@ -19,6 +20,12 @@ export const uploadSettings = defineSettings({
     parse: parseKeyTemplate,
     default: parseKeyTemplate("{namespace}/{name}.zip"),
     doc: "Key of a bundle below the prefix; variables: namespace name node cluster pod signal date. Ends with {name}.zip.",
+  }),
+  storeRules: setting<string | undefined>({
+    env: "STORE_RULES",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "JSON file of rules that send the bundles of some namespaces to stores of their own; STORE_URL takes the rest. See docs/upload.md.",
   }),
   useInotify: setting<boolean | undefined>({
     env: "USE_INOTIFY",
@@ -50,17 +57,47 @@ export const uploadSettings = defineSettings({
     default: false,
     doc: "Move an uploaded bundle to CORE_DIR/uploaded in place of deleting it.",
   }),
+  notices: setting({
+    env: "NOTICES",
+    parse: parsers.boolean,
+    default: false,
+    doc: "Post a notice of each bundle into the store (_notices/), so that cdh-api lists it at once. Removed after 15 minutes.",
+  }),
   watchPattern: setting<string | undefined>({
     env: "WATCH_PATTERN",
     parse: parsers.optionalText,
     default: "core*",
-    doc: "Plain core files in CORE_DIR that are made into bundles once they are whole and quiet, then deleted; empty: none.",
+    doc: "Plain core files in CORE_DIR/plain and CORE_DIR that are made into bundles once they are whole and quiet, then deleted; empty: none.",
+  }),
+  message: setting({
+    env: "MESSAGE",
+    parse: parsers.boolean,
+    default: true,
+    doc: "What a program said of its own end (failed assertion) in the manifests of cores that are made into bundles here; false: left out.",
   }),
   systemdCoredumpDir: setting<string | undefined>({
     env: "SYSTEMD_COREDUMP_DIR",
     parse: parsers.optionalText,
     default: undefined,
     doc: "systemd-coredump's directory (/var/lib/systemd/coredump): its cores are sent too, and stay there.",
+  }),
+  hostRoot: setting({
+    env: "HOST_ROOT",
+    parse: parsers.text,
+    default: "/",
+    doc: "The node's root, as far as it is mounted here: /var/log/pods and the runtime's records tell the pod of a core of systemd-coredump's.",
+  }),
+  journalDirectory: setting({
+    env: "JOURNAL_DIRECTORY",
+    parse: parsers.text,
+    default: "/var/log/journal",
+    doc: "The node's journal: systemd-coredump's own record there names the cgroup of each of its cores.",
+  }),
+  journalctl: setting<string | undefined>({
+    env: "JOURNALCTL",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "The program that reads the journal. Default: journalctl, with another HOST_ROOT than / the node's own.",
   }),
   maxUse: setting<number | undefined>({
     env: "MAX_USE",
@@ -78,7 +115,7 @@ export const uploadSettings = defineSettings({
     env: "QUARANTINE_MAX_USE",
     parse: parsers.optionalBytes,
     default: undefined,
-    doc: "Most bytes in quarantine; beyond it the oldest go.",
+    doc: "Most bytes in quarantine; beyond it the oldest go: damaged ones, and with VACUUM_UNSENT also what the store did not take.",
   }),
   vacuumUnsent: setting({
     env: "VACUUM_UNSENT",
@@ -101,6 +138,7 @@ export const uploadSettings = defineSettings({
   metricsAddress: setting<string | undefined>({
     env: "METRICS_ADDR",
     flag: "--metrics-addr",
+    word: "ADDRESS",
     parse: (text) => {
       if (text.trim() === "") return undefined;
       parseListenAddress(text);
@@ -120,6 +158,18 @@ export const uploadSettings = defineSettings({
     parse: (text) => (text === "" ? undefined : parsers.boolean(text)),
     default: undefined,
     doc: "Write an Event on each crashed pod. Default: true inside of a cluster.",
+  }),
+  hasApi: setting({
+    env: "API_ENABLED",
+    parse: parsers.boolean,
+    default: false,
+    doc: "cdh-api serves these crashes in this cluster: Events end with a command of `kubectl coredump` in place of cdh-inspect's for the store.",
+  }),
+  podFacts: setting<boolean | undefined>({
+    env: "POD_FACTS",
+    parse: (text) => (text === "" ? undefined : parsers.boolean(text)),
+    default: undefined,
+    doc: "Complete manifests with labels, owner and image id of the pod, where the node did not know them. Default: true inside of a cluster.",
   }),
   webhookUrl: setting<string | undefined>({
     env: "WEBHOOK_URL",

@@ -1,17 +1,21 @@
+import { lstat } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
 import type { Clock } from "@cdh/core/clock";
 import { CdhError, EXIT, errnoOf, reasonOf, type ErrorCode, ERROR_CODES } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
-import { bundleNameOf } from "@cdh/core/spool/layout";
 import { startProgress, type Progress } from "@cdh/core/progress";
+import { bundleNameOf } from "@cdh/core/spool/layout";
+import { NoticeBoard } from "@cdh/core/store/notices";
 import type { ObjectStore } from "@cdh/core/store/store";
-import { lstat } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
-import { salvageTorn } from "./salvage-torn.ts";
-import { makeImporter } from "./service.ts";
+import { secureSpool } from "./queue/secure-spool.ts";
+import { scanSpool, type SpoolFile } from "./queue/spool-scan.ts";
+import { bytesOf } from "./queue/survey.ts";
+import type { Route } from "./rules/routes.ts";
+import { makeBinarySender, makeImporter } from "./service.ts";
 import type { UploadSettings } from "./settings.ts";
-import { scanSpool, type SpoolFile } from "./spool-scan.ts";
-import type { Outcome, UploadEvents } from "./events.ts";
-import { bytesOf } from "./survey.ts";
+import type { Outcome, UploadEvents } from "./tell/events.ts";
+import { UploadLog } from "./tell/upload-log.ts";
+import { salvageTorn } from "./tidy/salvage-torn.ts";
 import { Uploader } from "./uploader.ts";
 
 /** What became of one bundle in a sweep. */
@@ -32,6 +36,8 @@ export interface SweepRow {
 export interface SweepOptions {
   settings: UploadSettings;
   store: ObjectStore;
+  /** The rules, with their stores. */
+  routes: readonly Route[];
   clock: Clock;
   log: Logger;
   stderr: NodeJS.WritableStream;
@@ -39,6 +45,8 @@ export interface SweepOptions {
   version: string;
   /** Only these files, wherever they lie; empty: the spool. */
   files: readonly string[];
+  /** Told how many cores of others are left for a later look: their writer may still be at them. */
+  onWaiting?: (cores: number) => void;
   /** Told of the bar, so that log lines can take it out of their way. */
   onProgress?: (progress: Progress) => void;
 }
@@ -51,7 +59,7 @@ interface Batch {
 
 /**
  * Give every bundle in the spool one chance. Trouble with the store ends the sweep, because it would be the same for
- * the next one; a bundle's own trouble does not.
+ * the next one; with rules, it ends it for those who wait for that store. A bundle's own trouble does not.
  */
 export async function sweep(options: SweepOptions): Promise<SweepRow[]> {
   const batches = options.files.length > 0 ? await batchesOf(options.files) : [await lookAtSpool(options)];
@@ -66,10 +74,16 @@ export async function sweep(options: SweepOptions): Promise<SweepRow[]> {
       rows.set(outcome.file.path, rowOf(outcome));
       progress.moved(outcome.file, outcome.file.sizeBytes);
     },
-    storeTrouble: () => stop.abort(),
+    // With several stores only those who wait for this one are left.
+    storeTrouble: () => (options.routes.length === 0 ? stop.abort() : undefined),
   };
   try {
     for (const batch of batches) if (!signal.aborted) await sendBatch(batch, options, events, signal);
+    if (options.files.length === 0) {
+      const binaries = makeBinarySender(options);
+      await binaries.look(signal);
+      await binaries.settle();
+    }
   } finally {
     progress.end();
   }
@@ -78,16 +92,21 @@ export async function sweep(options: SweepOptions): Promise<SweepRow[]> {
 
 async function lookAtSpool(options: SweepOptions): Promise<Batch> {
   const { settings, clock, log, stopSignal, stderr, version } = options;
-  const { coreDir } = settings;
+  const { coreDir, message } = settings;
   await mustBeDirectory(coreDir);
-  await salvageTorn({ coreDir, clock, log, version, stopSignal, stderr });
-  await makeImporter(options).look();
-  return { coreDir, files: (await scanSpool(coreDir)).files };
+  await secureSpool(coreDir, log, true);
+  await salvageTorn({ coreDir, message, clock, log, version, stopSignal, stderr });
+  const importer = makeImporter(options);
+  await importer.look();
+  options.onWaiting?.(importer.waiting);
+  const scan = await scanSpool(coreDir);
+  new UploadLog(log).leftAlone({ ignored: [], foreign: scan.foreign });
+  return { coreDir, files: scan.files };
 }
 
 async function sendBatch(
   { coreDir, files }: Batch,
-  { settings, store, clock, log }: SweepOptions,
+  { settings, store, routes, clock, log }: SweepOptions,
   events: UploadEvents,
   signal: AbortSignal,
 ): Promise<void> {
@@ -98,13 +117,18 @@ async function sendBatch(
   const uploader = await Uploader.open({
     settings: { ...settings, coreDir },
     store,
+    routes,
+    board: settings.notices ? new NoticeBoard({ store, clock, log }) : undefined,
     clock,
     log,
     events: { ...events, ended },
   });
-  for (const file of files) {
-    await uploader.notice(file);
-    uploader.pump(signal);
+  {
+    using _look = uploader.beginLook();
+    for (const file of files) {
+      await uploader.notice(file);
+      uploader.pump(signal);
+    }
   }
   while (uploader.queue.size > 0 && !signal.aborted) {
     if (uploader.pump(signal) === 0 && uploader.running === 0) break;

@@ -1,65 +1,103 @@
+import { join } from "node:path";
 import type { Clock } from "@cdh/core/clock";
-import { CdhError, reasonOf } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
 import { STATE_DIRECTORY } from "@cdh/core/spool/layout";
-import { backoffMs } from "@cdh/core/store/backoff";
+import type { NoticeBoard } from "@cdh/core/store/notices";
 import type { ObjectStore } from "@cdh/core/store/store";
-import { join } from "node:path";
-import { Attempts } from "./attempts.ts";
-import { HOST_NAMESPACE, readBundleFacts } from "./bundle-facts.ts";
-import { Circuit } from "./circuit.ts";
-import type { Outcome, UploadEvents } from "./events.ts";
-import { faultOf } from "./faults.ts";
-import { quarantine } from "./quarantine.ts";
-import { Queue, type QueueItem } from "./queue.ts";
+import { Failures } from "./failures.ts";
+import { Attempts } from "./queue/attempts.ts";
+import { HOST_NAMESPACE, podOf, readBundleFacts, type BundleFacts } from "./queue/bundle-facts.ts";
+import { Lane } from "./queue/lane.ts";
+import { Queue, type QueueItem } from "./queue/queue.ts";
+import { secureSpool } from "./queue/secure-spool.ts";
+import { Seen } from "./queue/seen.ts";
+import { scanSpool, type SpoolFile, type SpoolScan } from "./queue/spool-scan.ts";
+import { routeOf, type Route } from "./rules/routes.ts";
+import { DEFAULT_RULE } from "./rules/rules-file.ts";
+import type { PodCompleter } from "./send/pod-facts.ts";
+import { uploadBundle, type UploadedBundle } from "./send/upload-bundle.ts";
 import type { UploadSettings } from "./settings.ts";
-import { Seen } from "./seen.ts";
-import { scanSpool, type SpoolFile, type SpoolScan } from "./spool-scan.ts";
-import { uploadBundle } from "./upload-bundle.ts";
-import { errorFields, UploadLog } from "./upload-log.ts";
+import type { Outcome, UploadEvents } from "./tell/events.ts";
+import { errorFields, UploadLog } from "./tell/upload-log.ts";
 
-/** A zip without an end may still be written by an older composer, which writes under the final name. */
-const QUIET_MS = 60_000;
-/** Waits after an upload that went wrong on its way. */
-const OBJECT_BACKOFF = { baseMs: 2000, capMs: 10 * 60_000 };
-/** Waits between attempts with a bundle that is itself the trouble: whatever was odd at the moment gets time to pass. */
-const BUNDLE_BACKOFF = { baseMs: 15_000, capMs: 10 * 60_000 };
+const [ATTEMPTS, SEEN] = ["upload-attempts.json", "upload-seen.json"] as const;
 
 /** What the uploader works with. */
 export interface UploaderOptions {
   settings: UploadSettings;
+  /** Where everything goes that no rule sends elsewhere. */
   store: ObjectStore;
+  routes?: readonly Route[] | undefined;
+  board?: NoticeBoard | undefined;
+  completePod?: PodCompleter | undefined;
   clock: Clock;
   log: Logger;
   events?: UploadEvents;
 }
 
-/** Move bundles from the spool to the store. Scanning and sending are separate: whoever calls decides when to look. */
+/** Move bundles from the spool to their stores. Scanning and sending are separate: whoever calls decides when to look. */
 export class Uploader {
-  readonly circuit: Circuit;
   readonly queue = new Queue();
+  /** The default store's first. */
+  readonly lanes: readonly Lane[];
   readonly #options: UploaderOptions;
-  readonly #attempts: Attempts;
-  readonly #seen: Seen;
+  readonly #state: string;
+  #attempts: Attempts;
+  #seen: Seen;
+  #recalled = false;
   readonly #running = new Set<Promise<void>>();
   readonly #words: UploadLog;
+  readonly #failures: Failures;
 
-  private constructor(options: UploaderOptions, attempts: Attempts, seen: Seen) {
+  /** Make one that reads what is remembered in the spool at its first look: a spool that hangs holds up nothing else. */
+  constructor(options: UploaderOptions) {
     this.#options = options;
-    this.#attempts = attempts;
-    this.#seen = seen;
+    this.#state = join(options.settings.coreDir, STATE_DIRECTORY);
+    this.#attempts = Attempts.empty(join(this.#state, ATTEMPTS));
+    this.#seen = Seen.empty(join(this.#state, SEEN));
     this.#words = new UploadLog(options.log);
-    this.circuit = new Circuit(options.clock);
+    const { settings, store, board, routes = [], clock, events } = options;
+    const { uploadConcurrency } = settings;
+    this.lanes = [
+      new Lane({ name: DEFAULT_RULE, store, board, concurrency: uploadConcurrency }, clock),
+      ...routes.map(
+        ({ rule, store: own }) => new Lane({ name: rule.name, store: own, concurrency: rule.concurrency }, clock),
+      ),
+    ];
+    this.#failures = new Failures({
+      settings,
+      clock,
+      queue: this.queue,
+      attempts: () => this.#attempts,
+      events,
+      answered: (lane) => this.#answered(lane),
+      stateTrouble: (error) => this.#stateTrouble(error),
+    });
   }
 
   /** Make an uploader with what is remembered in the spool. */
   static async open(options: UploaderOptions): Promise<Uploader> {
-    const state = join(options.settings.coreDir, STATE_DIRECTORY);
-    const [attempts, seen] = await Promise.all([
-      Attempts.open(join(state, "upload-attempts.json")),
-      Seen.open(join(state, "upload-seen.json")),
+    const uploader = new Uploader(options);
+    await uploader.#recall();
+    return uploader;
+  }
+
+  async #recall(): Promise<void> {
+    if (this.#recalled) return;
+    // A spool that cannot be looked at now is told by the look, again and again.
+    await secureSpool(this.#options.settings.coreDir, this.#options.log, false).catch(() => {});
+    [this.#attempts, this.#seen] = await Promise.all([
+      Attempts.open(join(this.#state, ATTEMPTS)),
+      Seen.open(join(this.#state, SEEN)),
     ]);
-    return new Uploader(options, attempts, seen);
+    this.#recalled = true;
+  }
+
+  /** Hold uploads of each lane back but for the first while the spool is looked at. @returns ends it when disposed of */
+  beginLook(): Disposable {
+    const looks = new DisposableStack();
+    for (const lane of this.lanes) looks.use(lane.look.begin());
+    return looks;
   }
 
   /** How many uploads are under way. */
@@ -69,27 +107,33 @@ export class Uploader {
 
   /**
    * Look at the spool and put what is new into the queue.
-   * @param onNoticed called after each new bundle: the first need not wait for the thousandth
-   * @param signal ends the look early: whoever stops need not wait for the thousandth either
+   * @param options.moved called after each name and each bundle that was looked at
+   * @param options.noticed called after each new bundle: the first need not wait for the thousandth
+   * @param options.signal ends the look early: whoever stops need not wait for the thousandth either
    */
-  async scan(onNoticed: () => void = () => {}, signal?: AbortSignal): Promise<SpoolScan> {
+  async scan(options: { moved?: () => void; noticed?: () => void; signal?: AbortSignal } = {}): Promise<SpoolScan> {
+    const { moved, noticed, signal } = options;
     const { settings, log } = this.#options;
-    const scan = await scanSpool(settings.coreDir);
-    const { files, ignored } = scan;
+    await this.#recall();
+    await secureSpool(settings.coreDir, log, true);
+    const scan = await scanSpool(settings.coreDir, moved);
+    const { files } = scan;
     const there = new Set(files.map((file) => file.fileName));
     this.#seen.mindClock(this.#options.clock.now());
     for (const item of this.queue.items()) {
       if (!item.running && !there.has(item.file.fileName)) this.queue.remove(item.file.fileName);
     }
+    using _look = this.beginLook();
     for (const file of files) {
       if (signal?.aborted === true) return scan;
-      if (await this.notice(file)) onNoticed();
+      if (await this.notice(file)) noticed?.();
+      moved?.();
     }
     const names = new Set(files.map((file) => file.name));
     await Promise.all([this.#attempts.keepOnly(names), this.#seen.save()]).catch((error: unknown) =>
       this.#stateTrouble(error),
     );
-    this.#words.ignored(ignored);
+    this.#words.leftAlone(scan);
     log.trace("looked at the spool", { bundles: files.length, waiting: this.queue.size });
     return scan;
   }
@@ -108,7 +152,9 @@ export class Uploader {
     const reported = !isNew || facts !== undefined;
     this.queue.add({
       file,
+      lane: this.#laneOf(facts).name,
       namespace,
+      pod: facts === undefined ? "" : podOf(facts.manifest),
       notBefore: known?.notBefore ?? 0,
       failures: known?.failures ?? 0,
       running: false,
@@ -125,30 +171,35 @@ export class Uploader {
    * @returns how many began
    */
   pump(signal: AbortSignal, onSettled: () => void = () => {}): number {
-    const { settings, clock } = this.#options;
+    return this.lanes.reduce((begun, lane) => begun + this.#pumpLane(lane, signal, onSettled), 0);
+  }
+
+  #pumpLane(lane: Lane, signal: AbortSignal, onSettled: () => void): number {
     let begun = 0;
-    while (this.#running.size < settings.uploadConcurrency) {
-      const now = clock.monotonic();
-      const next = this.queue.nextMoment();
-      if (next === undefined || next > now || !this.circuit.tryBegin()) break;
-      const item = this.queue.take(now);
-      if (item === undefined) break;
-      const work = this.#work(item, signal).finally(() => {
+    for (;;) {
+      const item = lane.begin(this.queue, this.#options.clock.monotonic());
+      if (item === undefined) return begun;
+      const work = this.#work(item, lane, signal).finally(() => {
         this.#running.delete(work);
+        lane.ended();
         onSettled();
       });
       this.#running.add(work);
       begun += 1;
-      if (this.circuit.isOpen) break;
+      if (lane.circuit.isOpen) return begun;
     }
-    return begun;
   }
 
-  /** When something may begin that cannot now, on the clock that never jumps. */
+  /** When something may begin that cannot now, in monotonic milliseconds. */
   nextMoment(): number | undefined {
-    const next = this.queue.nextMoment();
-    if (next === undefined) return undefined;
-    return Math.max(next, this.circuit.nextAttemptAt ?? 0);
+    const now = this.#options.clock.monotonic();
+    let next: number | undefined;
+    for (const lane of this.lanes) {
+      const moment = lane.nextMoment(this.queue);
+      // What is due now begins with the next pump, and must not hide what another lane waits for.
+      if (moment !== undefined && moment > now && (next === undefined || moment < next)) next = moment;
+    }
+    return next;
   }
 
   /** Wait until one of the uploads under way ends. */
@@ -161,113 +212,67 @@ export class Uploader {
     await Promise.allSettled(this.#running);
   }
 
-  async #work(item: QueueItem, signal: AbortSignal): Promise<void> {
-    const { settings, store, clock, events } = this.#options;
+  /** The lane of a bundle. What cannot be read yet waits in the default one, and is judged again when its turn comes. */
+  #laneOf(facts: BundleFacts | undefined): Lane {
+    const { routes = [] } = this.#options;
+    const route = routeOf(facts, routes);
+    const [first] = this.lanes as [Lane, ...Lane[]];
+    return route === undefined ? first : (this.lanes[1 + routes.indexOf(route)] ?? first);
+  }
+
+  async #work(item: QueueItem, lane: Lane, signal: AbortSignal): Promise<void> {
+    const { clock, events } = this.#options;
     const { file } = item;
     const started = clock.monotonic();
-    events?.began?.(file);
+    let facts: BundleFacts | undefined;
     let outcome: Outcome;
     try {
-      const uploaded = await uploadBundle(file, item.facts, {
-        store,
-        signal,
-        keyTemplate: settings.keyTemplate,
-        keepUploaded: settings.keepUploaded,
-        nodeName: settings.nodeName,
-        clusterName: settings.clusterName,
-        onProgress: (sentBytes) => events?.progress?.(file, sentBytes),
-      });
-      if (this.circuit.succeeded()) this.#recovered();
+      facts = item.facts ?? (await readBundleFacts(file.path, file.name));
+      if (this.#laneOf(facts) !== lane) return this.#changeLane(item, lane, facts);
+      events?.began?.(file);
+      const uploaded = await this.#send(file, facts, lane, signal);
+      this.#answered(lane);
       this.queue.remove(file.fileName);
       await this.#attempts.forget(file.name).catch((error: unknown) => this.#stateTrouble(error));
       outcome = { status: "uploaded", file, uploaded, durationMs: clock.monotonic() - started };
     } catch (error) {
-      outcome = await this.#failed(item, error, signal, started);
+      const durationMs = clock.monotonic() - started;
+      outcome = await this.#failures.judge({ item, lane, facts, error, isStopped: signal.aborted, durationMs });
     }
     item.running = false;
-    this.#words.outcome(outcome);
-    events?.ended?.(outcome);
+    const told = lane.rule === undefined ? outcome : { ...outcome, rule: lane.rule };
+    this.#words.outcome(told);
+    events?.ended?.(told);
   }
 
-  async #failed(item: QueueItem, error: unknown, signal: AbortSignal, started: number): Promise<Outcome> {
-    const { clock } = this.#options;
-    const { file } = item;
-    const took = (): number => clock.monotonic() - started;
-    if (signal.aborted) {
-      this.circuit.undecided();
-      return { status: "stopped", file, durationMs: took() };
-    }
-    const fault = faultOf(error);
-    if (fault === "store") {
-      const waitMs = this.circuit.failed();
-      this.#options.events?.storeTrouble?.(error, waitMs);
-      // This one goes behind the others: were it the cause, the next probe is with another.
-      item.failures += 1;
-      item.notBefore = clock.monotonic() + waitMs;
-      return { status: "retried", file, error, waitMs, durationMs: took() };
-    }
-    // Conflicts and refusals are answers: the store is well.
-    if (fault === "bundle" && error instanceof CdhError && error.code.startsWith("CDH_STORE")) {
-      if (this.circuit.succeeded()) this.#recovered();
-    } else this.circuit.undecided();
-    if (fault === "gone") {
-      this.queue.remove(file.fileName);
-      return { status: "gone", file, durationMs: took() };
-    }
-    if (fault === "object") {
-      item.failures += 1;
-      const waitMs = backoffMs(item.failures, OBJECT_BACKOFF);
-      item.notBefore = clock.monotonic() + waitMs;
-      return { status: "retried", file, error, waitMs, durationMs: took() };
-    }
-    return await this.#bundleTrouble(item, error, took);
+  #send(file: SpoolFile, facts: BundleFacts, lane: Lane, signal: AbortSignal): Promise<UploadedBundle> {
+    const { settings, completePod, events } = this.#options;
+    return uploadBundle(file, facts, {
+      store: lane.store,
+      board: lane.board,
+      completePod,
+      signal,
+      keyTemplate: settings.keyTemplate,
+      keepUploaded: settings.keepUploaded,
+      nodeName: settings.nodeName,
+      clusterName: settings.clusterName,
+      onProgress: (sentBytes) => events?.progress?.(file, sentBytes),
+    });
   }
 
-  async #bundleTrouble(item: QueueItem, error: unknown, took: () => number): Promise<Outcome> {
-    const { settings, clock } = this.#options;
-    const { file } = item;
-    const damaged = error instanceof CdhError && !error.code.startsWith("CDH_STORE");
-    // A time in the future, from a clock that was set back, says nothing; that it did not change since does.
-    const quietMs = Math.max(clock.now() - file.modifiedAt, clock.monotonic() - item.noticedAt);
-    if (damaged && quietMs < QUIET_MS) {
-      item.notBefore = clock.monotonic() + 5000;
-      return { status: "unfinished", file, error, durationMs: took() };
-    }
-    const code = error instanceof CdhError ? error.code : "CDH_DAMAGED";
-    const reason = reasonOf(error);
-    const at = clock.now();
-    try {
-      const record = await this.#attempts.count(file.name, `${file.sizeBytes} ${file.modifiedAt}`, {
-        code,
-        reason,
-        at,
-      });
-      if (record.attempts >= settings.quarantineAttempts) {
-        const hint = error instanceof CdhError && error.hint !== undefined ? { hint: error.hint } : {};
-        const path = await quarantine(
-          settings.coreDir,
-          file,
-          { code, reason, ...hint, attempts: record.attempts },
-          clock,
-        );
-        this.queue.remove(file.fileName);
-        await this.#attempts.forget(file.name);
-        return { status: "quarantined", file, error, path, durationMs: took() };
-      }
-    } catch (stateError) {
-      this.#stateTrouble(stateError);
-    }
-    item.failures += 1;
-    const waitMs = backoffMs(item.failures, BUNDLE_BACKOFF);
-    item.notBefore = clock.monotonic() + waitMs;
-    return { status: "retried", file, error, waitMs, durationMs: took() };
+  /** Only now it can be read, and belongs elsewhere. */
+  #changeLane(item: QueueItem, lane: Lane, facts: BundleFacts): void {
+    lane.circuit.undecided();
+    this.queue.add({ ...item, lane: this.#laneOf(facts).name, namespace: facts.namespace, facts, running: false });
   }
 
-  #recovered(): void {
-    this.#options.log.info("the store answers again");
-    this.#options.events?.storeRecovered?.();
+  #answered(lane: Lane): void {
+    if (!lane.circuit.succeeded()) return;
+    const { rule } = lane;
+    this.#options.log.info("the store answers again", rule === undefined ? {} : { rule });
+    this.#options.events?.storeRecovered?.(rule);
     // Whoever waits because of the store need not wait any longer.
-    for (const item of this.queue.items()) if (!item.running) item.notBefore = 0;
+    for (const item of this.queue.items(lane.name)) if (!item.running) item.notBefore = 0;
   }
 
   #stateTrouble(error: unknown): void {

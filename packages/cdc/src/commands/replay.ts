@@ -1,16 +1,16 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { Command, Option } from "clipanion";
 import { CdhCommand, EXIT_STATUS_HELP } from "@cdh/core/cli";
 import { CdhError, reasonOf } from "@cdh/core/errors";
 import { parseKernelArguments } from "@cdh/core/kernel/arguments";
 import { makeRoots } from "@cdh/core/roots";
 import { formatBytes, formatDuration } from "@cdh/core/units";
-import { Command, Option } from "clipanion";
 import { compose } from "../compose.ts";
-import { descriptorInput } from "../input.ts";
 import { readSettings } from "../kernel-mode.ts";
-import { loadNative } from "../native.ts";
+import { descriptorInput } from "../self/input.ts";
+import { loadNative } from "../self/load-native.ts";
 import { VERSION } from "../version.ts";
 
 /** `cdc replay CORE [-x=value …]`: make a bundle of a saved core, as if the kernel had just written it. */
@@ -35,6 +35,7 @@ export class ReplayCommand extends CdhCommand {
     const file = await open(this.core, constants.O_RDONLY).catch((error: unknown) => {
       throw new CdhError("CDH_NOT_FOUND", `cannot read ${this.core}: ${reasonOf(error)}`);
     });
+    const native = await loadNative();
     const outcome = await compose({
       input: { ...descriptorInput(file.fd), close: async () => file.close().catch(() => {}) },
       crash,
@@ -45,10 +46,11 @@ export class ReplayCommand extends CdhCommand {
       roots: makeRoots({ procRoot: settings.procRoot }),
       clock: this.context.clock,
       log: this.logger(),
-      native: await loadNative(),
+      native,
       version: VERSION,
       problems,
-    });
+      // What follows may wait for whoever reads it.
+    }).finally(() => native.alarm(0));
     if (outcome.kind === "skipped") this.say(`not kept: ${outcome.reason}`);
     else {
       const { core, composer } = outcome.manifest;

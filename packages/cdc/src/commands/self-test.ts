@@ -1,6 +1,6 @@
-import { CdhCommand, EXIT_STATUS_HELP } from "@cdh/core/cli";
 import { Command } from "clipanion";
-import { selfTest } from "../self-test.ts";
+import { CdhCommand, EXIT_STATUS_HELP } from "@cdh/core/cli";
+import { selfTest } from "../self/self-test.ts";
 
 /** `cdc --self-test`: prove that the executable works where it stands. */
 export class SelfTestCommand extends CdhCommand {

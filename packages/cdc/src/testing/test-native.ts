@@ -1,5 +1,5 @@
 import { fstatSync } from "node:fs";
-import type { Native } from "../native.ts";
+import type { Native } from "../self/native.ts";
 
 /**
  * The composer's system calls for tests on Node, which has no file locks: the same promises, among the descriptors of
@@ -8,11 +8,23 @@ import type { Native } from "../native.ts";
 export function makeTestNative(): Native {
   const holders = new Map<number, number>();
   return {
+    isThere: true,
     setPipeSize: () => undefined,
     makeFifo: () => false,
     isReadable: () => false,
+    collectGarbage: () => {},
     nap: () => {},
+    alarm: () => {},
+    dieWithParent: () => {},
+    limitProcessor: () => {},
+    readNames: () => 0,
+    ioctl: () => false,
+    withHandle: async () => undefined,
     replace: () => {},
+    unlock: (fd) => {
+      const inode = fstatSync(fd).ino;
+      if (holders.get(inode) === fd) holders.delete(inode);
+    },
     tryLock: (fd) => {
       const inode = fstatSync(fd).ino;
       const holder = holders.get(inode);

@@ -1,7 +1,7 @@
 import type { Clock } from "@cdh/core/clock";
 import { GROUP, RESOURCE, VERSION_NAME } from "../group.ts";
-import { forbidden } from "../kube/api-error.ts";
-import type { Caller } from "./caller.ts";
+import { forbidden } from "../http/api-error.ts";
+import { shareOf, type Caller } from "./caller.ts";
 import type { Cluster } from "./cluster.ts";
 import { TtlCache } from "./ttl-cache.ts";
 
@@ -48,7 +48,7 @@ export class AccessReviewer {
       JSON.stringify(spec),
       async () => {
         const kind = { apiVersion: "authorization.k8s.io/v1", kind: "SubjectAccessReview" };
-        const status = await this.#cluster.review(PATH, { ...kind, spec });
+        const status = await this.#cluster.review("rights", shareOf(caller.user), PATH, { ...kind, spec });
         return status["allowed"] === true && status["denied"] !== true;
       },
       (allowed) => (allowed ? this.#ttlMs : Math.min(this.#ttlMs, DENIED_MS)),

@@ -17,3 +17,13 @@ export function withAuthenticatedGroup(caller: Caller): Caller {
   if (isAnonymous || caller.groups.includes(AUTHENTICATED)) return caller;
   return { ...caller, groups: [...caller.groups, AUTHENTICATED] };
 }
+
+/**
+ * Name whose share of a limit a user takes from: the user, or for a service account its namespace. Whoever may make
+ * service accounts has as many as they like, all in namespaces of theirs.
+ * @param user as the cluster names it
+ */
+export function shareOf(user: string): string {
+  const [, namespace] = /^system:serviceaccount:([^:]+):[^:]+$/.exec(user) ?? [];
+  return namespace === undefined ? `user ${user}` : `namespace ${namespace}`;
+}

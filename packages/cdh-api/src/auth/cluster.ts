@@ -1,38 +1,38 @@
+import { tryRecord } from "@cdh/core/base/records";
 import { askKubernetes, type KubernetesAccess, type KubernetesAnswer } from "@cdh/core/kubernetes";
-import { Semaphore } from "@cdh/core/store/semaphore";
-import { tooManyRequests, unavailable } from "../kube/api-error.ts";
+import { unavailable } from "../http/api-error.ts";
+import { FairQueue } from "../http/fair-queue.ts";
+import { Gate } from "../http/gate.ts";
 
-/** Questions that are on their way to the API server at the same time, and those that wait for it. */
-const ASKED_MAX = 32;
-const WAITING_MAX = 512;
+/** Reviews of one kind that are on their way to the API server at the same time; and with those that wait for it. */
+const ASKED_MAX = 16;
+const REVIEWS_MAX = 256;
+
+/** What is reviewed: tokens for strangers, rights for callers who are known. Neither takes the other's room. */
+export type ReviewKind = "tokens" | "rights";
 
 /** Ask the cluster's API server about tokens and rights; bounded, so that nobody can make us flood it. */
 export class Cluster {
   readonly #access: KubernetesAccess;
-  readonly #permits = new Semaphore(ASKED_MAX);
-  #waiting = 0;
+  readonly #rooms = { tokens: room(), rights: room() };
 
   constructor(access: KubernetesAccess) {
     this.#access = access;
   }
 
-  /** @throws {ApiError} 429 when too many questions wait */
-  async ask(method: "GET" | "POST", path: string, body?: unknown): Promise<KubernetesAnswer> {
-    if (this.#waiting >= WAITING_MAX) throw tooManyRequests("too many requests wait for the cluster's API server");
-    this.#waiting += 1;
-    try {
-      return await this.#permits.run(() => askKubernetes(this.#access, method, path, body));
-    } finally {
-      this.#waiting -= 1;
-    }
+  /** Read an object for this server itself: no client's question keeps it waiting. */
+  async read(path: string): Promise<KubernetesAnswer> {
+    return await askKubernetes(this.#access, "GET", path);
   }
 
   /**
    * Create a review and give its status.
-   * @throws {ApiError} 503 when the API server gives none: then nobody is let in
+   * @param share for whom: see `shareOf`, or the address of somebody who is not known yet
+   * @throws {ApiError} 429 when too many reviews wait; 503 when the API server gives none: then nobody is let in
    */
-  async review(path: string, body: unknown): Promise<Record<string, unknown>> {
-    const answer = await this.ask("POST", path, body);
+  async review(kind: ReviewKind, share: string, path: string, body: unknown): Promise<Record<string, unknown>> {
+    const { gate, queue } = this.#rooms[kind];
+    const answer = await gate.run(share, () => queue.run(share, () => askKubernetes(this.#access, "POST", path, body)));
     const status = tryRecord(tryRecord(answer.body)?.["status"]);
     if ((answer.status !== 201 && answer.status !== 200) || status === undefined) {
       const why = answer.problem ?? `status ${answer.status}`;
@@ -42,11 +42,11 @@ export class Cluster {
   }
 }
 
-/** Take a value as a JSON object; undefined when it is none. */
-export function tryRecord(value: unknown): Record<string, unknown> | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
+function room(): { gate: Gate; queue: FairQueue } {
+  return {
+    gate: new Gate(REVIEWS_MAX, "requests that wait for the cluster's API server"),
+    queue: new FairQueue(ASKED_MAX),
+  };
 }
 
 /** Take the texts of a JSON list. */

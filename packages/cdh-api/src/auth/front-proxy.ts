@@ -1,11 +1,14 @@
-import type { Clock } from "@cdh/core/clock";
-import { reasonOf } from "@cdh/core/errors";
-import type { Logger } from "@cdh/core/log";
 import { X509Certificate } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
+import { tryRecord } from "@cdh/core/base/records";
+import type { Clock } from "@cdh/core/clock";
+import { reasonOf } from "@cdh/core/errors";
+import { parseJson } from "@cdh/core/json";
+import type { Logger } from "@cdh/core/log";
+import { hasClientCertificate } from "../http/client-certificate.ts";
 import type { Caller } from "./caller.ts";
-import { textsOf, tryRecord, type Cluster } from "./cluster.ts";
+import { textsOf, type Cluster } from "./cluster.ts";
 
 /** Where every cluster says how its front proxy is known. */
 const CONFIG_PATH = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
@@ -24,11 +27,6 @@ interface ProxyConfig {
   uidHeaders: readonly string[];
   groupHeaders: readonly string[];
   extraPrefixes: readonly string[];
-}
-
-/** Tell whether a request came with a client certificate, whoever signed it. */
-export function hasClientCertificate(request: IncomingMessage): boolean {
-  return (request.socket as Partial<TLSSocket>).getPeerX509Certificate?.() !== undefined;
 }
 
 /**
@@ -70,7 +68,7 @@ export class FrontProxy {
   identify(request: IncomingMessage): Caller | undefined {
     const config = this.#config;
     if (config === undefined) return undefined;
-    if (!this.#isTrusted(request.socket as TLSSocket, config)) {
+    if (!this.isFrontProxy(request.socket as TLSSocket)) {
       if (hasClientCertificate(request)) this.#hurry();
       return undefined;
     }
@@ -89,6 +87,16 @@ export class FrontProxy {
     };
   }
 
+  /** Tell whether a connection is the front proxy's. Judged once; a change of the configuration judges anew. */
+  isFrontProxy(socket: TLSSocket): boolean {
+    if (this.#config === undefined) return false;
+    const known = this.#verdicts.get(socket);
+    if (known !== undefined) return known;
+    const verdict = judge(socket, this.#config, this.#clock.now());
+    this.#verdicts.set(socket, verdict);
+    return verdict;
+  }
+
   /** The cluster may have another authority since a moment ago: then this certificate is good, and nobody waits a minute. */
   #hurry(): void {
     if (this.#clock.monotonic() - this.#lookedAt > HURRY_MS) void this.#look();
@@ -97,7 +105,7 @@ export class FrontProxy {
   async #look(): Promise<void> {
     this.#lookedAt = this.#clock.monotonic();
     try {
-      const answer = await this.#cluster.ask("GET", CONFIG_PATH);
+      const answer = await this.#cluster.read(CONFIG_PATH);
       if (answer.status !== 200) throw new Error(answer.problem ?? `the API server says ${answer.status}`);
       const data = tryRecord(tryRecord(answer.body)?.["data"]) ?? {};
       const text = JSON.stringify(data);
@@ -118,15 +126,6 @@ export class FrontProxy {
       this.#trouble = reason;
     }
   }
-
-  /** Judge a connection once; a change of the configuration judges anew. */
-  #isTrusted(socket: TLSSocket, config: ProxyConfig): boolean {
-    const known = this.#verdicts.get(socket);
-    if (known !== undefined) return known;
-    const verdict = judge(socket, config, this.#clock.now());
-    this.#verdicts.set(socket, verdict);
-    return verdict;
-  }
 }
 
 /**
@@ -141,8 +140,20 @@ function judge(socket: TLSSocket, config: ProxyConfig, now: number): boolean {
     (authority) => certificate.checkIssued(authority) && certificate.verify(authority.publicKey),
   );
   if (!isOurs || now < certificate.validFromDate.getTime() || now > certificate.validToDate.getTime()) return false;
-  const name = /^CN=(.*)$/m.exec(certificate.subject)?.[1];
-  return config.allowedNames.length === 0 || (name !== undefined && config.allowedNames.includes(name));
+  if (config.allowedNames.length === 0) return true;
+  const name = commonNameOf(certificate);
+  return name !== undefined && config.allowedNames.includes(name);
+}
+
+/**
+ * Read the common name from the parsed subject. `certificate.subject` is a text whose lines anybody who orders a
+ * certificate can write.
+ * @returns undefined when there is none, or more than one: readers differ on which of them counts
+ */
+export function commonNameOf(certificate: X509Certificate): string | undefined {
+  // Node's types promise a text; several common names come as a list.
+  const name: unknown = certificate.toLegacyObject().subject.CN;
+  return typeof name === "string" ? name : undefined;
 }
 
 function parseConfig(data: Record<string, unknown>): ProxyConfig {
@@ -150,9 +161,14 @@ function parseConfig(data: Record<string, unknown>): ProxyConfig {
   if (typeof caPem !== "string") throw new Error("the cluster has no front proxy (no requestheader-client-ca-file)");
   const blocks = caPem.match(/-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0) throw new Error("requestheader-client-ca-file holds no certificate");
+  // What is there and cannot be read is refused: an empty list of allowed names lets every certificate in.
   const list = (key: string): string[] => {
-    const text = data[key];
-    return typeof text === "string" && text !== "" ? textsOf(JSON.parse(text)) : [];
+    const text = data[key] ?? "";
+    if (text === "") return [];
+    const value: unknown = typeof text === "string" ? parseJson(text) : text;
+    const texts = textsOf(value);
+    if (!Array.isArray(value) || texts.length !== value.length) throw new Error(`${key} is not a list of texts`);
+    return texts;
   };
   const lower = (names: string[]): string[] => names.map((name) => name.toLowerCase());
   return {

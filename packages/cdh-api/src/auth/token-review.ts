@@ -1,7 +1,8 @@
-import type { Clock } from "@cdh/core/clock";
 import { createHmac, randomBytes } from "node:crypto";
+import { tryRecord } from "@cdh/core/base/records";
+import type { Clock } from "@cdh/core/clock";
 import type { Caller } from "./caller.ts";
-import { textsOf, tryRecord, type Cluster } from "./cluster.ts";
+import { textsOf, type Cluster } from "./cluster.ts";
 import { TtlCache } from "./ttl-cache.ts";
 
 const PATH = "/apis/authentication.k8s.io/v1/tokenreviews";
@@ -26,21 +27,25 @@ export class TokenReviewer {
     this.#cache = new TtlCache(clock, 10_000);
   }
 
-  /** @returns undefined when the token is no good here @throws {ApiError} 503 when nobody can tell */
-  async review(token: string): Promise<Caller | undefined> {
+  /**
+   * @param address where it comes from
+   * @returns undefined when the token is no good here
+   * @throws {ApiError} 429 when too many tokens from there wait, 503 when nobody can tell
+   */
+  async review(token: string, address: string): Promise<Caller | undefined> {
     // eslint-disable-next-line no-control-regex -- a header value holds none anyway
     if (token === "" || token.length > TOKEN_MAX || /[\s\u0000-\u001f]/.test(token)) return undefined;
     const key = createHmac("sha256", this.#key).update(token).digest("base64");
     return await this.#cache.get(
       key,
-      () => this.#ask(token),
+      () => this.#ask(token, address),
       (caller) => (caller === undefined ? Math.min(this.#ttlMs, REFUSED_MS) : this.#ttlMs),
     );
   }
 
-  async #ask(token: string): Promise<Caller | undefined> {
+  async #ask(token: string, address: string): Promise<Caller | undefined> {
     const audiences = this.#audiences;
-    const status = await this.#cluster.review(PATH, {
+    const status = await this.#cluster.review("tokens", address, PATH, {
       apiVersion: "authentication.k8s.io/v1",
       kind: "TokenReview",
       spec: { token, ...(audiences.length === 0 ? {} : { audiences }) },

@@ -1,5 +1,5 @@
-import type { Clock } from "@cdh/core/clock";
 import { expect, it } from "vitest";
+import type { Clock } from "@cdh/core/clock";
 import { TtlCache } from "./ttl-cache.ts";
 
 let now = 0;

@@ -1,7 +1,8 @@
+import { Command } from "clipanion";
 import { CdhCommand, EXIT_STATUS_HELP } from "@cdh/core/cli";
+import { defaultedFlag, listFlag } from "@cdh/core/cli/flags";
 import { CdhError } from "@cdh/core/errors";
-import { Command, Option } from "clipanion";
-import { printBindings, RIGHTS, type Subject } from "../bindings.ts";
+import { printBindings, RIGHTS, type Subject } from "../auth/bindings.ts";
 
 /** `cdh-api print-rbac`: print RoleBindings that give teams their own dumps. */
 export class PrintRbacCommand extends CdhCommand {
@@ -16,14 +17,17 @@ export class PrintRbacCommand extends CdhCommand {
     ],
   });
 
-  namespaces = Option.Array("-n,--namespace", [], { description: "namespace; may be given again" });
-  groups = Option.Array("--group", [], { description: "a group of people; may be given again" });
-  users = Option.Array("--user", [], { description: "a person; may be given again" });
-  accounts = Option.Array("--service-account", [], { description: "NAMESPACE:NAME; may be given again" });
-  right = Option.String("--right", "download", { description: "view, download or admin" });
-  prefix = Option.String("--role-prefix", "core-dump-handler", {
-    description: "what the names of the chart's ClusterRoles begin with",
-  });
+  namespaces = listFlag("-n,--namespace", "NAMESPACE", "namespace; may be given again");
+  groups = listFlag("--group", "GROUP", "a group of people; may be given again");
+  users = listFlag("--user", "USER", "a person; may be given again");
+  accounts = listFlag("--service-account", "NAMESPACE:NAME", "a service account; may be given again");
+  right = defaultedFlag("--right", "RIGHT", "download", "view, download or admin");
+  prefix = defaultedFlag(
+    "--role-prefix",
+    "TEXT",
+    "core-dump-handler",
+    "what the names of the chart's ClusterRoles begin with",
+  );
 
   override async run(): Promise<void> {
     const right = RIGHTS.find((one) => one === this.right);

@@ -1,13 +1,15 @@
+import { hostname } from "node:os";
+import { Command, Option } from "clipanion";
+import { EXIT_STATUS_HELP } from "@cdh/core/cli";
+import { settingFlag } from "@cdh/core/cli/flags";
+import { SettingsCommand } from "@cdh/core/cli/settings-command";
 import { toRfc3339 } from "@cdh/core/clock";
-import { CdhCommand, EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
-import { resolveSettingsStrictly } from "@cdh/core/config";
 import { CdhError, EXIT } from "@cdh/core/errors";
 import { findKubernetes } from "@cdh/core/kubernetes";
 import { renderRows, stringifyJson, type Column, type OutputFormat } from "@cdh/core/output";
+import { refuseTwoStores } from "@cdh/core/store/one-store";
 import { openStore } from "@cdh/core/store/open";
 import { formatBytes } from "@cdh/core/units";
-import { Command, Option } from "clipanion";
-import { hostname } from "node:os";
 import type { KeepReason } from "../retention/decide.ts";
 import { limitsAnything, needsKubernetes } from "../retention/policy.ts";
 import { runRound, type RoundReport } from "../retention/round.ts";
@@ -43,7 +45,7 @@ const WORDS: Record<KeepReason, string> = {
 };
 
 /** `cdh-api prune`: remove once what the retention settings do not keep. */
-export class PruneCommand extends CdhCommand {
+export class PruneCommand extends SettingsCommand {
   static override paths = [["prune"]];
 
   static override usage = Command.Usage({
@@ -55,23 +57,19 @@ export class PruneCommand extends CdhCommand {
     ],
   });
 
-  store = Option.String("--store", { description: "s3://bucket/prefix or file:///directory (STORE_URL)" });
+  storeUrl = settingFlag(apiSettings.storeUrl);
   dryRun = Option.Boolean("--dry-run", false, { description: "only show what would be removed, and why" });
-  maxAge = Option.String("--max-age", { description: "remove bundles stored longer ago (RETENTION_MAX_AGE)" });
-  maxCount = Option.String("--max-count", { description: "bundles kept of each namespace (RETENTION_MAX_COUNT)" });
-  maxBytes = Option.String("--max-bytes", { description: "bytes kept of each namespace (RETENTION_MAX_BYTES)" });
-  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
+  retentionMaxAgeMs = settingFlag(apiSettings.retentionMaxAgeMs);
+  retentionMaxCount = settingFlag(apiSettings.retentionMaxCount);
+  retentionMaxBytes = settingFlag(apiSettings.retentionMaxBytes);
 
   async run(): Promise<number | void> {
     const { env, clock, stopSignal } = this.context;
-    const format = parseOutputFormat(this.output);
-    const flags = {
-      storeUrl: this.store,
-      retentionMaxAgeMs: this.maxAge,
-      retentionMaxCount: this.maxCount,
-      retentionMaxBytes: this.maxBytes,
-    };
-    const { values } = resolveSettingsStrictly(apiSettings, { flags, env });
+    const format = this.format();
+    const resolved = this.resolveStrictly(apiSettings);
+    if (this.printConfig) return this.showConfig(apiSettings, resolved);
+    refuseTwoStores(resolved);
+    const { values } = resolved;
     const access = findKubernetes(env, env["KUBERNETES_SERVICE_ACCOUNT_DIR"]);
     refuse(values, access !== undefined);
     const log = this.logger();

@@ -1,20 +1,15 @@
-import type { AppContext } from "../http/app-context.ts";
-import type { Exchange } from "../http/exchange.ts";
+import type { AppContext } from "../call/app-context.ts";
+import type { Call } from "../call/call.ts";
+import { dumpNotFound } from "../http/api-error.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
+import { bundleNameOf } from "../index/placement.ts";
 import { BUNDLE_SUFFIX } from "../index/store-reader.ts";
-import { dumpNotFound } from "../kube/api-error.ts";
 import { findDump } from "../kube/read.ts";
 import type { Validators } from "./range.ts";
 import { sendBody } from "./send-body.ts";
-import { permitDownload } from "./ticketed.ts";
 
 /** Small, because hundreds of downloads each hold one or two of them. */
 export const PIECE_BYTES = 64 * 1024;
-
-/** File name of a dump's bundle. */
-export function bundleNameOf(record: DumpRecord): string {
-  return `${record.stem.slice(record.stem.lastIndexOf("/") + 1)}${BUNDLE_SUFFIX}`;
-}
 
 /** What the store shows of a bundle. @throws {ApiError} 404 */
 export async function bundleFacts(
@@ -35,10 +30,10 @@ export async function bundleFacts(
 }
 
 /** Send the zip as it lies in the store. */
-export async function sendBundle(app: AppContext, exchange: Exchange, namespace: string, name: string): Promise<void> {
-  const who = await permitDownload(app, exchange, { namespace, name, subresource: "bundle" });
-  const record = await findDump(app, namespace, name);
-  await app.downloads.run(async () => {
+export async function sendBundle({ app, exchange, param, who }: Call): Promise<void> {
+  const name = param("name");
+  const record = await findDump(app, param("namespace"), name);
+  await app.gates.downloads.run(exchange.share, async () => {
     const { key, sizeBytes, validators } = await bundleFacts(app, record, exchange.signal);
     await sendBody(app, exchange, {
       ...who,

@@ -1,16 +1,19 @@
-import { openCore, type CoreReader } from "@cdh/core/bundle/core-reader";
-import type { Manifest } from "@cdh/core/bundle/manifest";
+import type { CoreReader } from "@cdh/core/bundle/core-layout";
+import { openCore } from "@cdh/core/bundle/core-reader";
 import { openBundle, type Bundle } from "@cdh/core/bundle/reader";
-import { readManifest } from "@cdh/core/bundle/reader-manifest";
+import { readManifestEntry } from "@cdh/core/bundle/reader-manifest";
 import { storeSource } from "@cdh/core/bundle/reader-source";
-import type { AppContext } from "../http/app-context.ts";
+import type { AppContext } from "../call/app-context.ts";
+import type { Call } from "../call/call.ts";
 import type { Exchange } from "../http/exchange.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
+import { bundleNameOf } from "../index/placement.ts";
 import { findDump } from "../kube/read.ts";
-import { bundleFacts, bundleNameOf } from "./bundle.ts";
+import type { ManifestHead } from "../manifests/head.ts";
+import { parseInThread } from "../manifests/thread.ts";
+import { bundleFacts } from "./bundle.ts";
 import type { Span, Validators } from "./range.ts";
 import { sendBody } from "./send-body.ts";
-import { permitDownload } from "./ticketed.ts";
 
 /** Frames are decoded one at a time for each client. */
 const READ_BYTES = 1024 * 1024;
@@ -20,7 +23,8 @@ const PIECE_BYTES = 256 * 1024;
 /** A bundle that is open in the store. */
 export interface OpenDump {
   bundle: Bundle;
-  manifest: Manifest | undefined;
+  /** Read the bundle's own manifest, for `parseInThread`; undefined when it has none. */
+  readManifest(): Promise<Buffer | undefined>;
   validators: Validators;
   sizeBytes: number;
 }
@@ -35,16 +39,21 @@ export async function withBundle<T>(
   const { key, sizeBytes, validators } = await bundleFacts(app, record, signal);
   const bundle = await openBundle(await storeSource(app.dumps.store, key, { sizeBytes, signal }));
   try {
-    return await work({ bundle, manifest: await readManifest(bundle), validators, sizeBytes });
+    return await work({ bundle, readManifest: () => readManifestEntry(bundle), validators, sizeBytes });
   } finally {
     await bundle.close();
   }
 }
 
+/** Read what a download needs of the bundle's own manifest; undefined when it has none. */
+export async function headOfBundle(open: OpenDump, label: string): Promise<ManifestHead | undefined> {
+  const bytes = await open.readManifest();
+  return bytes === undefined ? undefined : await parseInThread("head", bytes, label);
+}
+
 /** Send the core, decompressed. */
-export async function sendCore(app: AppContext, exchange: Exchange, namespace: string, name: string): Promise<void> {
-  const who = await permitDownload(app, exchange, { namespace, name, subresource: "core" });
-  const record = await findDump(app, namespace, name);
+export async function sendCore({ app, exchange, param, who }: Call): Promise<void> {
+  const record = await findDump(app, param("namespace"), param("name"));
   await sendCoreOf(app, exchange, record, who);
 }
 
@@ -56,10 +65,11 @@ export async function sendCoreOf(
   who: { user: string; via: string },
   fileName = `${bundleNameOf(record).replace(/\.zip$/, "")}.core`,
 ): Promise<void> {
-  await app.cores.run(() =>
-    app.downloads.run(() =>
-      withBundle(app, record, exchange.signal, async ({ bundle, manifest, validators }) => {
-        const core = await openCore(bundle, manifest);
+  await app.gates.cores.run(exchange.share, () =>
+    app.gates.downloads.run(exchange.share, () =>
+      withBundle(app, record, exchange.signal, async (open) => {
+        const { bundle, validators } = open;
+        const core = await openCore(bundle, await headOfBundle(open, record.stem));
         await sendBody(app, exchange, {
           ...who,
           record,

@@ -1,17 +1,21 @@
+import { tryRecord } from "@cdh/core/base/records";
 import { reasonOf } from "@cdh/core/errors";
-import { tryRecord } from "../auth/cluster.ts";
+import type { AppContext } from "../call/app-context.ts";
+import type { Call } from "../call/call.ts";
 import { GROUP_VERSION, LINK_KIND, pathOf } from "../group.ts";
-import { permit, type AppContext } from "../http/app-context.ts";
-import { readJson, type Exchange } from "../http/exchange.ts";
+import { badRequest, unauthorized } from "../http/api-error.ts";
+import { readJson } from "../http/exchange.ts";
 import { sendJson } from "../http/send.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
-import { badRequest } from "../kube/api-error.ts";
+import { bundleNameOf } from "../index/placement.ts";
 import { findDump } from "../kube/read.ts";
-import { bundleFacts, bundleNameOf } from "./bundle.ts";
+import { bundleFacts } from "./bundle.ts";
 
 /** Make a link that downloads without a login for a short while. It needs the right to links and the right to the thing. */
-export async function makeLink(app: AppContext, exchange: Exchange, namespace: string, name: string): Promise<void> {
-  const caller = await permit(app, exchange, { verb: "create", namespace, name, subresource: "link" });
+export async function makeLink({ app, exchange, param, caller }: Call): Promise<void> {
+  if (caller === undefined) throw unauthorized();
+  const namespace = param("namespace");
+  const name = param("name");
   const { subresource, lifetimeSeconds } = readWish(await readJson(exchange), app.settings.linkLifetimeMs);
   await app.rights.check(caller, { verb: "get", namespace, name, subresource });
   const record = await findDump(app, namespace, name);

@@ -1,22 +1,21 @@
 import { entryReports, readLogs } from "@cdh/core/report/bundle-logs";
-import { renderHtml, reportPolicy } from "@cdh/core/report/html";
-import { PLAIN } from "@cdh/core/report/paint";
-import { reportOf, type Report } from "@cdh/core/report/report";
-import { renderText } from "@cdh/core/report/text";
-import { permit, type AppContext } from "../http/app-context.ts";
+import { reportPolicy } from "@cdh/core/report/html";
+import type { AppContext } from "../call/app-context.ts";
+import type { Call } from "../call/call.ts";
+import { ApiError, badRequest } from "../http/api-error.ts";
 import type { Exchange } from "../http/exchange.ts";
-import { sendJson, sendText } from "../http/send.ts";
+import { sendPacked, sendText } from "../http/send.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
-import { readStoredManifest } from "../index/store-reader.ts";
-import { ApiError, badRequest } from "../kube/api-error.ts";
+import { bundleNameOf } from "../index/placement.ts";
+import { readManifestBytes } from "../index/store-reader.ts";
 import { findDump } from "../kube/read.ts";
-import { bundleNameOf } from "./bundle.ts";
+import type { ReportFormat } from "../manifests/tasks.ts";
+import { parseInThread } from "../manifests/thread.ts";
 import { withBundle } from "./core.ts";
 
-const FORMATS = ["json", "text", "html"] as const;
-type Format = (typeof FORMATS)[number];
+const FORMATS = ["json", "text", "html"] as const satisfies readonly ReportFormat[];
 
-const TYPES: Readonly<Record<string, Format>> = {
+const TYPES: Readonly<Record<string, ReportFormat>> = {
   "application/json": "json",
   "text/plain": "text",
   "text/html": "html",
@@ -29,22 +28,19 @@ const TYPES: Readonly<Record<string, Format>> = {
 const LOG_LINES = 100;
 
 /** Send the report on a crash: as JSON, as text, or as a page of its own. */
-export async function sendReport(app: AppContext, exchange: Exchange, namespace: string, name: string): Promise<void> {
-  await permit(app, exchange, { verb: "get", namespace, name, subresource: "report" });
+export async function sendReport({ app, exchange, param }: Call): Promise<void> {
   const format = chooseFormat(exchange);
-  const record = await findDump(app, namespace, name);
-  const report = await app.cores.run(() => makeReport(app, record, exchange.signal));
-  if (format === "json") return sendJson(exchange, 200, report);
-  if (format === "text") {
-    return sendText(exchange, 200, "text/plain; charset=utf-8", renderText(report, PLAIN, app.clock.now()));
-  }
-  sendText(exchange, 200, "text/html; charset=utf-8", renderHtml(report), {
+  const record = await findDump(app, param("namespace"), param("name"));
+  const report = await app.gates.cores.run(exchange.share, () => makeReport(app, record, format, exchange.signal));
+  if (format === "json") return await sendPacked(exchange, "application/json", report);
+  if (format === "text") return sendText(exchange, 200, "text/plain; charset=utf-8", report);
+  sendText(exchange, 200, "text/html; charset=utf-8", report, {
     "content-security-policy": `${reportPolicy()}; frame-ancestors 'none'`,
   });
 }
 
 /** The first that the client names and we have. @throws {ApiError} 400, 406 */
-function chooseFormat(exchange: Exchange): Format {
+function chooseFormat(exchange: Exchange): ReportFormat {
   const asked = exchange.query.get("format");
   if (asked !== null) {
     const found = FORMATS.find((format) => format === asked);
@@ -58,13 +54,19 @@ function chooseFormat(exchange: Exchange): Format {
   throw new ApiError(406, "NotAcceptable", "a report is application/json, text/plain or text/html");
 }
 
-async function makeReport(app: AppContext, record: DumpRecord, signal: AbortSignal): Promise<Report> {
-  return await withBundle(app, record, signal, async ({ bundle, manifest: own, sizeBytes }) => {
+async function makeReport(
+  app: AppContext,
+  record: DumpRecord,
+  format: ReportFormat,
+  signal: AbortSignal,
+): Promise<string> {
+  return await withBundle(app, record, signal, async ({ bundle, readManifest, sizeBytes }) => {
     // IBM's bundles have none; the uploader made one beside them.
-    const manifest = own ?? (await readStoredManifest(app.dumps.store, record.stem, signal));
+    const manifest = (await readManifest()) ?? (await readManifestBytes(app.dumps.store, record.stem, signal));
     if (manifest === undefined) throw new ApiError(404, "NotFound", "there is no manifest to report on");
-    const logs = await readLogs(bundle, LOG_LINES);
+    const logs = await readLogs(bundle, LOG_LINES, (bytes) => parseInThread("containers", bytes, record.stem));
     const entries = entryReports(bundle);
-    return reportOf(manifest, { bundle: bundleNameOf(record), bundleBytes: sizeBytes, logs, entries });
+    const extras = { bundle: bundleNameOf(record), bundleBytes: sizeBytes, logs, entries };
+    return await parseInThread("report", manifest, record.stem, { extras, format, now: app.clock.now() });
   });
 }

@@ -1,15 +1,15 @@
+import type { AppContext } from "../call/app-context.ts";
 import type { Subresource } from "../group.ts";
-import type { AppContext } from "../http/app-context.ts";
+import { ApiError } from "../http/api-error.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { begin, writePiece } from "../http/send.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
-import { ApiError } from "../kube/api-error.ts";
 import { planRange, type Span, type Validators } from "./range.ts";
 
 /** Something that is sent in pieces. */
 export interface Body {
-  record: DumpRecord;
-  subresource: Subresource;
+  record: Pick<DumpRecord, "namespace" | "name">;
+  subresource: Subresource | "buildid";
   /** For the audit: who gets it, and how we know them. */
   user: string;
   via: string;
@@ -18,6 +18,8 @@ export interface Body {
   validators: Validators;
   /** Undefined when it is known only at the end: then there are no ranges. */
   sizeBytes: number | undefined;
+  /** Of the answer, besides what every download has. */
+  headers?: Readonly<Record<string, string>>;
   /** Open the bytes that are wanted. */
   open: (span: Span, signal: AbortSignal) => AsyncIterable<Uint8Array> | Promise<AsyncIterable<Uint8Array>>;
 }
@@ -51,6 +53,7 @@ export async function sendBody(app: AppContext, exchange: Exchange, body: Body):
   const { span, status } = plan;
   const answer: Record<string, string> = {
     ...headers,
+    ...body.headers,
     "content-type": body.contentType,
     "content-disposition": `attachment; filename="${body.fileName.replaceAll(/[^\w.-]/g, "_")}"`,
     ...(sizeBytes === undefined ? {} : { "content-length": String(span.end - span.start) }),

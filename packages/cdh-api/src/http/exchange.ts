@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { ApiError, badRequest } from "../kube/api-error.ts";
+import { addressOf } from "@cdh/core/connection-pool";
+import { parseJson } from "@cdh/core/json";
+import { ApiError, badRequest } from "./api-error.ts";
 
 /** One request and its answer. */
 export interface Exchange {
@@ -15,6 +17,10 @@ export interface Exchange {
   readonly remoteAddress: string;
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal;
+  /** Whose share of every limit it takes: the caller's (`shareOf`), and until they are known the address's. */
+  share: string;
+  /** Who asks, once that is known. */
+  caller: { user: string; via: string } | undefined;
 }
 
 /** Longer bodies are none of ours. */
@@ -39,6 +45,8 @@ export function openExchange(request: IncomingMessage, response: ServerResponse)
     query: new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)),
     remoteAddress: request.socket.remoteAddress ?? "",
     signal: gone.signal,
+    share: addressOf(request.socket),
+    caller: undefined,
   };
 }
 
@@ -61,7 +69,7 @@ export async function readJson(exchange: Exchange): Promise<unknown> {
   }
   if (length === 0) return undefined;
   try {
-    return JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    return parseJson(Buffer.concat(chunks));
   } catch {
     throw badRequest("the body is not JSON");
   }

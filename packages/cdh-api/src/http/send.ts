@@ -1,9 +1,12 @@
 import { once } from "node:events";
 import { Readable } from "node:stream";
-import { createGzip } from "node:zlib";
-import { hasClientCertificate } from "../auth/front-proxy.ts";
-import type { ApiError } from "../kube/api-error.ts";
+import { promisify } from "node:util";
+import { createGzip, gzip as gzipWhole } from "node:zlib";
+import { timerMs } from "@cdh/core/clock";
+import type { ApiError } from "./api-error.ts";
+import { hasClientCertificate } from "./client-certificate.ts";
 import type { Exchange } from "./exchange.ts";
+import type { Gate } from "./gate.ts";
 
 /** Headers of every answer. A page of ours replaces the policy by its own. */
 const SECURITY_HEADERS: Readonly<Record<string, string>> = {
@@ -44,6 +47,24 @@ export function sendJson(
   sendText(exchange, status, "application/json", `${JSON.stringify(body)}\n`, headers);
 }
 
+/** What bounds answers in pieces. */
+export interface AnswerLimits {
+  readonly gates: { readonly longAnswers: Gate };
+  readonly settings: { readonly stallTimeoutMs: number };
+}
+
+/** Compressing less than this saves no packet. */
+const PACK_FROM_BYTES = 4096;
+const pack = promisify(gzipWhole);
+
+/** Answer with a text that is whole in memory, compressed for whoever takes that. */
+export async function sendPacked(exchange: Exchange, contentType: string, text: string): Promise<void> {
+  const bytes = Buffer.from(text);
+  const vary = { vary: "accept-encoding" };
+  if (bytes.length < PACK_FROM_BYTES || !takesGzip(exchange)) return sendText(exchange, 200, contentType, bytes, vary);
+  sendText(exchange, 200, contentType, await pack(bytes), { ...vary, "content-encoding": "gzip" });
+}
+
 /** Answer with a Status object. */
 export function sendError(exchange: Exchange, error: ApiError): void {
   const retry = error.retryAfter === undefined ? {} : { "retry-after": String(error.retryAfter) };
@@ -66,12 +87,18 @@ export async function writePiece(exchange: Exchange, piece: Uint8Array | string,
   const { response, signal } = exchange;
   signal.throwIfAborted();
   if (response.write(piece)) return;
-  const timer = setTimeout(() => response.destroy(), stallMs);
+  const timer = setTimeout(() => response.destroy(), timerMs(stallMs));
   try {
     await once(response, "drain", { signal });
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** What bounds answers in pieces. */
+export interface AnswerLimits {
+  readonly gates: { readonly longAnswers: Gate };
+  readonly settings: { readonly stallTimeoutMs: number };
 }
 
 /** Compressing less than this saves nobody time; Kubernetes' own server draws the line there too. */
@@ -80,14 +107,15 @@ const COMPRESS_FROM_BYTES = 128 * 1024;
 /**
  * Answer with what comes in pieces, at the client's pace. A long text is compressed for whoever takes that: a list of
  * everything then is a twentieth.
+ * @throws {ApiError} 429 when the caller has too many long answers under way
  */
 export async function sendInPieces(
+  limits: AnswerLimits,
   exchange: Exchange,
   headers: Readonly<Record<string, string>>,
   pieces: Iterable<string | Uint8Array>,
-  stallMs: number,
 ): Promise<void> {
-  const { response, method, request } = exchange;
+  const { response, method } = exchange;
   if (method === "HEAD") {
     begin(exchange, 200, { ...headers, vary: "accept-encoding" });
     return void response.end();
@@ -104,24 +132,36 @@ export async function sendInPieces(
       length += value.length;
     }
   }
-  const isCompressed = !isWhole && /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?(?:,|$))/.test(encodingsOf(request.headers));
+  const texts = (function* () {
+    yield* first;
+    for (let next = source.next(); next.done !== true; next = source.next()) yield next.value;
+  })();
+  const isLong = !isWhole;
+  const answer = (): Promise<void> => sendTexts(limits, exchange, headers, { texts, isLong });
+  await (isLong ? limits.gates.longAnswers.run(exchange.share, answer) : answer());
+}
+
+async function sendTexts(
+  limits: AnswerLimits,
+  exchange: Exchange,
+  headers: Readonly<Record<string, string>>,
+  { texts, isLong }: { texts: Iterable<string | Uint8Array>; isLong: boolean },
+): Promise<void> {
+  const { stallTimeoutMs } = limits.settings;
+  const isCompressed = isLong && takesGzip(exchange);
   begin(exchange, 200, {
     ...headers,
     vary: "accept-encoding",
     ...(isCompressed ? { "content-encoding": "gzip" } : {}),
   });
-  const texts = (function* () {
-    yield* first;
-    for (let next = source.next(); next.done !== true; next = source.next()) yield next.value;
-  })();
-  if (isCompressed) for await (const piece of compressed(texts)) await writePiece(exchange, piece, stallMs);
-  else for (const piece of texts) await writePiece(exchange, piece, stallMs);
-  response.end();
+  if (isCompressed) for await (const piece of compressed(texts)) await writePiece(exchange, piece, stallTimeoutMs);
+  else for (const piece of texts) await writePiece(exchange, piece, stallTimeoutMs);
+  exchange.response.end();
 }
 
-function encodingsOf(headers: Exchange["request"]["headers"]): string {
-  const accepted = headers["accept-encoding"];
-  return typeof accepted === "string" ? accepted.toLowerCase() : "";
+function takesGzip({ request }: Exchange): boolean {
+  const accepted = request.headers["accept-encoding"];
+  return typeof accepted === "string" && /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?(?:,|$))/.test(accepted.toLowerCase());
 }
 
 async function* compressed(texts: Iterable<string | Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -1,17 +1,17 @@
-import { CdhError, reasonOf } from "@cdh/core/errors";
-import { parseListenAddress } from "@cdh/core/http-server";
-import type { Clock } from "@cdh/core/clock";
-import type { Logger } from "@cdh/core/log";
 import { constants } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
-import { createSecureContext } from "node:tls";
+import type { AddressInfo, Socket } from "node:net";
+import { createSecureContext, type TLSSocket } from "node:tls";
+import { timerMs, type Clock } from "@cdh/core/clock";
+import { CdhError, reasonOf } from "@cdh/core/errors";
+import { parseListenAddress } from "@cdh/core/http-server";
+import type { Logger } from "@cdh/core/log";
+import { CONNECTIONS_MAX, type Connections } from "./connections.ts";
 
 /** Certificates are replaced without a signal; this often somebody looks. */
 const LOOK_MS = 5000;
-const CONNECTIONS_MAX = 4000;
 
 /** Where certificate and key are. */
 export interface TlsFiles {
@@ -31,6 +31,7 @@ export interface TlsServerOptions {
   clock: Clock;
   log: Logger;
   answer: (request: IncomingMessage, response: ServerResponse) => void;
+  connections: Connections;
   /** Told when the key is another one. */
   onKey?: (keyPem: string) => void;
 }
@@ -81,6 +82,8 @@ export class TlsServer {
     );
     this.#server.maxConnections = CONNECTIONS_MAX;
     this.#server.on("tlsClientError", () => {});
+    this.#server.on("connection", (socket: Socket) => options.connections.accept(socket));
+    this.#server.on("secureConnection", (socket: TLSSocket) => options.connections.secured(socket));
   }
 
   /** Listen. @throws {CdhError} CDH_ENVIRONMENT */
@@ -129,7 +132,7 @@ export class TlsServer {
   async close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => void this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
-    const timer = setTimeout(() => this.#server.closeAllConnections(), graceMs);
+    const timer = setTimeout(() => this.#server.closeAllConnections(), timerMs(graceMs));
     await closed;
     clearTimeout(timer);
   }

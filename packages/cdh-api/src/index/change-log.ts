@@ -25,6 +25,7 @@ export class ChangeLog {
   #last = 0;
   #oldest = 0;
   #lookMs = 0;
+  #pauseMs = 0;
 
   /** @param replica 0 to 999, another one in each process */
   constructor(replica: number, max = 20_000) {
@@ -54,6 +55,11 @@ export class ChangeLog {
     this.#lookMs = Math.max(tookMs, this.#lookMs / 2);
   }
 
+  /** Note how long it is until the next listing: what nobody gave notice of, another replica knows that much later. */
+  pausesFor(pauseMs: number): void {
+    this.#pauseMs = pauseMs;
+  }
+
   /** Begin the history: what was before is not known. */
   begin(revision: number): void {
     this.#changes = [];
@@ -73,7 +79,9 @@ export class ChangeLog {
    */
   since(revision: number, nowMs: number): Change[] | undefined {
     if (revision % SCALE === this.#replica) return this.after(revision);
-    return this.after(Math.min(revision, nowMs * SCALE) - (FOREIGN_MARGIN_MS + 2 * this.#lookMs) * SCALE);
+    return this.after(
+      Math.min(revision, nowMs * SCALE) - (FOREIGN_MARGIN_MS + 2 * this.#lookMs + this.#pauseMs) * SCALE,
+    );
   }
 
   /** Give what came after one of this replica's own revisions; undefined when that is not known any more. */

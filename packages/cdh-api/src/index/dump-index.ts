@@ -1,13 +1,8 @@
+import { append } from "@cdh/core/lists";
 import type { Change, ChangeLog } from "./change-log.ts";
 import type { DumpRecord } from "./dump-record.ts";
 import { byAge, firstOf, merge } from "./merge.ts";
-
-/** Where a page of a listing begins: after this dump. */
-export interface Position {
-  namespace: string;
-  crashedAt: number;
-  name: string;
-}
+import { type Position } from "./position.ts";
 
 /** Hold every dump of the store, by name and in order: namespace, then newest first. */
 export class DumpIndex {
@@ -73,7 +68,7 @@ export class DumpIndex {
       if (after !== undefined && name < after.namespace) continue;
       const dumps = this.#sorted(name);
       const start = after?.namespace === name ? firstOf(dumps, (dump) => byTime(dump, after) > 0) : 0;
-      page.push(...dumps.slice(start, start + count - page.length));
+      append(page, dumps.slice(start, start + count - page.length));
       if (page.length === count) break;
     }
     return page;
@@ -125,6 +120,11 @@ export class DumpIndex {
     this.#forget(before);
     this.#tell({ revision, before, after: undefined });
     return before;
+  }
+
+  /** Whether somebody is told of changes. */
+  get isWatched(): boolean {
+    return this.#watchers.size > 0;
   }
 
   /** Be told of each change from now on. */

@@ -1,9 +1,11 @@
+import { soon } from "@cdh/core/async/soon";
 import type { Clock } from "@cdh/core/clock";
 import { reasonOf } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { ChangeLog } from "./change-log.ts";
 import { DumpIndex } from "./dump-index.ts";
+import { Notices } from "./notices.ts";
 import type { PlacementRules } from "./placement.ts";
 import { Refresher, type Look } from "./refresh.ts";
 
@@ -12,8 +14,13 @@ const DUTY = 10;
 /** A request hurries a look when the last one is older than this, and than {@link HURRY_DUTY} times what it took. */
 const HURRY_MS = 1000;
 const HURRY_DUTY = 20;
+/** Between two looks at the notices, however many requests want one. */
+const NOTICES_MS = 250;
+/** And when nobody asks: while somebody watches, and else, so that none is missed. */
+const NOTICES_WATCHED_MS = 1000;
+const NOTICES_IDLE_MS = 30_000;
 /** How long a request waits for a look that it hurried. */
-const PATIENCE_MS = 3000;
+const FRESHEN_MS = 3000;
 
 /** What the dump store needs. */
 export interface DumpStoreOptions {
@@ -22,6 +29,8 @@ export interface DumpStoreOptions {
   clock: Clock;
   log: Logger;
   intervalMs: number;
+  /** Whether writers give notice of what they change. */
+  notices: boolean;
   /** 0 to 999, another one in each process. */
   replica: number;
   onLook?: (look: Look | { failure: unknown }) => void;
@@ -34,6 +43,11 @@ export class DumpStore {
   readonly rules: PlacementRules;
   readonly #options: DumpStoreOptions;
   readonly #refresher: Refresher;
+  readonly #notices: Notices | undefined;
+  #noticesRun: Promise<void> | undefined;
+  #noticesNext: Promise<void> | undefined;
+  #noticesAt = Number.NEGATIVE_INFINITY;
+  #noticesTrouble: string | undefined;
   #running: Promise<void> | undefined;
   #loadedAt: number | undefined;
   #endedAt = Number.NEGATIVE_INFINITY;
@@ -46,6 +60,9 @@ export class DumpStore {
     this.rules = options.rules;
     this.index = new DumpIndex(new ChangeLog(options.replica));
     this.#refresher = new Refresher({ ...options, index: this.index });
+    const { index } = this;
+    const lookAt = (stem: string, signal?: AbortSignal): Promise<void> => this.#refresher.lookAt(stem, signal);
+    this.#notices = options.notices ? new Notices({ ...options, index, lookAt }) : undefined;
   }
 
   /** Whether the store was listed to its end at least once. */
@@ -78,23 +95,70 @@ export class DumpStore {
     while (!stopSignal.aborted) {
       await this.#look(stopSignal);
       const waitMs = this.isLoaded ? Math.max(intervalMs, DUTY * this.#durationMs) : Math.min(2000, intervalMs);
+      this.index.log.pausesFor(waitMs);
       await clock.sleep(waitMs, stopSignal).catch(() => {});
     }
     await this.#running;
   }
 
-  /** Make sure that the listing is recent, as far as that is cheap. Never rejects: what is known stays known. */
+  /** Follow the notices, also while nobody asks, until told to stop. */
+  async runNotices(stopSignal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    let lookedAt = clock.monotonic();
+    while (this.#notices !== undefined && !stopSignal.aborted) {
+      await clock.sleep(NOTICES_WATCHED_MS, stopSignal).catch(() => {});
+      const isDue = this.index.isWatched || clock.monotonic() - lookedAt >= NOTICES_IDLE_MS;
+      if (stopSignal.aborted || !this.isLoaded || this.#trouble !== undefined || !isDue) continue;
+      lookedAt = clock.monotonic();
+      await this.#lookAtNotices();
+    }
+  }
+
+  /**
+   * Make sure that the listing is recent: it holds every change of which notice was given before this was called, and
+   * others as far as that is cheap. Never rejects: what is known stays known.
+   */
   async freshen(): Promise<void> {
     const { clock } = this.#options;
     // While the store is down, waiting for it again and again helps nobody.
     if (!this.isLoaded || this.#trouble !== undefined) return;
-    const age = clock.monotonic() - this.#endedAt;
+    await soon(Promise.all([this.#lookAtNotices(), this.#hurry()]), FRESHEN_MS, clock);
+  }
+
+  async #hurry(): Promise<void> {
+    const age = this.#options.clock.monotonic() - this.#endedAt;
     if (this.#running === undefined && age < Math.max(HURRY_MS, HURRY_DUTY * this.#durationMs)) return;
     // A look that runs already began before this request: with a large store nobody waits for it.
-    if (this.#durationMs > PATIENCE_MS) return;
-    const patience = new AbortController();
-    await Promise.race([this.#look(), clock.sleep(PATIENCE_MS, patience.signal).catch(() => {})]);
-    patience.abort();
+    if (this.#durationMs <= FRESHEN_MS) await this.#look();
+  }
+
+  /** Look at the notices once more: a look that runs already may have passed what this one must see. */
+  #lookAtNotices(): Promise<void> {
+    if (this.#notices === undefined) return Promise.resolve();
+    if (this.#noticesRun === undefined) {
+      this.#noticesRun = this.#lookAtNoticesOnce().finally(() => (this.#noticesRun = undefined));
+      return this.#noticesRun;
+    }
+    this.#noticesNext ??= this.#noticesRun.then(() => {
+      this.#noticesNext = undefined;
+      return this.#lookAtNotices();
+    });
+    return this.#noticesNext;
+  }
+
+  async #lookAtNoticesOnce(): Promise<void> {
+    const { clock, log } = this.#options;
+    const waitMs = this.#noticesAt + NOTICES_MS - clock.monotonic();
+    if (waitMs > 0) await clock.sleep(waitMs);
+    this.#noticesAt = clock.monotonic();
+    try {
+      await this.#notices?.look();
+      this.#noticesTrouble = undefined;
+    } catch (error) {
+      const reason = reasonOf(error);
+      if (this.#noticesTrouble !== reason) log.warn("cannot follow the notices", { reason });
+      this.#noticesTrouble = reason;
+    }
   }
 
   #look(stopSignal?: AbortSignal): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Position } from "./dump-index.ts";
+import type { Position } from "./position.ts";
 
 /** Order over all namespaces: newest first, then by name. Within a namespace it is the index's own. */
 export function byAge(a: Position, b: Position): number {

@@ -1,8 +1,10 @@
-import { SeededRandom } from "@cdh/core/testing/random";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect, it } from "vitest";
+import { SeededRandom } from "@cdh/core/testing/random";
+import { makeRecord } from "../testing/record.ts";
 import type { DumpRecord } from "./dump-record.ts";
 import { changedRecord, RecordPool } from "./packed-record.ts";
-import { makeRecord } from "../testing/record.ts";
 
 /** Every field of a record. */
 const FIELDS = Object.keys({
@@ -14,7 +16,7 @@ const plain = (record: DumpRecord): Record<string, unknown> =>
   Object.fromEntries(FIELDS.map((name) => [name, record[name]]));
 
 it("gives back whatever was packed, shared or not", () => {
-  expect(FIELDS).toHaveLength(40);
+  expect(FIELDS).toHaveLength(42);
   const random = new SeededRandom(11);
   const pool = new RecordPool();
   const text = (): string => ["a", "b", "ab", "ba", "x".repeat(90), "ü\u0001,"][random.integer(6)] ?? "";
@@ -58,3 +60,42 @@ it("a change leaves the old record and everything else as it was", () => {
   expect(plain(after)).toEqual({ ...plain(before), keep: true, revision: 7, bundleBytes: undefined });
   expect(before.keep).toBe(false);
 });
+
+it("gives back why and where, the one the end of the other or not", () => {
+  for (const [summary, where] of [
+    ["SIGSEGV in pay() ← main()", "pay() ← main()"],
+    ["pay()", "pay()"],
+    ["panic: 12", "pay()"],
+    ["panic: 12", undefined],
+    ["", "12"],
+    ["", undefined],
+    ["panic: 12", "evil\0"],
+    ["12", "2"],
+  ] as const) {
+    const packed = makeRecord({ summary, where });
+    expect([packed.summary, packed.where]).toEqual([summary, where].map((text) => text?.replace("\0", "\ufffd")));
+  }
+});
+
+it("shares what many have in common, whatever each of them said as it ended", () => {
+  const perRecord = (changes: (at: string) => Partial<DumpRecord>): number => {
+    const pool = new RecordPool();
+    const base = plain(makeRecord()) as unknown as DumpRecord;
+    const before = heapUsed();
+    const records = Array.from({ length: 30_000 }, (_, at) =>
+      pool.pack({ ...base, ...changes(String(at).padStart(60, "x")) }),
+    );
+    const bytes = (heapUsed() - before) / records.length;
+    expect(records.at(-1)?.nodeName).toBe(base.nodeName);
+    return bytes;
+  };
+  const byPod = perRecord((at) => ({ podName: at }));
+  const bySummary = perRecord((at) => ({ summary: `panic: no cart ${at} in pay() ← main()`, where: "pay() ← main()" }));
+  expect(bySummary / byPod).toBeLessThan(2);
+});
+
+function heapUsed(): number {
+  setFlagsFromString("--expose-gc");
+  (runInNewContext("gc") as () => void)();
+  return process.memoryUsage().heapUsed;
+}

@@ -1,4 +1,5 @@
 import type { DumpRecord } from "./dump-record.ts";
+import { packWhere, unpackWhere } from "./packed-where.ts";
 
 /** What many dumps have in common, such as all those of one workload on one node: held once for all of them. */
 type CommonFacts = Pick<
@@ -33,6 +34,8 @@ type CommonFacts = Pick<
 /** Past so many, facts are simply not shared: nobody fills memory with what occurs once. */
 const FACTS_MAX = 20_000;
 const TEXTS_MAX = 50_000;
+/** So many lines of why and where are known at a time: a crash loop's are the same, others hold an id or an address. */
+const SUMMARIES_MAX = 10_000;
 /** Between the texts of one dump: none of them holds it. */
 const BETWEEN = "\0";
 
@@ -40,10 +43,21 @@ const BETWEEN = "\0";
 export class RecordPool {
   readonly #facts = new Map<number, CommonFacts>();
   readonly #texts = new Map<string, string>();
+  readonly #summaries = new Map<string, string>();
 
   /** Pack a record. It is then an object of its own, and what `record` was made of can go. */
   pack(record: DumpRecord): DumpRecord {
-    return new PackedRecord(record, this.#share(commonOf(record, (text) => this.#text(text))));
+    const facts = this.#share(commonOf(record, (text) => this.#text(text)));
+    return new PackedRecord(record, facts, this.#summary(record.summary));
+  }
+
+  /** What occurs once fills this over and over; it is emptied then, and the next crash loop is shared again. */
+  #summary(text: string): string {
+    const known = this.#summaries.get(text);
+    if (known !== undefined) return known;
+    if (this.#summaries.size >= SUMMARIES_MAX) this.#summaries.clear();
+    this.#summaries.set(text, text);
+    return text;
   }
 
   #text(text: string): string {
@@ -89,11 +103,12 @@ class PackedRecord implements DumpRecord {
   readonly coreBytes: number;
   readonly coreStoredBytes: number;
   readonly expectedBytes: number | undefined;
-  /** Stamp, pod's name, its UID, address of the fault. */
+  readonly summary: string;
+  /** Stamp, pod's name, its UID, address of the fault, where. */
   readonly #texts: string;
   readonly #facts: CommonFacts;
 
-  constructor(from: DumpRecord, facts: CommonFacts, texts?: string) {
+  constructor(from: DumpRecord, facts: CommonFacts, summary: string, texts?: string) {
     this.stem = from.stem;
     this.name = from.name;
     this.bundleBytes = from.bundleBytes;
@@ -105,9 +120,9 @@ class PackedRecord implements DumpRecord {
     this.coreBytes = from.coreBytes;
     this.coreStoredBytes = from.coreStoredBytes;
     this.expectedBytes = from.expectedBytes;
+    this.summary = summary;
     this.#facts = facts;
-    this.#texts =
-      texts ?? [from.manifestStamp, from.podName, from.podUid, from.faultAddress].map(withoutBetween).join(BETWEEN);
+    this.#texts = texts ?? textsOf(from);
   }
 
   changed(changes: Changes): PackedRecord {
@@ -115,7 +130,7 @@ class PackedRecord implements DumpRecord {
     const { crashedAt, pid, coreBytes, coreStoredBytes, expectedBytes } = this;
     const own = { stem, name, bundleBytes, storedAt, keep, revision };
     const fixed = { crashedAt, pid, coreBytes, coreStoredBytes, expectedBytes };
-    return new PackedRecord({ ...own, ...fixed, ...changes } as DumpRecord, this.#facts, this.#texts);
+    return new PackedRecord({ ...own, ...fixed, ...changes } as DumpRecord, this.#facts, this.summary, this.#texts);
   }
 
   get manifestStamp(): string {
@@ -202,6 +217,9 @@ class PackedRecord implements DumpRecord {
   get problemCount(): number {
     return this.#facts.problemCount;
   }
+  get where(): string | undefined {
+    return unpackWhere(this.#text(4), this.summary);
+  }
   get keepByPod(): boolean {
     return this.#facts.keepByPod;
   }
@@ -213,6 +231,11 @@ class PackedRecord implements DumpRecord {
     const text = this.#texts.slice(start, end < 0 ? undefined : end);
     return text === "" ? undefined : text;
   }
+}
+
+function textsOf({ manifestStamp, podName, podUid, faultAddress, summary, where }: DumpRecord): string {
+  const texts = [manifestStamp, podName, podUid, faultAddress, packWhere(where, summary)];
+  return texts.map(withoutBetween).join(BETWEEN);
 }
 
 function withoutBetween(text: string | undefined): string {

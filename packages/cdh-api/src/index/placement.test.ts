@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { makeManifest, makeTinyCore } from "@cdh/core/testing/sample-bundle";
 import type { Manifest } from "@cdh/core/bundle/manifest";
+import { makeManifest, makeTinyCore } from "@cdh/core/testing/sample-bundle";
 import { isMadeName, nameOfStem, namespaceOf, tryNameOf, uidOf } from "./placement.ts";
 
 const rules = { hostNamespace: "hosts", trustUnverified: false };

@@ -1,7 +1,8 @@
-import type { Manifest } from "@cdh/core/bundle/manifest";
 import { hash } from "node:crypto";
+import type { Manifest } from "@cdh/core/bundle/manifest";
+import { isRestricted } from "@cdh/core/bundle/restricted";
 import { KEEP_LABEL } from "../group.ts";
-import { isRestricted } from "./dump-record.ts";
+import { BUNDLE_SUFFIX } from "./store-reader.ts";
 
 const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
@@ -16,20 +17,28 @@ export interface PlacementRules {
  * Choose the namespace a dump is shown in: the pod's own when that is proven, else the host namespace. A guess would
  * show one tenant's memory to another: two pods of different namespaces can have the same host name.
  */
-export function namespaceOf(manifest: Manifest, rules: PlacementRules): string {
+export function namespaceOf(
+  manifest: Pick<Manifest, "pod" | "identity" | "restricted" | "process">,
+  rules: PlacementRules,
+): string {
   const claimed = manifest.pod?.namespace;
   if (claimed === undefined || !NAMESPACE.test(claimed) || isRestricted(manifest)) return rules.hostNamespace;
   return manifest.identity?.verified === true || rules.trustUnverified ? claimed : rules.hostNamespace;
 }
 
 /** Take the crash's own id as a name when it can be one. */
-export function tryNameOf(manifest: Manifest): string | undefined {
+export function tryNameOf(manifest: Pick<Manifest, "crashId">): string | undefined {
   return NAMESPACE.test(manifest.crashId) ? manifest.crashId : undefined;
 }
 
 /** Make a name of the store's key: for dumps whose id is no name, or is taken. */
 export function nameOfStem(stem: string): string {
   return `x${hash("sha256", stem, "hex").slice(0, 32)}`;
+}
+
+/** File name of a dump's bundle. */
+export function bundleNameOf({ stem }: { stem: string }): string {
+  return `${stem.slice(stem.lastIndexOf("/") + 1)}${BUNDLE_SUFFIX}`;
 }
 
 /** Make the `metadata.uid`: the same on every replica. */
@@ -42,7 +51,7 @@ export function uidOf(stem: string, namespace: string): string {
 }
 
 /** Tell whether the crashed pod carried the label that keeps its dumps. */
-export function isKeptByPod(manifest: Manifest): boolean {
+export function isKeptByPod(manifest: Pick<Manifest, "pod">): boolean {
   const value = manifest.pod?.labels?.[KEEP_LABEL];
   return value !== undefined && value !== "false";
 }

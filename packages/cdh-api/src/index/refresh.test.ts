@@ -1,12 +1,12 @@
-import { systemClock } from "@cdh/core/clock";
-import { silentLogger } from "@cdh/core/log";
-import { DirectoryStore } from "@cdh/core/store/directory-store";
-import type { ObjectStore } from "@cdh/core/store/store";
-import { makeManifest, makeTinyCore } from "@cdh/core/testing/sample-bundle";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { systemClock } from "@cdh/core/clock";
+import { silentLogger } from "@cdh/core/log";
+import type { ObjectStore } from "@cdh/core/store/store";
+import { makeManifest, makeTinyCore } from "@cdh/core/testing/sample-bundle";
+import { DirectoryStore } from "../../../core/src/store/directory/store.ts";
 import { ChangeLog } from "./change-log.ts";
 import { DumpIndex } from "./dump-index.ts";
 import { changedRecord } from "./packed-record.ts";

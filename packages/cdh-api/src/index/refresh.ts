@@ -4,15 +4,18 @@ import type { Logger } from "@cdh/core/log";
 import { Semaphore } from "@cdh/core/store/semaphore";
 import type { ObjectInfo, ObjectStore } from "@cdh/core/store/store";
 import type { DumpIndex } from "./dump-index.ts";
-import { recordOf, type DumpRecord } from "./dump-record.ts";
+import type { DumpRecord } from "./dump-record.ts";
 import { changedRecord, RecordPool } from "./packed-record.ts";
 import { isKeptByPod, namespaceOf, nameOfStem, tryNameOf, type PlacementRules } from "./placement.ts";
-import { BUNDLE_SUFFIX, isGarbage, KEEP_SUFFIX, MANIFEST_SUFFIX, readStoredManifest, stampOf } from "./store-reader.ts";
+import { recordOf } from "./record-of.ts";
+import { BUNDLE_SUFFIX, isGarbage, KEEP_SUFFIX, MANIFEST_SUFFIX, readStoredHead, stampOf } from "./store-reader.ts";
 
 /** Manifests that are read at the same time. */
 const READS_MAX = 16;
 /** Larger ones are read one after the other: read as objects they take several times their size. */
 const LARGE_BYTES = 256 * 1024;
+/** A dump that changes again and again while it is looked at is left to the next listing. */
+const LOOKS_AT_ONE = 3;
 /** The first look is told about now and then. */
 const TELL_EACH = 10_000;
 
@@ -86,6 +89,57 @@ export class Refresher {
     } finally {
       unwatch();
     }
+  }
+
+  /**
+   * Bring the index up to date about one dump, by what the store shows of it now.
+   * @throws {CdhError} the CDH_STORE family; then the index is what it was
+   */
+  async lookAt(stem: string, signal?: AbortSignal): Promise<void> {
+    const { index } = this.#options;
+    // What changed while it was being looked at is newer than what was seen: then it is looked at again.
+    for (let turn = 0; turn < LOOKS_AT_ONE; turn += 1) {
+      const touched = new Set<string>();
+      const unwatch = index.watch(({ before, after }) => void touched.add((after ?? before)?.stem ?? ""));
+      try {
+        const apply = await this.#seeOne(stem, signal);
+        if (touched.has(stem)) continue;
+        unwatch();
+        apply();
+        return;
+      } finally {
+        unwatch();
+      }
+    }
+  }
+
+  /** @returns brings into the index what was seen */
+  async #seeOne(stem: string, signal: AbortSignal | undefined): Promise<() => void> {
+    const { store, index, clock } = this.#options;
+    const startedAt = clock.now();
+    const seen: { manifest?: ObjectInfo; bundle?: ObjectInfo; keep: boolean } = { keep: false };
+    for await (const object of store.list(`${stem}.`, signal === undefined ? {} : { signal })) {
+      if (object.key === `${stem}${MANIFEST_SUFFIX}`) seen.manifest = object;
+      else if (object.key === `${stem}${BUNDLE_SUFFIX}`) seen.bundle = object;
+      else if (object.key === `${stem}${KEEP_SUFFIX}`) seen.keep = true;
+    }
+    const { manifest, bundle, keep } = seen;
+    const known = index.byStem(stem);
+    const revision = (): number => index.log.next(startedAt);
+    if (manifest === undefined) return () => void (known !== undefined && index.remove(stem, revision()));
+    const stored =
+      bundle === undefined ? {} : { bundleBytes: bundle.sizeBytes, storedAt: Math.round(bundle.modifiedAt) };
+    const stamp = stampOf(manifest);
+    if (known?.manifestStamp === stamp) {
+      const isKept = keep || known.keepByPod;
+      if (known.keep === isKept) return () => {};
+      return () => index.put(changedRecord(known, { keep: isKept, revision: revision() }));
+    }
+    if (this.#garbage.get(stem) === stamp) return () => {};
+    const draft: Draft = { stamp, keep, bundleBytes: undefined, storedAt: undefined, record: undefined };
+    await this.#read(stem, draft, manifest, this.#garbage, signal);
+    const { record } = draft;
+    return () => void (record !== undefined && this.#put(record, stored, revision(), false));
   }
 
   async #look(touched: ReadonlySet<string>, signal: AbortSignal | undefined): Promise<Look> {
@@ -172,7 +226,7 @@ export class Refresher {
   ): Promise<void> {
     const { store, rules, log } = this.#options;
     try {
-      const manifest = await readStoredManifest(store, stem, signal);
+      const manifest = await readStoredHead(store, stem, signal);
       if (manifest === undefined) return;
       const facts = {
         stem,
@@ -207,10 +261,7 @@ export class Refresher {
     for (const [stem, { record, bundleBytes, storedAt }] of drafts) {
       if (record === undefined || touched.has(stem)) continue;
       const stored = storedAt === undefined ? {} : { bundleBytes, storedAt };
-      const taken = index.byName(record.name);
-      const name = taken === undefined || taken.stem === stem ? record.name : nameOfStem(stem);
-      // Filled in, not copied: an object that is spread together takes several times the memory.
-      index.put(Object.assign(record, stored, { name, revision: revision() }), { quiet: first !== undefined });
+      this.#put(record, stored, revision(), first !== undefined);
       changes += 1;
     }
     for (const record of changed) {
@@ -226,5 +277,18 @@ export class Refresher {
     }
     this.#loaded = true;
     return changes;
+  }
+
+  #put(
+    record: DumpRecord,
+    stored: { bundleBytes?: number | undefined; storedAt?: number },
+    revision: number,
+    quiet: boolean,
+  ): void {
+    const { index } = this.#options;
+    const taken = index.byName(record.name);
+    const name = taken === undefined || taken.stem === record.stem ? record.name : nameOfStem(record.stem);
+    // Filled in, not copied: an object that is spread together takes several times the memory.
+    index.put(Object.assign(record, stored, { name, revision }), { quiet });
   }
 }

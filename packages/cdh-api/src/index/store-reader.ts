@@ -1,14 +1,12 @@
-import type { Manifest } from "@cdh/core/bundle/manifest";
-import { parseManifest } from "@cdh/core/bundle/reader-manifest";
+import { READ_LIMITS } from "@cdh/core/bundle/limits";
 import { CdhError } from "@cdh/core/errors";
 import type { ObjectInfo, ObjectStore } from "@cdh/core/store/store";
+import type { ManifestHead } from "../manifests/head.ts";
+import { parseInThread } from "../manifests/thread.ts";
 
 export const MANIFEST_SUFFIX = ".manifest.json";
 export const BUNDLE_SUFFIX = ".zip";
 export const KEEP_SUFFIX = ".keep";
-
-/** No manifest is larger. */
-const MANIFEST_MAX_BYTES = 16 * 1024 * 1024;
 
 /** Tell one state of an object from another, as far as a listing shows it. */
 export function stampOf(object: ObjectInfo): string {
@@ -16,16 +14,33 @@ export function stampOf(object: ObjectInfo): string {
 }
 
 /**
- * Read a manifest from the store; undefined when it is gone.
+ * Read what the index keeps of a manifest in the store; undefined when it is gone.
  * @throws {CdhError} the CDH_BUNDLE family when it is garbage, the CDH_STORE family when it cannot be read
  */
-export async function readStoredManifest(
+export async function readStoredHead(
   store: ObjectStore,
   stem: string,
   signal?: AbortSignal,
-): Promise<Manifest | undefined> {
+): Promise<ManifestHead | undefined> {
+  const bytes = await readManifestBytes(store, stem, signal);
+  return bytes === undefined ? undefined : await parseInThread("head", bytes, stem);
+}
+
+/**
+ * Read the bytes of a manifest in the store, for {@link parseInThread}; undefined when it is gone.
+ * @throws {CdhError} CDH_BUNDLE_ENTRY_TOO_LARGE, the CDH_STORE family
+ */
+export async function readManifestBytes(
+  store: ObjectStore,
+  stem: string,
+  signal?: AbortSignal,
+): Promise<Buffer | undefined> {
   const key = `${stem}${MANIFEST_SUFFIX}`;
-  const body = await store.get(key, { offset: 0, length: MANIFEST_MAX_BYTES + 1, chunkBytes: 64 * 1024 }, signal);
+  const body = await store.get(
+    key,
+    { offset: 0, length: READ_LIMITS.manifest.bytes + 1, chunkBytes: 64 * 1024 },
+    signal,
+  );
   if (body === undefined) return undefined;
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -33,10 +48,10 @@ export async function readStoredManifest(
     chunks.push(chunk);
     length += chunk.length;
   }
-  if (length > MANIFEST_MAX_BYTES) {
+  if (length > READ_LIMITS.manifest.bytes) {
     throw new CdhError("CDH_BUNDLE_ENTRY_TOO_LARGE", `cannot read ${key}: larger than any manifest`);
   }
-  return parseManifest(Buffer.concat(chunks), key);
+  return Buffer.concat(chunks);
 }
 
 /** Tell whether reading failed because of what was read, not because of the store. */

@@ -1,4 +1,3 @@
-import type { Manifest } from "@cdh/core/bundle/manifest";
 import { GROUP_VERSION, KIND } from "../group.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
 import { isMadeName, uidOf } from "../index/placement.ts";
@@ -35,16 +34,14 @@ export function summaryOf(record: DumpRecord, revision?: number): Json {
   };
 }
 
-/** Make the object as a single read shows it: the whole manifest is the spec. */
-export function detailOf(record: DumpRecord, manifest: Manifest): Json {
-  const { schemaVersion: _version, bundle: _bundle, problems, ...spec } = manifest;
-  return {
-    apiVersion: GROUP_VERSION,
-    kind: KIND,
-    metadata: metadataOf(record),
-    spec,
-    status: { ...statusOf(record), problems },
-  };
+/**
+ * Write the object as a single read shows it: the whole manifest is the spec.
+ * @param texts JSON of the manifest's parts, which may be large
+ */
+export function writeDetail(record: DumpRecord, { spec, problems }: { spec: string; problems: string }): string {
+  const head = JSON.stringify({ apiVersion: GROUP_VERSION, kind: KIND, metadata: metadataOf(record) });
+  const status = JSON.stringify(statusOf(record));
+  return `${head.slice(0, -1)},"spec":${spec},"status":${status.slice(0, -1)},"problems":${problems}}}\n`;
 }
 
 function specSummaryOf(record: DumpRecord): Json {
@@ -86,6 +83,8 @@ function specSummaryOf(record: DumpRecord): Json {
 
 function statusOf(record: DumpRecord): Json {
   return {
+    summary: record.summary || undefined,
+    where: record.where,
     bundle:
       record.bundleBytes === undefined
         ? undefined

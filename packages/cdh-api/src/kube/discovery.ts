@@ -1,19 +1,32 @@
-import { GROUP, GROUP_VERSION, KIND, LINK_KIND, RESOURCE, SHORT_NAME, SINGULAR, VERSION_NAME } from "../group.ts";
+import {
+  GROUP,
+  GROUP_VERSION,
+  KIND,
+  RESOURCE,
+  SHORT_NAME,
+  SINGULAR,
+  SUBRESOURCES as SUBRESOURCE_NAMES,
+  VERSION_NAME,
+} from "../group.ts";
+import { ROUTES } from "../routes.ts";
 import type { Json } from "./coredump.ts";
 
-/**
- * What is advertised. `delete` works and is not among it: the cluster's namespace controller deletes at once whatever
- * says that it can be deleted, and a namespace that was removed by mistake would take its dumps along; how long they
- * outlive it is for retention to say. See docs/decisions.
- */
-const VERBS = ["get", "list", "patch", "watch"];
+/** Verbs of the resource that discovery names. */
+const VERBS = [...new Set(advertised(undefined).map(({ verb }) => verb))].sort();
 
-const SUBRESOURCES: readonly { name: string; kind: string; verbs: string[] }[] = [
-  { name: "bundle", kind: KIND, verbs: ["get"] },
-  { name: "core", kind: KIND, verbs: ["get"] },
-  { name: "report", kind: KIND, verbs: ["get"] },
-  { name: "link", kind: LINK_KIND, verbs: ["create"] },
-];
+/** What is below one object. */
+const SUBRESOURCES = SUBRESOURCE_NAMES.map((name) => {
+  const routes = advertised(name);
+  return { name, kind: routes[0]?.kind ?? KIND, verbs: routes.map(({ verb }) => verb) };
+});
+
+function advertised(subresource: string | undefined): { verb: string; kind: string }[] {
+  return ROUTES.flatMap(({ kubernetes, right }) =>
+    kubernetes?.isAdvertised === true && "verb" in right && right.subresource === subresource
+      ? [{ verb: right.verb, kind: kubernetes.kind }]
+      : [],
+  );
+}
 
 const VERSION = { groupVersion: GROUP_VERSION, version: VERSION_NAME };
 

@@ -1,13 +1,22 @@
 import { BASE_PATH, GROUP, KIND, LINK_KIND, LIST_KIND, VERSION_NAME } from "../group.ts";
+import type { KubernetesRoute, RouteAnswer, RouteParameter } from "../route/route.ts";
+import { ROUTES, type NamedRoute } from "../routes.ts";
 import { VERSION } from "../version.ts";
 import type { Json } from "./coredump.ts";
-import { OPERATIONS, type ApiOperation } from "./operations.ts";
 import { objectSchemas } from "./schema.ts";
 
 /** Schema names begin so, as Kubernetes' own do: the domain, backwards. */
 const PREFIX = `dev.core-dump-handler.${VERSION_NAME}.`;
 const TAG = `coreDumpHandlerDev_${VERSION_NAME}`;
 const INFO = { title: "core-dump-handler", version: VERSION };
+
+/** A route of the Kubernetes API. */
+type Operation = NamedRoute & { kubernetes: KubernetesRoute };
+
+/** Routes that tools see; a watch is a parameter of the list. */
+const OPERATIONS = ROUTES.filter(
+  (route): route is Operation => route.kubernetes !== undefined && route.flag === undefined,
+);
 
 const kindOf = (kind: string): Json => ({ group: GROUP, version: VERSION_NAME, kind });
 
@@ -22,55 +31,56 @@ function schemas(ref: (name: string) => Json): Json {
   return Object.fromEntries(withKind) as Json;
 }
 
-function common(operation: ApiOperation): Json {
+function common({ id, description, kubernetes }: Operation): Json {
   return {
-    operationId: operation.id,
-    description: operation.description,
+    operationId: id,
+    description,
     tags: [TAG],
-    "x-kubernetes-action": operation.action,
-    "x-kubernetes-group-version-kind": kindOf(operation.kind),
+    "x-kubernetes-action": kubernetes.action,
+    "x-kubernetes-group-version-kind": kindOf(kubernetes.kind),
   };
 }
 
-function byPath(render: (operation: ApiOperation) => Json): Json {
+function byPath(render: (operation: Operation) => Json): Json {
   const paths: Record<string, Json> = {};
   for (const operation of OPERATIONS) {
-    paths[operation.path] = { ...paths[operation.path], [operation.method]: render(operation) };
+    paths[operation.path] = { ...paths[operation.path], [operation.method.toLowerCase()]: render(operation) };
   }
   return paths;
+}
+
+function answersOf({ answers }: Operation, render: (answer: RouteAnswer) => Json): Json {
+  return Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, render(answer)]));
 }
 
 /** The document in OpenAPI 2, which older kubectl and the aggregator read. */
 export function openApiV2(): Json {
   const ref = (name: string): Json => ({ $ref: `#/definitions/${PREFIX}${name}` });
+  const parameter = ({ name, in: where, type, description }: RouteParameter): Json => {
+    return { name, in: where, type, description, ...(where === "path" ? { required: true } : {}) };
+  };
   return {
     swagger: "2.0",
     info: INFO,
-    paths: byPath((operation) => ({
-      ...common(operation),
-      schemes: ["https"],
-      consumes: [operation.bodyType ?? "*/*"],
-      produces: typeof operation.answer === "string" ? ["application/json"] : operation.answer,
-      parameters: [
-        ...operation.parameters.map(({ name, in: where, type, description }) => ({
-          name,
-          in: where,
-          type,
+    paths: byPath((operation) => {
+      const { body, bodyType } = operation.kubernetes;
+      return {
+        ...common(operation),
+        schemes: ["https"],
+        consumes: [bodyType ?? "*/*"],
+        produces: Object.values(operation.answers).find(({ types }) => types !== undefined)?.types ?? [
+          "application/json",
+        ],
+        parameters: [
+          ...operation.parameters.map(parameter),
+          ...(body === undefined ? [] : [{ name: "body", in: "body", required: true, schema: ref(body) }]),
+        ],
+        responses: answersOf(operation, ({ description, schema }) => ({
           description,
-          ...(where === "path" ? { required: true } : {}),
+          ...(schema === undefined ? {} : { schema: ref(schema) }),
         })),
-        ...(operation.body === undefined
-          ? []
-          : [{ name: "body", in: "body", required: true, schema: ref(operation.body) }]),
-      ],
-      responses: {
-        [operation.status]: {
-          description: "done",
-          ...(typeof operation.answer === "string" ? { schema: ref(operation.answer) } : {}),
-        },
-        401: { description: "Unauthorized" },
-      },
-    })),
+      };
+    }),
     definitions: schemas(ref),
   };
 }
@@ -81,32 +91,35 @@ export function openApiV3(): Json {
   return {
     openapi: "3.0.0",
     info: INFO,
-    paths: byPath((operation) => ({
-      ...common(operation),
-      parameters: operation.parameters.map(({ name, in: where, type, description }) => ({
-        name,
-        in: where,
-        description,
-        schema: { type },
-        ...(where === "path" ? { required: true } : {}),
-      })),
-      ...(operation.body === undefined
-        ? {}
-        : {
-            requestBody: { content: { [operation.bodyType ?? "application/json"]: { schema: ref(operation.body) } } },
-          }),
-      responses: {
-        [operation.status]: { description: "done", content: contentOf(operation.answer, ref) },
-        401: { description: "Unauthorized" },
-      },
-    })),
+    paths: byPath((operation) => {
+      const { body, bodyType } = operation.kubernetes;
+      return {
+        ...common(operation),
+        parameters: operation.parameters.map(parameterV3),
+        ...(body === undefined
+          ? {}
+          : { requestBody: { content: { [bodyType ?? "application/json"]: { schema: ref(body) } } } }),
+        responses: answersOf(operation, (answer) => answerV3(answer, ref)),
+      };
+    }),
     components: { schemas: schemas(ref) },
   };
 }
 
-function contentOf(answer: ApiOperation["answer"], ref: (name: string) => Json): Json {
-  if (typeof answer === "string") return { "application/json": { schema: ref(answer) } };
-  return Object.fromEntries(answer.map((type) => [type, {}]));
+/** Describe a parameter in OpenAPI 3. */
+export function parameterV3({ name, in: where, type, description }: RouteParameter): Json {
+  return { name, in: where, description, schema: { type }, ...(where === "path" ? { required: true } : {}) };
+}
+
+/** Describe an answer in OpenAPI 3. */
+export function answerV3({ description, schema, isArray, types }: RouteAnswer, ref: (name: string) => Json): Json {
+  if (schema !== undefined) {
+    const object = isArray === true ? { type: "array", items: ref(schema) } : ref(schema);
+    return { description, content: { "application/json": { schema: object } } };
+  }
+  return types === undefined
+    ? { description }
+    : { description, content: Object.fromEntries(types.map((type) => [type, {}])) };
 }
 
 /** Where OpenAPI 3 documents are. */

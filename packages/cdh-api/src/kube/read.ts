@@ -1,13 +1,16 @@
-import { Semaphore } from "@cdh/core/store/semaphore";
-import { readStoredManifest } from "../index/store-reader.ts";
-import type { DumpRecord } from "../index/dump-record.ts";
-import type { Position } from "../index/dump-index.ts";
-import { checkLoaded, permit, staleHeaders, type AppContext } from "../http/app-context.ts";
-import type { Exchange } from "../http/exchange.ts";
-import { Gate } from "../http/gate.ts";
+import { parseJson } from "@cdh/core/json";
+import { chooseMeant, MEANT_MAX_LENGTH, type CrashNames } from "@cdh/core/report/meant";
+import { checkLoaded, staleHeaders, type AppContext } from "../call/app-context.ts";
+import type { Call } from "../call/call.ts";
+import { ApiError, badRequest, dumpNotFound } from "../http/api-error.ts";
 import { sendInPieces, sendJson, sendText } from "../http/send.ts";
-import { ApiError, badRequest, dumpNotFound } from "./api-error.ts";
-import { detailOf, type Json } from "./coredump.ts";
+import type { DumpRecord } from "../index/dump-record.ts";
+import { byAge } from "../index/merge.ts";
+import { bundleNameOf } from "../index/placement.ts";
+import type { Position } from "../index/position.ts";
+import { readManifestBytes } from "../index/store-reader.ts";
+import { parseInThread } from "../manifests/thread.ts";
+import { writeDetail, type Json } from "./coredump.ts";
 import {
   chooseRepresentation,
   LIST_END,
@@ -16,7 +19,7 @@ import {
   singleObject,
   type Representation,
 } from "./representation.ts";
-import { parseFieldSelector, parseLabelSelector, tryNameOfFieldSelector, type Selector } from "./selectors.ts";
+import { parseFieldSelector, parseLabelSelector, type Selector } from "./selectors.ts";
 import { watch } from "./watch.ts";
 
 /**
@@ -25,12 +28,8 @@ import { watch } from "./watch.ts";
  */
 const ITEMS_AT_ONCE = 40;
 
-/** A list that long is held while it is sent: not many at a time, so that slow readers of everything take no memory. */
-const LONG_LIST = 10_000;
-const longLists = new Gate(16, "lists that long");
-
-/** A manifest can have megabytes, and as an object several times as many. */
-const manifestReads = new Semaphore(4);
+/** A list of so many dumps is held while it is sent: not many at a time, so that slow readers of everything take no memory. */
+export const LONG_LIST = 10_000;
 const SLICE = 64 * 1024;
 
 /** Where a page of a list begins, and of which revision its first page was. */
@@ -50,30 +49,34 @@ export function selectorOf(query: URLSearchParams): Selector | undefined {
   return selectors.length === 0 ? undefined : (record) => selectors.every((selects) => selects(record));
 }
 
-/** Answer a list or a watch, of one namespace or of all of them. */
-export async function listOrWatch(app: AppContext, exchange: Exchange, namespace: string | undefined): Promise<void> {
+/** Answer a watch, of one namespace or of all of them. */
+export async function watchList({ app, exchange }: Call, namespace: string | undefined): Promise<void> {
+  checkLoaded(app);
+  const representation = chooseRepresentation(exchange.request.headers.accept, exchange.query);
+  await watch(app, exchange, namespace, selectorOf(exchange.query), representation);
+}
+
+/** Answer a list, of one namespace or of all of them. */
+export async function list({ app, exchange }: Call, namespace: string | undefined): Promise<void> {
   const { query } = exchange;
-  const isWatch = ["1", "true"].includes(query.get("watch") ?? "");
-  const name = tryNameOfFieldSelector(query.get("fieldSelector") ?? undefined);
-  await permit(app, exchange, {
-    verb: isWatch ? "watch" : "list",
-    namespace: namespace ?? "",
-    ...(name === undefined ? {} : { name }),
-  });
   checkLoaded(app);
   const representation = chooseRepresentation(exchange.request.headers.accept, query);
   const selects = selectorOf(query);
-  if (isWatch) return await watch(app, exchange, namespace, selects, representation);
-
   if (query.get("resourceVersion") !== "0") await app.dumps.freshen();
   const { index } = app.dumps;
   const limit = numberOf(query, "limit");
   const from = readContinue(query.get("continue"));
   const revision = from?.revision ?? index.log.last;
   const { isNewestFirst, since } = orderOf(query);
+  const match = matchOf(query);
   const page: DumpRecord[] = [];
   let hasMore = false;
-  const records = isNewestFirst ? index.newestFirst(namespace, from?.after, since) : index.list(namespace, from?.after);
+  const isMeant = match !== undefined;
+  const records = isMeant
+    ? meantBy(app, namespace, match, from?.after)
+    : isNewestFirst
+      ? index.newestFirst(namespace, from?.after, since)
+      : index.list(namespace, from?.after);
   for (const record of records) {
     if (selects !== undefined && !selects(record)) continue;
     if (limit > 0 && page.length === limit) {
@@ -86,14 +89,14 @@ export async function listOrWatch(app: AppContext, exchange: Exchange, namespace
   const metadata = {
     resourceVersion: String(revision),
     ...(hasMore && last !== undefined ? { continue: writeContinue({ after: positionOf(last), revision }) } : {}),
-    ...(hasMore && selects === undefined && from === undefined
+    ...(hasMore && !isMeant && selects === undefined && from === undefined
       ? { remainingItemCount: index.count(namespace, since) - page.length }
       : {}),
   };
   const headers = { ...staleHeaders(app), "content-type": "application/json" };
   const pieces = listPieces(representation, metadata, page, app.clock.now());
-  const answer = (): Promise<void> => sendInPieces(exchange, headers, pieces, stallMs(app));
-  await (page.length < LONG_LIST ? answer() : longLists.run(answer));
+  const answer = (): Promise<void> => sendInPieces(app, exchange, headers, pieces);
+  await (page.length < LONG_LIST ? answer() : app.gates.longLists.run(exchange.share, answer));
 }
 
 function* listPieces(
@@ -113,29 +116,27 @@ function* listPieces(
 }
 
 /** Answer one dump, with everything its manifest tells. */
-export async function getOne(app: AppContext, exchange: Exchange, namespace: string, name: string): Promise<void> {
-  await permit(app, exchange, { verb: "get", namespace, name });
+export async function getOne({ app, exchange, param }: Call): Promise<void> {
+  const name = param("name");
   const representation = chooseRepresentation(exchange.request.headers.accept, exchange.query);
-  const record = await findDump(app, namespace, name);
+  await app.dumps.freshen();
+  const record = await findDump(app, param("namespace"), name);
   if (representation.form !== "object") {
     return sendJson(exchange, 200, singleObject(representation, record, {}, app.clock.now()), staleHeaders(app));
   }
-  const bytes = await manifestReads.run(async () => {
-    const manifest = await readStoredManifest(app.dumps.store, record.stem, exchange.signal);
-    return manifest === undefined ? undefined : Buffer.from(`${JSON.stringify(detailOf(record, manifest))}\n`);
+  const bytes = await app.gates.manifests.run(exchange.share, async () => {
+    const manifest = await readManifestBytes(app.dumps.store, record.stem, exchange.signal);
+    if (manifest === undefined) return undefined;
+    return Buffer.from(writeDetail(record, await parseInThread("detail", manifest, record.stem)));
   });
   if (bytes === undefined) throw dumpNotFound(name);
   if (bytes.length <= SLICE) return sendText(exchange, 200, "application/json", bytes, staleHeaders(app));
   const headers = { ...staleHeaders(app), "content-type": "application/json" };
-  await sendInPieces(exchange, headers, slicesOf(bytes), stallMs(app));
+  await sendInPieces(app, exchange, headers, slicesOf(bytes));
 }
 
 function* slicesOf(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += SLICE) yield bytes.subarray(at, at + SLICE);
-}
-
-function stallMs(app: AppContext): number {
-  return app.settings.stallTimeoutMs;
 }
 
 /**
@@ -168,6 +169,31 @@ function orderOf(query: URLSearchParams): { isNewestFirst: boolean; since: numbe
   return { isNewestFirst: order === "newest" || since !== undefined, since };
 }
 
+/** Read what a person calls the dumps that they mean. @throws {ApiError} 400 */
+function matchOf(query: URLSearchParams): string | undefined {
+  const text = query.get("match") ?? "";
+  if (text.length > MEANT_MAX_LENGTH) throw badRequest("match is too long");
+  if (text !== "" && query.has("since")) throw badRequest("match and since do not go together");
+  return text === "" ? undefined : text;
+}
+
+/** Choose the dumps that a person means, the newest first over all namespaces. */
+function* meantBy(
+  app: AppContext,
+  namespace: string | undefined,
+  text: string,
+  after: Position | undefined,
+): Generator<DumpRecord> {
+  const namesOf = (record: DumpRecord): CrashNames => ({
+    name: record.name,
+    bundle: bundleNameOf(record),
+    pod: record.podName,
+    workload: record.ownerName,
+  });
+  const { crashes } = chooseMeant(app.dumps.index.newestFirst(namespace), text, namesOf);
+  for (const record of crashes) if (after === undefined || byAge(record, after) > 0) yield record;
+}
+
 /** Read a number that is not negative; 0 when it is not there. @throws {ApiError} 400 */
 export function numberOf(query: URLSearchParams, name: string): number {
   const text = query.get(name);
@@ -187,9 +213,7 @@ function writeContinue({ after, revision }: Continue): string {
 function readContinue(text: string | null): Continue | undefined {
   if (text === null || text === "") return undefined;
   try {
-    const [version, revision, namespace, crashedAt, name] = JSON.parse(
-      Buffer.from(text, "base64url").toString(),
-    ) as unknown[];
+    const [version, revision, namespace, crashedAt, name] = parseJson(Buffer.from(text, "base64url")) as unknown[];
     if (
       version === 1 &&
       typeof revision === "number" &&

@@ -1,6 +1,6 @@
 import { GROUP_VERSION, KIND, LIST_KIND } from "../group.ts";
+import { ApiError } from "../http/api-error.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
-import { ApiError } from "./api-error.ts";
 import { summaryOf, type Json } from "./coredump.ts";
 import { columnDefinitions, partialOf, rowOf, type IncludeObject } from "./table.ts";
 

@@ -109,6 +109,8 @@ export function objectSchemas(ref: (name: string) => Json): Record<string, Json>
         verified: flag("Whether that is proven."),
       }),
       restricted: flag("The process was not dumpable by its own user."),
+      site: text("Where in its files it happened, hashed: the same for one bug in one build."),
+      signature: text("Functions in which it happened: the same for one bug in all builds."),
       threads: list("Its threads and their registers.", {
         type: "object",
         properties: {
@@ -123,6 +125,7 @@ export function objectSchemas(ref: (name: string) => Json): Record<string, Json>
           path: text("Path."),
           start: text("First address."),
           end: text("Behind the last address."),
+          fileOffset: text("Where in the file it starts, when that is not the beginning."),
           buildId: text("Build id."),
         },
       }),
@@ -131,7 +134,9 @@ export function objectSchemas(ref: (name: string) => Json): Record<string, Json>
         since: time("Since when."),
       }),
     }),
-    CoreDumpStatus: object("What is in the store.", {
+    CoreDumpStatus: object("What is in the store, and what it comes to.", {
+      summary: text("Why and where it crashed, in one line."),
+      where: text("The function that crashed and its callers, in one line."),
       bundle: object("The bundle.", {
         name: text("Its file name."),
         sizeBytes: int("Its size."),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { SeededRandom } from "@cdh/core/testing/random";
+import { ApiError } from "../http/api-error.ts";
 import { makeRecord } from "../testing/record.ts";
-import { ApiError } from "./api-error.ts";
 import { parseFieldSelector, parseLabelSelector, tryNameOfFieldSelector } from "./selectors.ts";
 
 const record = makeRecord({ name: "a-dump", keep: true });

@@ -1,5 +1,5 @@
+import { badRequest } from "../http/api-error.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
-import { badRequest } from "./api-error.ts";
 import { labelOf } from "./labels.ts";
 
 /** Decide whether a dump is meant. */

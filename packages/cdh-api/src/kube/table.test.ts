@@ -36,7 +36,7 @@ it("a row has a cell for each column, and as much of the object as is wanted", (
     const row = rowOf(record, include, record.crashedAt + 5 * M) as { cells: string[]; object?: { kind: string } };
     expect(row.cells).toHaveLength(columnDefinitions().length);
     expect(row.object?.kind).toBe({ None: undefined, Metadata: "PartialObjectMetadata", Object: "CoreDump" }[include]);
-    expect(row.cells.slice(6, 8)).toEqual(["rlimit", "5m"]);
+    expect(row.cells.slice(6, 9)).toEqual(["rlimit", "5m", "pay() at pay.c:41 ← main()"]);
     expect(row.cells).toContain("missing");
   }
 });

@@ -1,8 +1,8 @@
 import { formatBytes } from "@cdh/core/units";
+import { GROUP } from "../group.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
 import { metadataOf, summaryOf, type Json } from "./coredump.ts";
 import { labelOf } from "./labels.ts";
-import { GROUP } from "../group.ts";
 
 /** A column of the table that kubectl prints. */
 interface Column {
@@ -72,6 +72,13 @@ const COLUMNS: readonly Column[] = [
     description: "Time since the crash.",
     priority: 0,
     cell: (record, now) => shortDuration(now - record.crashedAt),
+  },
+  {
+    name: "Where",
+    type: "string",
+    description: "The function that crashed, and its callers.",
+    priority: 0,
+    cell: (record) => record.where ?? "-",
   },
   {
     name: "Workload",

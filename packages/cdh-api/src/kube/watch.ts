@@ -1,23 +1,22 @@
-import type { Change } from "../index/change-log.ts";
-import type { DumpRecord } from "../index/dump-record.ts";
-import type { AppContext } from "../http/app-context.ts";
+import { Alarm } from "@cdh/core/async/alarm";
+import { timerMs } from "@cdh/core/clock";
+import type { AppContext } from "../call/app-context.ts";
+import { ApiError, badRequest } from "../http/api-error.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { begin, writePiece } from "../http/send.ts";
-import { ApiError, badRequest, tooManyRequests } from "./api-error.ts";
+import type { Change } from "../index/change-log.ts";
+import type { DumpRecord } from "../index/dump-record.ts";
 import { bookmarkObject, watchObject, type Representation } from "./representation.ts";
 import type { Selector } from "./selectors.ts";
 
 const BOOKMARK_MS = 60_000;
 /** A watch ends after this at the latest: then the client's rights are asked for again. */
 const LONGEST_MS = 30 * 60_000;
-const WATCHES_MAX = 1000;
 /** Events that are written at once; all that waits for a slow client is one such piece. */
 const EVENTS_AT_ONCE = 20;
 
 /** Dumps of the beginning that are looked at together: nobody holds a copy of the whole list. */
 const PAGE = 200;
-
-let open = 0;
 
 /**
  * Tell a client of each change until it leaves, or its time is over. Nothing gathers for a slow one: it reads the index's
@@ -42,7 +41,8 @@ export async function watch(
   if (wantsInitial) await app.dumps.freshen();
   const missed = wantsInitial || since === 0 ? [] : index.log.since(since, app.clock.now());
   if (missed === undefined) throw tooOld(since);
-  if (open >= WATCHES_MAX) throw tooManyRequests("too many watches", 5);
+  const leave = app.gates.watches.enter(exchange.share);
+  response.once("close", leave);
 
   const meant = (record: DumpRecord | undefined): boolean =>
     record !== undefined &&
@@ -76,14 +76,12 @@ export async function watch(
     await writePiece(exchange, `${JSON.stringify(event)}\n`, app.settings.stallTimeoutMs);
   };
 
-  open += 1;
-  app.metrics.watchers(1);
   begin(exchange, 200, { "content-type": "application/json" });
   response.flushHeaders();
   const timeUp = new AbortController();
-  const timeout = setTimeout(() => timeUp.abort(), timeoutMs);
+  const timeout = setTimeout(() => timeUp.abort(), timerMs(timeoutMs));
   const over = AbortSignal.any([exchange.signal, app.stopSignal, timeUp.signal]);
-  const alarm = new Alarm(over);
+  const alarm = new Alarm<"change" | "bookmark">();
   const unwatch = index.watch(() => alarm.ring("change"));
   const timer = setInterval(() => alarm.ring("bookmark"), BOOKMARK_MS);
   // What changes while the beginning is being sent has a later revision: it is left out there, and told afterwards.
@@ -106,7 +104,7 @@ export async function watch(
       cursor = changes.at(-1)?.revision ?? cursor;
       if (changes.length > 0) continue;
       cursor = Math.max(cursor, index.log.last);
-      if ((await alarm.wait()) === "bookmark" && wantsBookmarks) await bookmark();
+      if ((await alarm.wait({ signal: over })) === "bookmark" && wantsBookmarks) await bookmark();
     }
   } catch (error) {
     if (!exchange.signal.aborted) throw error;
@@ -114,33 +112,8 @@ export async function watch(
     unwatch();
     clearInterval(timer);
     clearTimeout(timeout);
-    open -= 1;
-    app.metrics.watchers(-1);
+    leave();
     response.end();
-  }
-}
-
-/** What a watch waits for: rung before somebody waits, it is heard all the same. */
-class Alarm {
-  #rung: "change" | "bookmark" | "over" | undefined;
-  #wake: (() => void) | undefined;
-
-  constructor(over: AbortSignal) {
-    over.addEventListener("abort", () => this.ring("over"), { once: true });
-    if (over.aborted) this.ring("over");
-  }
-
-  ring(why: "change" | "bookmark" | "over"): void {
-    if (this.#rung !== "over") this.#rung = why;
-    this.#wake?.();
-  }
-
-  async wait(): Promise<"change" | "bookmark" | "over"> {
-    if (this.#rung === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
-    const rung = this.#rung ?? "over";
-    this.#rung = undefined;
-    this.#wake = undefined;
-    return rung;
   }
 }
 

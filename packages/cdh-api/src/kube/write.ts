@@ -1,26 +1,27 @@
+import { tryRecord } from "@cdh/core/base/records";
 import { reasonOf } from "@cdh/core/errors";
-import { tryRecord } from "../auth/cluster.ts";
+import { checkLoaded, type AppContext } from "../call/app-context.ts";
+import type { Call } from "../call/call.ts";
 import { GROUP, KEEP_LABEL, KIND, RESOURCE } from "../group.ts";
-import { checkLoaded, permit, type AppContext } from "../http/app-context.ts";
+import { ApiError, badRequest, dumpNotFound } from "../http/api-error.ts";
 import { readJson, type Exchange } from "../http/exchange.ts";
 import { sendJson } from "../http/send.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
 import { changedRecord } from "../index/packed-record.ts";
 import { uidOf } from "../index/placement.ts";
 import { BUNDLE_SUFFIX, KEEP_SUFFIX, MANIFEST_SUFFIX } from "../index/store-reader.ts";
-import { ApiError, badRequest, dumpNotFound } from "./api-error.ts";
 import { summaryOf } from "./coredump.ts";
 import { findDump, selectorOf } from "./read.ts";
 
 /** Delete one dump. */
-export async function deleteOne(app: AppContext, exchange: Exchange, namespace: string, name: string): Promise<void> {
-  const caller = await permit(app, exchange, { verb: "delete", namespace, name });
+export async function deleteOne({ app, exchange, param, who }: Call): Promise<void> {
+  const name = param("name");
   const options = tryRecord(await readJson(exchange));
-  const record = await findDump(app, namespace, name);
+  const record = await findDump(app, param("namespace"), name);
   checkPreconditions(record, options);
   if (!isDryRun(exchange, options)) {
     await removeDump(app, record);
-    audit(app, exchange, "deleted", caller.user, record);
+    audit(app, exchange, "deleted", who.user, record);
   }
   sendJson(exchange, 200, {
     kind: "Status",
@@ -32,26 +33,25 @@ export async function deleteOne(app: AppContext, exchange: Exchange, namespace: 
 }
 
 /** Delete everything of a namespace that selectors mean. */
-export async function deleteCollection(app: AppContext, exchange: Exchange, namespace: string): Promise<void> {
-  const caller = await permit(app, exchange, { verb: "deletecollection", namespace });
+export async function deleteCollection({ app, exchange, param, who }: Call): Promise<void> {
   const selects = selectorOf(exchange.query);
   const options = tryRecord(await readJson(exchange));
   checkLoaded(app);
   await app.dumps.freshen();
   const dryRun = isDryRun(exchange, options);
-  for (const record of app.dumps.index.list(namespace)) {
+  for (const record of app.dumps.index.list(param("namespace"))) {
     if (selects !== undefined && !selects(record)) continue;
     if (dryRun) continue;
     exchange.signal.throwIfAborted();
     await removeDump(app, record);
-    audit(app, exchange, "deleted", caller.user, record);
+    audit(app, exchange, "deleted", who.user, record);
   }
   sendJson(exchange, 200, { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" });
 }
 
 /** Change the one thing that can be changed: whether retention may remove it. */
-export async function patchOne(app: AppContext, exchange: Exchange, namespace: string, name: string): Promise<void> {
-  const caller = await permit(app, exchange, { verb: "patch", namespace, name });
+export async function patchOne({ app, exchange, param, who }: Call): Promise<void> {
+  const name = param("name");
   const type = (exchange.request.headers["content-type"] ?? "").split(";")[0]?.trim();
   if (type !== "application/merge-patch+json") {
     throw new ApiError(415, "UnsupportedMediaType", "only application/merge-patch+json is supported", {
@@ -59,12 +59,12 @@ export async function patchOne(app: AppContext, exchange: Exchange, namespace: s
     });
   }
   const keep = readKeep(await readJson(exchange), name);
-  const record = await findDump(app, namespace, name);
+  const record = await findDump(app, param("namespace"), name);
   if (keep === false && record.keepByPod) throw invalid(name, "the crashed pod's own label keeps it");
   let after = record;
   if (keep !== undefined && keep !== record.keep && !isDryRun(exchange, undefined)) {
-    after = await writeKeep(app, record, keep, caller.user);
-    audit(app, exchange, keep ? "kept" : "not kept any more", caller.user, record);
+    after = await writeKeep(app, record, keep, who.user);
+    audit(app, exchange, keep ? "kept" : "not kept any more", who.user, record);
   }
   sendJson(exchange, 200, summaryOf(after));
 }
@@ -72,6 +72,7 @@ export async function patchOne(app: AppContext, exchange: Exchange, namespace: s
 /** Remove a dump from the store, the manifest first: no listing ever shows what is half gone. */
 export async function removeDump(app: AppContext, record: DumpRecord): Promise<void> {
   const { store, index } = app.dumps;
+  await app.board?.post({ kind: "removed", stem: record.stem });
   await store.delete(`${record.stem}${MANIFEST_SUFFIX}`);
   index.remove(record.stem, index.log.next(app.clock.now()));
   try {
@@ -90,6 +91,7 @@ export async function removeDump(app: AppContext, record: DumpRecord): Promise<v
 async function writeKeep(app: AppContext, record: DumpRecord, keep: boolean, user: string): Promise<DumpRecord> {
   const { store, index } = app.dumps;
   const key = `${record.stem}${KEEP_SUFFIX}`;
+  await app.board?.post({ kind: keep ? "kept" : "released", stem: record.stem });
   if (keep) {
     const body = Buffer.from(`${JSON.stringify({ by: user, at: new Date(app.clock.now()).toISOString() })}\n`);
     await store.putBytes(key, body, { contentType: "application/json", overwrite: true });

@@ -1,7 +1,8 @@
-import type { Manifest } from "@cdh/core/bundle/manifest";
+import { compact } from "@cdh/core/base/records";
 import type { DumpRecord } from "../index/dump-record.ts";
-import { bundleNameOf } from "../download/bundle.ts";
+import { bundleNameOf } from "../index/placement.ts";
 import type { Json } from "../kube/coredump.ts";
+import type { TaskResults } from "../manifests/tasks.ts";
 
 /** Node of dumps of which no node is known. */
 export const NO_NODE = "_";
@@ -16,7 +17,7 @@ export function coreNameOf(record: DumpRecord): string {
  * Describe a dump with the keys that koredump's clients know: those of the journal's entries, and koredump's own.
  * What only the whole manifest tells is there when it is given.
  */
-export function koredumpRecord(record: DumpRecord, manifest?: Manifest): Json {
+export function koredumpRecord(record: DumpRecord, more: Partial<TaskResults["koredump"]> = {}): Json {
   const fields: Json = {
     id: record.name,
     node: record.nodeName ?? NO_NODE,
@@ -28,18 +29,18 @@ export function koredumpRecord(record: DumpRecord, manifest?: Manifest): Json {
     COREDUMP_TIMESTAMP: record.crashedAt * 1000,
     COREDUMP_PID: record.pid,
     COREDUMP_UID: record.uid,
-    COREDUMP_GID: manifest?.process.gid,
+    COREDUMP_GID: more.gid,
     COREDUMP_SIGNAL: record.signalNumber,
     COREDUMP_SIGNAL_NAME: record.signalName,
     COREDUMP_COMM: record.comm,
     COREDUMP_EXE: record.exe,
-    COREDUMP_CMDLINE: manifest?.process.cmdline?.join(" "),
-    COREDUMP_HOSTNAME: manifest?.process.hostname,
-    COREDUMP_RLIMIT: manifest?.process.rlimitCoreBytes,
+    COREDUMP_CMDLINE: more.cmdline,
+    COREDUMP_HOSTNAME: more.hostname,
+    COREDUMP_RLIMIT: more.rlimitCoreBytes,
     COREDUMP_FILENAME: coreNameOf(record),
     COREDUMP_TRUNCATED: record.complete ? undefined : 1,
     _HOSTNAME: record.nodeName,
-    _BOOT_ID: manifest?.node.bootId,
+    _BOOT_ID: more.bootId,
   };
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+  return compact(fields);
 }

@@ -1,67 +1,62 @@
 import { findCoreEntry } from "@cdh/core/bundle/core-reader";
-import type { DumpRecord } from "../index/dump-record.ts";
-import { readStoredManifest } from "../index/store-reader.ts";
-import { checkLoaded, permit, staleHeaders, type AppContext } from "../http/app-context.ts";
-import type { Exchange } from "../http/exchange.ts";
-import { begin, sendJson, writePiece } from "../http/send.ts";
-import { ApiError, dumpNotFound } from "../kube/api-error.ts";
-import { removeDump } from "../kube/write.ts";
+import type { DumpRight } from "../auth/access-review.ts";
+import { checkLoaded, staleHeaders } from "../call/app-context.ts";
+import type { Call } from "../call/call.ts";
 import { PIECE_BYTES } from "../download/bundle.ts";
-import { sendCoreOf, withBundle } from "../download/core.ts";
+import { headOfBundle, sendCoreOf, withBundle } from "../download/core.ts";
 import { sendBody } from "../download/send-body.ts";
+import { ApiError, dumpNotFound, unauthorized } from "../http/api-error.ts";
+import { sendInPieces, sendJson } from "../http/send.ts";
+import type { DumpRecord } from "../index/dump-record.ts";
+import { readManifestBytes } from "../index/store-reader.ts";
+import { LONG_LIST } from "../kube/read.ts";
+import { removeDump } from "../kube/write.ts";
+import { parseInThread } from "../manifests/thread.ts";
 import { coreNameOf, koredumpRecord, NO_NODE } from "./koredump-record.ts";
-import { koredumpOpenApi } from "./koredump-openapi.ts";
 
 /** Records that are written at once. */
 const RECORDS_AT_ONCE = 200;
 
-/** Answer koredump's routes below `/apiv1`, with the cluster's rights. @throws {ApiError} 404 for what is none of them */
-export async function koredump(app: AppContext, exchange: Exchange): Promise<void> {
-  const [, first, verb, node = "", id = "", ...more] = exchange.segments;
-  const { method } = exchange;
-  const reads = method === "GET" || method === "HEAD";
-  if (first === "openapi.json" && verb === undefined && reads) return sendJson(exchange, 200, koredumpOpenApi());
-  if (first === "cores" && more.length === 0) {
-    if (verb === undefined && reads) return await listCores(app, exchange);
-    if (id !== "") {
-      if (verb === "metadata" && reads) return await sendMetadata(app, exchange, node, id);
-      if (verb === "download" && reads) return await download(app, exchange, node, id);
-      if (verb === "delete" && method === "DELETE") return await remove(app, exchange, node, id);
-    }
-  }
-  throw new ApiError(404, "NotFound", "no such route");
-}
-
 /** The list of one namespace, or of all when the caller may see them; oldest first, as koredump's is. */
-async function listCores(app: AppContext, exchange: Exchange): Promise<void> {
+export async function listCores({ app, exchange }: Call): Promise<void> {
   const namespace = exchange.query.get("namespace") ?? "";
   const pod = exchange.query.get("pod");
-  await permit(app, exchange, { verb: "list", namespace });
   checkLoaded(app);
   await app.dumps.freshen();
   const records = [...app.dumps.index.list(namespace === "" ? undefined : namespace)]
     .filter((record) => pod === null || pod === "" || record.podName === pod)
     .sort((a, b) => a.crashedAt - b.crashedAt);
-  begin(exchange, 200, { ...staleHeaders(app), "content-type": "application/json" });
-  if (exchange.method === "HEAD") return void exchange.response.end();
-  for (let at = 0; at < records.length; at += RECORDS_AT_ONCE) {
-    const texts = records.slice(at, at + RECORDS_AT_ONCE).map((record) => JSON.stringify(koredumpRecord(record)));
-    await writePiece(exchange, `${at === 0 ? "[" : ","}${texts.join(",")}`, app.settings.stallTimeoutMs);
-  }
-  exchange.response.end(records.length === 0 ? "[]\n" : "]\n");
+  const headers = { ...staleHeaders(app), "content-type": "application/json" };
+  const answer = (): Promise<void> => sendInPieces(app, exchange, headers, recordPieces(records));
+  await (records.length < LONG_LIST ? answer() : app.gates.longLists.run(exchange.share, answer));
 }
 
-async function sendMetadata(app: AppContext, exchange: Exchange, node: string, id: string): Promise<void> {
-  const { record } = await findPermitted(app, exchange, node, id, { verb: "get" });
-  const manifest = await readStoredManifest(app.dumps.store, record.stem, exchange.signal);
-  if (manifest === undefined) throw dumpNotFound(id);
-  sendJson(exchange, 200, koredumpRecord(record, manifest), staleHeaders(app));
+function* recordPieces(records: readonly DumpRecord[]): Generator<string> {
+  yield "[";
+  for (let at = 0; at < records.length; at += RECORDS_AT_ONCE) {
+    const texts = records.slice(at, at + RECORDS_AT_ONCE).map((record) => JSON.stringify(koredumpRecord(record)));
+    yield `${at === 0 ? "" : ","}${texts.join(",")}`;
+  }
+  yield "]\n";
+}
+
+/** What is known of one core. */
+export async function sendMetadata(call: Call): Promise<void> {
+  const { app, exchange } = call;
+  const record = await findPermitted(call);
+  const more = await app.gates.manifests.run(exchange.share, async () => {
+    const manifest = await readManifestBytes(app.dumps.store, record.stem, exchange.signal);
+    return manifest === undefined ? undefined : await parseInThread("koredump", manifest, record.stem);
+  });
+  if (more === undefined) throw dumpNotFound(record.name);
+  sendJson(exchange, 200, koredumpRecord(record, more), staleHeaders(app));
 }
 
 /** The core as it lies in the bundle, or decompressed. */
-async function download(app: AppContext, exchange: Exchange, node: string, id: string): Promise<void> {
+export async function downloadCore(call: Call): Promise<void> {
+  const { app, exchange, who } = call;
   const wantsDecompressed = ["true", "1"].includes((exchange.query.get("decompress") ?? "").toLowerCase());
-  const { record, who } = await findPermitted(app, exchange, node, id, { verb: "get", subresource: "core" });
+  const record = await findPermitted(call);
   const name = coreNameOf(record);
   if (wantsDecompressed && record.compression !== "zstd") {
     throw new ApiError(415, "UnsupportedMediaType", "the core is not compressed");
@@ -69,10 +64,11 @@ async function download(app: AppContext, exchange: Exchange, node: string, id: s
   if (wantsDecompressed || record.compression !== "zstd") {
     return await sendCoreOf(app, exchange, record, who, name.replace(/\.zst$/, ""));
   }
-  await app.downloads.run(() =>
-    withBundle(app, record, exchange.signal, async ({ bundle, manifest, validators }) => {
-      const entry = findCoreEntry(bundle, manifest);
-      if (entry === undefined) throw dumpNotFound(id, "holds no core");
+  await app.gates.downloads.run(exchange.share, () =>
+    withBundle(app, record, exchange.signal, async (open) => {
+      const { bundle, validators } = open;
+      const entry = findCoreEntry(bundle, await headOfBundle(open, record.stem));
+      if (entry === undefined) throw dumpNotFound(record.name, "holds no core");
       await sendBody(app, exchange, {
         ...who,
         record,
@@ -91,8 +87,10 @@ async function download(app: AppContext, exchange: Exchange, node: string, id: s
   );
 }
 
-async function remove(app: AppContext, exchange: Exchange, node: string, id: string): Promise<void> {
-  const { record, who } = await findPermitted(app, exchange, node, id, { verb: "delete" });
+/** Delete one core, bundle and all. */
+export async function removeCore(call: Call): Promise<void> {
+  const { app, exchange, who } = call;
+  const record = await findPermitted(call);
   await removeDump(app, record);
   app.log.info("deleted", {
     audit: true,
@@ -107,22 +105,25 @@ async function remove(app: AppContext, exchange: Exchange, node: string, id: str
 /**
  * Find a core that the caller may have. These paths name no namespace, so the right can be asked for only when the core is
  * known; what a caller may not have does not exist for them.
- * @throws {ApiError} 401, 404
+ * @throws {ApiError} 401, 404, 429
  */
-async function findPermitted(
-  app: AppContext,
-  exchange: Exchange,
-  node: string,
-  id: string,
-  right: { verb: "get" | "delete"; subresource?: string },
-): Promise<{ record: DumpRecord; who: { user: string; via: string } }> {
-  const caller = await app.authenticate(exchange);
+async function findPermitted({ app, exchange, route, param, caller }: Call): Promise<DumpRecord> {
+  const { right } = route;
+  if (caller === undefined || right.asked !== "found") throw unauthorized();
+  const id = param("id");
   checkLoaded(app);
   if (app.dumps.index.byName(id) === undefined) await app.dumps.freshen();
   const record = app.dumps.index.byName(id);
-  if (record === undefined || (record.nodeName ?? NO_NODE) !== node) throw dumpNotFound(id);
-  if (!(await app.rights.may(caller, { ...right, namespace: record.namespace, name: record.name }))) {
-    throw dumpNotFound(id);
+  if (record === undefined || (record.nodeName ?? NO_NODE) !== param("node")) throw dumpNotFound(id);
+  if (!(await app.rights.may(caller, rightOn(record, right)))) {
+    const error = dumpNotFound(id);
+    app.refusals.note(exchange, error);
+    throw error;
   }
-  return { record, who: { user: caller.user, via: caller.via } };
+  return record;
+}
+
+function rightOn(record: DumpRecord, { verb, subresource }: Pick<DumpRight, "verb" | "subresource">): DumpRight {
+  const { namespace, name } = record;
+  return { verb, namespace, name, ...(subresource === undefined ? {} : { subresource }) };
 }

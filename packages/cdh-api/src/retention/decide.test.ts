@@ -1,5 +1,5 @@
-import { SeededRandom } from "@cdh/core/testing/random";
 import { describe, expect, it } from "vitest";
+import { SeededRandom } from "@cdh/core/testing/random";
 import { decide, NOTHING_GONE, type Decision, type GoneFacts, type Removal } from "./decide.ts";
 import { ruleFor, type RetentionOverride, type RetentionPolicy, type RetentionRule } from "./policy.ts";
 import type { ManifestFacts, StoredBundle } from "./stored-bundle.ts";

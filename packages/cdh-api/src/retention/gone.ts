@@ -1,12 +1,6 @@
+import { type GoneLedger, emptyLedger } from "../manifests/ledger.ts";
 import type { GoneFacts } from "./decide.ts";
 import type { StoredBundle } from "./stored-bundle.ts";
-
-/** When things were first seen to be gone, epoch milliseconds. Kept in the store, so that a grace survives restarts. */
-export interface GoneLedger {
-  namespaces: Map<string, number>;
-  /** By namespace and {@link podKey}; a pod's UID never comes back. */
-  pods: Map<string, Map<string, number>>;
-}
 
 /** A pod that somebody must ask for. */
 export interface PodName {
@@ -25,11 +19,6 @@ export interface ClusterAnswers {
   namespaces: ReadonlyMap<string, "there" | "gone">;
   /** By namespace, slash and {@link podKey}. */
   pods: ReadonlyMap<string, "there" | "gone">;
-}
-
-/** Know nothing. */
-export function emptyLedger(): GoneLedger {
-  return { namespaces: new Map(), pods: new Map() };
 }
 
 /** List the pods that the bundles of a cluster come from, each once. */
@@ -97,23 +86,7 @@ export function formatLedger({ namespaces, pods }: GoneLedger): object {
   };
 }
 
-/** Read a ledger; whatever is not what it should be is left out, which starts a grace anew. */
-export function parseLedger(value: unknown): GoneLedger {
-  const ledger = emptyLedger();
-  if (!isRecord(value) || value["schemaVersion"] !== 1) return ledger;
-  for (const [namespace, since] of dates(value["namespaces"])) ledger.namespaces.set(namespace, since);
-  if (!isRecord(value["pods"])) return ledger;
-  for (const [namespace, uids] of Object.entries(value["pods"])) ledger.pods.set(namespace, new Map(dates(uids)));
-  return ledger;
-}
-
-function dates(value: unknown): [string, number][] {
-  if (!isRecord(value)) return [];
-  return Object.entries(value).filter(
-    (entry): entry is [string, number] => typeof entry[1] === "number" && Number.isFinite(entry[1]),
-  );
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/** Name pods for {@link parseLedger}. */
+export function ledgerKeys(pods: readonly PodName[]): string[] {
+  return pods.map((pod) => `${pod.namespace}/${podKey(pod)}`);
 }

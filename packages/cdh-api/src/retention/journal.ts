@@ -1,18 +1,11 @@
 import { toRfc3339 } from "@cdh/core/clock";
 import { keyPart } from "@cdh/core/store/keys";
 import type { ObjectStore } from "@cdh/core/store/store";
-import { keysOfStem, type StoredBundle } from "./stored-bundle.ts";
-import { readState, STATE_FOLDER, writeState } from "./state-objects.ts";
-
-/**
- * What is about to be removed. A bundle's manifest goes first, so a replica that dies in between leaves a bundle that
- * looks like an upload on its way; the journal tells the two apart.
- */
-export interface JournalEntry {
-  stem: string;
-  /** The bundle's date when it was chosen: another one under the same name is not meant. */
-  modifiedAt: number;
-}
+import type { JournalEntry } from "../manifests/journal-entries.ts";
+import { STATE_FOLDER } from "../manifests/state-limits.ts";
+import { parseInThread } from "../manifests/thread.ts";
+import { readState, writeState } from "./state-objects.ts";
+import type { StoredBundle } from "./stored-bundle.ts";
 
 const PREFIX = "removing-";
 
@@ -51,7 +44,10 @@ export async function readJournals(store: ObjectStore, signal: AbortSignal): Pro
     found.push({ name: key.slice(STATE_FOLDER.length), modifiedAt });
   }
   const journals: Journal[] = [];
-  for (const one of found) journals.push({ ...one, entries: parseJournal(await readState(store, one.name, signal)) });
+  for (const one of found) {
+    const entries = await readState(store, one.name, (bytes) => parseInThread("journal", bytes, one.name), signal);
+    journals.push({ ...one, entries: entries ?? [] });
+  }
   return journals;
 }
 
@@ -64,18 +60,4 @@ export function halfRemoved(bundles: readonly StoredBundle[], entries: readonly 
     ({ stem, bundle, manifest, isKept }) =>
       !isKept && manifest === undefined && bundle !== undefined && chosen.get(stem) === seconds(bundle.modifiedAt),
   );
-}
-
-function parseJournal(value: unknown): JournalEntry[] {
-  const removing = typeof value === "object" && value !== null && "removing" in value ? value.removing : undefined;
-  if (!Array.isArray(removing)) return [];
-  return (removing as Partial<JournalEntry>[]).filter(
-    (entry): entry is JournalEntry =>
-      typeof entry?.stem === "string" && typeof entry.modifiedAt === "number" && isStem(entry.stem),
-  );
-}
-
-/** A journal lies where others may write: only keys that a listing could give count, and they must be there anyway. */
-function isStem(stem: string): boolean {
-  return stem !== "" && !keysOfStem(stem).bundle.startsWith(STATE_FOLDER);
 }

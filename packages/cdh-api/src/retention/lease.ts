@@ -32,7 +32,7 @@ interface Lease {
 
 /**
  * Lead while a Lease of `coordination.k8s.io/v1` says so, in the way of client-go: who finds it unchanged for its whole
- * duration, by a clock of its own that never jumps, may take it; who cannot renew it gives up a third of the duration
+ * duration, by its own monotonic clock, may take it; who cannot renew it gives up a third of the duration
  * before anybody else may take it. Every write names the version that it replaces, so of two writers one is refused.
  * @see https://kubernetes.io/docs/concepts/architecture/leases/
  */
@@ -84,7 +84,7 @@ export class LeaseElector {
     const { clock, durationMs, log } = this.#options;
     const lost = new AbortController();
     const signal = AbortSignal.any([stop, lost.signal]);
-    const patienceMs = (durationMs * 2) / 3;
+    const renewWithinMs = (durationMs * 2) / 3;
     let renewedAt = acquiredAt;
     const lose = (why: string): void => {
       if (signal.aborted) return;
@@ -94,7 +94,7 @@ export class LeaseElector {
     };
     const guard = async (): Promise<void> => {
       while (!signal.aborted) {
-        const leftMs = renewedAt + patienceMs - clock.monotonic();
+        const leftMs = renewedAt + renewWithinMs - clock.monotonic();
         if (leftMs <= 0) lose(this.#problem ?? "it was not renewed in time");
         else await clock.sleep(leftMs, signal).catch(() => {});
       }

@@ -1,4 +1,6 @@
+import { isRecord } from "@cdh/core/base/records";
 import { CdhError, reasonOf } from "@cdh/core/errors";
+import { parseJson } from "@cdh/core/json";
 import { parseBytes, parseDuration } from "@cdh/core/units";
 
 /** What is kept of a namespace. An absent limit does not limit. */
@@ -89,7 +91,7 @@ export function parseNamespaceRules(text: string): Map<string, RetentionOverride
   if (text.trim() === "") return rules;
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (error) {
     throw new CdhError("CDH_CONFIG_INVALID", `no JSON: ${reasonOf(error)}`);
   }
@@ -129,8 +131,4 @@ function readOverride(namespace: string, limits: Record<string, unknown>, proble
 export function positive(value: number): number {
   if (value > 0) return value;
   throw new CdhError("CDH_CONFIG_INVALID", "it must be more than 0");
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

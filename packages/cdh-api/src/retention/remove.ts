@@ -1,5 +1,6 @@
 import { toRfc3339, type Clock } from "@cdh/core/clock";
 import type { Logger } from "@cdh/core/log";
+import type { NoticeBoard } from "@cdh/core/store/notices";
 import type { ObjectStore } from "@cdh/core/store/store";
 import type { Removal, RemovalReason } from "./decide.ts";
 import { keysOfStem } from "./stored-bundle.ts";
@@ -12,6 +13,8 @@ export interface RemovalEvents {
 /** What carrying out a removal needs. */
 export interface RemoverOptions {
   store: ObjectStore;
+  /** Where each removal is told before it is done. */
+  board?: NoticeBoard | undefined;
   clock: Clock;
   log: Logger;
   events: RemovalEvents;
@@ -39,6 +42,8 @@ export class Remover {
     const keys = keysOfStem(removal.stem);
     if ((await store.head(keys.keep, signal)) !== undefined) return false;
     if (removal.reason === "orphan" && (await store.head(keys.manifest, signal)) !== undefined) return false;
+    signal.throwIfAborted();
+    await this.#options.board?.post({ kind: "removed", stem: removal.stem }, signal);
     signal.throwIfAborted();
     await store.delete(keys.manifest, signal);
     signal.throwIfAborted();

@@ -1,8 +1,8 @@
 import type { Clock } from "@cdh/core/clock";
 import { CdhError } from "@cdh/core/errors";
 import type { Metrics } from "@cdh/core/metrics";
-import type { RoundReport } from "./round.ts";
 import type { RemovalEvents } from "./remove.ts";
+import type { RoundReport } from "./round.ts";
 
 /** What the service tells the metrics. */
 export interface RetentionEvents extends RemovalEvents {

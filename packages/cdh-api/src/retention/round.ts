@@ -1,9 +1,11 @@
 import type { Clock } from "@cdh/core/clock";
 import type { Logger } from "@cdh/core/log";
 import type { ObjectStore } from "@cdh/core/store/store";
+import { emptyLedger, type GoneLedger } from "../manifests/ledger.ts";
+import { parseInThread } from "../manifests/thread.ts";
 import type { ClusterWatch } from "./cluster.ts";
 import { decide, NOTHING_GONE, type Decision, type GoneFacts, type Removal } from "./decide.ts";
-import { formatLedger, goneFacts, parseLedger, podKey, podsOf, sameLedger, updateLedger } from "./gone.ts";
+import { formatLedger, goneFacts, ledgerKeys, podKey, podsOf, sameLedger, updateLedger } from "./gone.ts";
 import { clearJournal, halfRemoved, journalName, readJournals, writeJournal } from "./journal.ts";
 import { needsKubernetes, type RetentionPolicy } from "./policy.ts";
 import type { Remover } from "./remove.ts";
@@ -103,7 +105,8 @@ async function learnWhatIsGone(
 ): Promise<GoneFacts> {
   if (cluster === undefined || !needsKubernetes(policy)) return NOTHING_GONE;
   const needed = podsOf(bundles, policy.cluster);
-  const before = parseLedger(await readState(store, LEDGER, signal));
+  const parse = (bytes: Buffer): Promise<GoneLedger> => parseInThread("ledger", bytes, LEDGER, ledgerKeys(needed));
+  const before = (await readState(store, LEDGER, parse, signal)) ?? emptyLedger();
   const answers = await cluster.ask(needed, {
     askPods: policy.podGoneGraceMs !== undefined,
     isKnownGone: (pod) => before.pods.get(pod.namespace)?.has(podKey(pod)) === true,

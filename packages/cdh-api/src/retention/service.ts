@@ -3,6 +3,7 @@ import { CdhError, reasonOf } from "@cdh/core/errors";
 import { readOwnNamespace, type KubernetesAccess } from "@cdh/core/kubernetes";
 import type { Logger } from "@cdh/core/log";
 import type { Metrics } from "@cdh/core/metrics";
+import type { NoticeBoard } from "@cdh/core/store/notices";
 import type { ObjectStore } from "@cdh/core/store/store";
 import type { PlacementRules } from "../index/placement.ts";
 import { ClusterWatch } from "./cluster.ts";
@@ -12,7 +13,6 @@ import { Remover } from "./remove.ts";
 import { countRetention, type RetentionEvents } from "./retention-metrics.ts";
 import { runRound, type RoundOptions } from "./round.ts";
 import { policyOf, type RetentionSettings } from "./settings.ts";
-
 import { Surveyor, type FactsLookup } from "./survey.ts";
 
 /** What retention needs of the program around it. */
@@ -20,6 +20,8 @@ export interface RetentionOptions {
   settings: RetentionSettings;
   placement: PlacementRules;
   store: ObjectStore;
+  /** Where removals are told to servers that show the store; absent: nowhere. */
+  board?: NoticeBoard | undefined;
   clock: Clock;
   log: Logger;
   metrics: Metrics;
@@ -109,11 +111,11 @@ async function runRounds(options: RetentionOptions, events: RetentionEvents, sig
 export function makeRound(
   options: Pick<
     RetentionOptions,
-    "settings" | "placement" | "store" | "clock" | "log" | "access" | "identity" | "index"
+    "settings" | "placement" | "store" | "board" | "clock" | "log" | "access" | "identity" | "index"
   >,
   { dryRun, removed }: { dryRun: boolean; removed: RetentionEvents["removed"] },
 ): RoundOptions {
-  const { settings, store, clock, log, access, identity } = options;
+  const { settings, store, board, clock, log, access, identity } = options;
   const policy = policyOf(settings);
   return {
     store,
@@ -123,7 +125,7 @@ export function makeRound(
     identity,
     dryRun,
     surveyor: new Surveyor(store, options.placement, options.index?.lookUp),
-    remover: new Remover({ store, clock, log, events: { removed }, ratePerSecond: settings.retentionRate }),
+    remover: new Remover({ store, board, clock, log, events: { removed }, ratePerSecond: settings.retentionRate }),
     cluster: access !== undefined && needsKubernetes(policy) ? new ClusterWatch(access) : undefined,
   };
 }

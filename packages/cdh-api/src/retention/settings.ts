@@ -1,3 +1,4 @@
+import { compact } from "@cdh/core/base/records";
 import { defineSettings, parsers, setting, type SettingsOf } from "@cdh/core/config";
 import { CdhError } from "@cdh/core/errors";
 import { parseBytes, parseDuration } from "@cdh/core/units";
@@ -6,7 +7,7 @@ import { parseCount, parseNamespaceRules, positive, type RetentionOverride, type
 const HOUR_MS = 3600e3;
 const DAY_MS = 24 * HOUR_MS;
 
-/** An upload of hundreds of gigabytes over a thin line is done in a day; less patience could take a bundle from under it. */
+/** An upload of hundreds of gigabytes over a thin line is done in a day; a shorter time could take a bundle from under it. */
 const ORPHAN_GRACE_MIN_MS = DAY_MS;
 
 const optional =
@@ -33,18 +34,24 @@ export const retentionSettings = defineSettings({
   }),
   retentionMaxAgeMs: setting<number | undefined>({
     env: "RETENTION_MAX_AGE",
+    flag: "--max-age",
+    word: "TIME",
     parse: optional(duration),
     default: undefined,
     doc: "Remove bundles that were stored longer ago, such as 30d; empty: none for that.",
   }),
   retentionMaxCount: setting<number | undefined>({
     env: "RETENTION_MAX_COUNT",
+    flag: "--max-count",
+    word: "NUMBER",
     parse: optional(parseCount),
     default: undefined,
     doc: "Keep at most so many bundles of a namespace, the newest.",
   }),
   retentionMaxBytes: setting<number | undefined>({
     env: "RETENTION_MAX_BYTES",
+    flag: "--max-bytes",
+    word: "SIZE",
     parse: optional((text) => positive(parseBytes(text))),
     default: undefined,
     doc: "Keep at most so many bytes of a namespace, the newest; its newest bundle stays whatever its size.",
@@ -114,17 +121,15 @@ export type RetentionSettings = SettingsOf<typeof retentionSettings>;
 
 /** Make the policy that the settings say. */
 export function policyOf(settings: RetentionSettings): RetentionPolicy {
-  const defined = <T extends object>(value: T): { [Key in keyof T]: Exclude<T[Key], undefined> } =>
-    Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as never;
   return {
-    defaultRule: defined({
+    defaultRule: compact({
       maxAgeMs: settings.retentionMaxAgeMs,
       maxCount: settings.retentionMaxCount,
       maxBytes: settings.retentionMaxBytes,
     }),
     namespaces: settings.retentionNamespaces,
     cluster: settings.clusterName,
-    ...defined({
+    ...compact({
       namespaceGoneGraceMs: settings.retentionNamespaceGoneGraceMs,
       podGoneGraceMs: settings.retentionPodGoneGraceMs,
       orphanGraceMs: settings.retentionOrphanGraceMs,

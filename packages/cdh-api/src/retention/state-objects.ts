@@ -1,25 +1,28 @@
 import { CdhError } from "@cdh/core/errors";
 import type { ObjectStore } from "@cdh/core/store/store";
-
-/** Where retention keeps what must survive a restart. No namespace begins with an underscore. */
-export const STATE_FOLDER = "_retention/";
-
-const STATE_MAX_BYTES = 64 * 1024 * 1024;
+import { isGarbage } from "../index/store-reader.ts";
+import { STATE_FOLDER, STATE_LIMITS } from "../manifests/state-limits.ts";
 
 /**
- * Read a small JSON object of ours; undefined when there is none, or none that can be read: everything that is kept
+ * Read a JSON object of ours; undefined when there is none, or none that can be read: everything that is kept
  * there only ever makes retention do more, so losing it is safe.
  * @throws {CdhError} CDH_STORE…
  */
-export async function readState(store: ObjectStore, name: string, signal: AbortSignal): Promise<unknown> {
-  const body = await store.get(`${STATE_FOLDER}${name}`, { offset: 0, length: STATE_MAX_BYTES }, signal);
+export async function readState<T>(
+  store: ObjectStore,
+  name: string,
+  parse: (bytes: Buffer) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T | undefined> {
+  const body = await store.get(`${STATE_FOLDER}${name}`, { offset: 0, length: STATE_LIMITS.bytes }, signal);
   if (body === undefined) return undefined;
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) chunks.push(Buffer.from(chunk));
   try {
-    return JSON.parse(Buffer.concat(chunks).toString());
-  } catch {
-    return undefined;
+    return await parse(Buffer.concat(chunks));
+  } catch (error) {
+    if (isGarbage(error)) return undefined;
+    throw error;
   }
 }
 

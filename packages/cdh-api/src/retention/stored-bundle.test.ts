@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { Manifest } from "@cdh/core/bundle/manifest";
 import { makeManifest } from "@cdh/core/testing/sample-bundle";
-import { recordOf } from "../index/dump-record.ts";
 import { RecordPool } from "../index/packed-record.ts";
 import { isKeptByPod, namespaceOf } from "../index/placement.ts";
+import { recordOf } from "../index/record-of.ts";
+import { headOf } from "../manifests/head.ts";
 import { factsOf, factsOfRecord, tryParseKey } from "./stored-bundle.ts";
 
 const RULES = { hostNamespace: "the-host", trustUnverified: false };
@@ -36,7 +37,7 @@ const CASES: [what: string, changes: Partial<Manifest>, facts: object][] = [
 
 describe("what retention takes from a manifest", () => {
   it.each(CASES)("%s: the same whoever read it", (_, changes, facts) => {
-    const manifest = makeManifest(Buffer.alloc(16), 16, changes);
+    const manifest = headOf(makeManifest(Buffer.alloc(16), 16, changes), "a");
     const found = factsOf(manifest, RULES);
     expect(found).toMatchObject(facts);
     if (!("pod" in facts) && !("isKept" in facts) && !("cluster" in facts)) expect(found.pod).toBeUndefined();

@@ -1,6 +1,6 @@
-import type { Manifest } from "@cdh/core/bundle/manifest";
 import type { DumpRecord } from "../index/dump-record.ts";
 import { isKeptByPod, namespaceOf, type PlacementRules } from "../index/placement.ts";
+import type { ManifestHead } from "../manifests/head.ts";
 
 /** What Kubernetes allows for a name, wherever it stands in a path. */
 const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
@@ -78,7 +78,7 @@ export function tryParseKey(key: string): { stem: string; role: "bundle" | "mani
 }
 
 /** Take from a manifest what retention judges by. */
-export function factsOf(manifest: Manifest, rules: PlacementRules): ManifestFacts {
+export function factsOf(manifest: ManifestHead, rules: PlacementRules): ManifestFacts {
   const { identity } = manifest;
   const { namespace, name, uid } = manifest.pod ?? {};
   return {

@@ -1,6 +1,6 @@
 import type { ObjectInfo, ObjectStore } from "@cdh/core/store/store";
 import type { PlacementRules } from "../index/placement.ts";
-import { isGarbage, readStoredManifest } from "../index/store-reader.ts";
+import { isGarbage, readStoredHead } from "../index/store-reader.ts";
 import { factsOf, tryParseKey, type ManifestFacts, type StoredBundle, type StoredObject } from "./stored-bundle.ts";
 
 const READS_AT_ONCE = 16;
@@ -96,7 +96,7 @@ export class Surveyor {
 
   async #read(stem: string, signal: AbortSignal): Promise<ManifestFacts | "garbage" | undefined> {
     try {
-      const manifest = await readStoredManifest(this.#store, stem, signal);
+      const manifest = await readStoredHead(this.#store, stem, signal);
       if (manifest === undefined) return undefined;
       const facts = factsOf(manifest, this.#rules);
       return { ...facts, namespace: intern(facts.namespace), cluster: intern(facts.cluster) };

@@ -46,6 +46,8 @@ export function makeRecord(changes: Partial<DumpRecord> = {}): DumpRecord {
     restricted: false,
     suppressedCount: undefined,
     problemCount: 0,
+    summary: "SIGSEGV (null pointer) in pay() at pay.c:41 ← main()",
+    where: "pay() at pay.c:41 ← main()",
     keepByPod: false,
     ...changes,
   });

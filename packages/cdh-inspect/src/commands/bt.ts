@@ -1,14 +1,17 @@
 import { Command, Option } from "clipanion";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
+import { formatFlag, listFlag, textFlag } from "@cdh/core/cli/flags";
 import { CdhError, EXIT } from "@cdh/core/errors";
 import { printable, stringifyJson } from "@cdh/core/output";
-import { InspectCommand } from "../inspect-command.ts";
-import { imageRootOf } from "../stack/image-root.ts";
-import { findDebugger, printStacks, whyNoDebugger, type DebuggerName } from "../stack/debugger.ts";
-import type { FileWishes } from "../stack/find-files.ts";
-import { prepareDebugging } from "../stack/prepare.ts";
-import { readRawStacks, type RawStacks, type StackFrame } from "../stack/raw-stacks.ts";
-import type { Subject } from "../subject.ts";
+import { findDebugger, FRAMES_MAX, printStacks, whyNoDebugger, type DebuggerName } from "../debug/debugger.ts";
+import type { FileWishes } from "../debug/find-files.ts";
+import { formatStacks } from "../debug/format-stacks.ts";
+import { imageRootOf } from "../debug/image-root.ts";
+import { mergeStacks } from "../debug/merge-stacks.ts";
+import { prepareDebugging } from "../debug/prepare.ts";
+import { readRawStacks, type RawStacks } from "../debug/raw-stacks.ts";
+import type { OpenedFile } from "../read/opened-file.ts";
+import { InspectCommand, SYMBOLS_HELP } from "./inspect-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
 
 /** Print the stacks of all threads. */
@@ -21,15 +24,18 @@ export class BtCommand extends InspectCommand {
     details: `
       ${BUNDLE_HELP}
 
-      With gdb or lldb on this machine, that prints the stacks; of another machine's core, gdb-multiarch or whichever knows that
-      machine. Without one, or with \`--raw\`, the stacks are walked straight from the core (x86-64, arm64): by the unwind
-      tables of the modules' files, and by frame pointers where there is no file. "By the link register" says that a frame on arm64 is known from that register alone, which may be left from an
-      earlier call. Names come from the files' symbol tables; those of C++ and Rust are made readable (JSON has both forms).
+      The stacks are walked straight from the core (x86-64, i386, arm64): by unwind tables, by what Go writes of its own, and by frame
+      pointers where there is neither. Names, files, lines and inlined calls come from the files' symbols; those of C++ and Rust are made
+      readable (JSON has both forms). With gdb or lldb on this machine, that adds arguments to the frames that it knows; of another
+      machine's core, gdb-multiarch or whichever knows that machine. \`--raw\` asks none. "By the link register" says that a frame on arm64
+      is known from that register alone, which may be left from an earlier call.
 
-      The program and its libraries come from \`--exe\` and \`--sysroot\`, or from this machine where the build-ids are the
-      same. DEBUGINFOD_URLS is passed on to the debugger.
+      The program and its libraries come from \`--exe\` and \`--sysroot\`, from this machine where the build-ids are the
+      same, or by build-id from the store that the bundle lies in, and from STORE_URL: see \`symbols push\`. What was fetched is
+      kept for a week, and used as long as the store has the same. DEBUGINFOD_URLS is passed on to the debugger.
 
-      EXIT STATUS: ${EXIT_STATUS_HELP}. 3 when files are missing, so that names are too.
+      EXIT STATUS: ${EXIT_STATUS_HELP}. 3 when files are missing, so that names are too, or a stack
+      ends before its outermost frame.
     `,
     examples: [
       ["With the program from a build", "$0 bt crash.zip --exe ./build/server"],
@@ -38,68 +44,70 @@ export class BtCommand extends InspectCommand {
   });
 
   bundle = Option.String({ name: "BUNDLE" });
-  exe = Option.String("--exe", { description: "the crashed program's file" });
-  sysroot = Option.String("--sysroot", { description: "directory with the root file system that it ran in" });
+  exe = textFlag("--exe", "FILE", "the crashed program's file");
+  sysroot = textFlag("--sysroot", "DIR", "directory with the root file system that it ran in");
+  symbols = listFlag("--symbols", "STORE", SYMBOLS_HELP);
   image = Option.Boolean("--image", false, { description: "take the root file system from the crashed image" });
   raw = Option.Boolean("--raw", false, { description: "no debugger" });
-  with = Option.String("--with", { description: "gdb or lldb; the first one found when left out" });
-  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
+  with = textFlag("--with", "DEBUGGER", "gdb or lldb; the first one found when left out");
+  output = formatFlag();
 
   override async run(): Promise<number> {
     const format = parseOutputFormat(this.output);
     if (this.with !== undefined && this.with !== "gdb" && this.with !== "lldb")
       throw new CdhError("CDH_CONFIG_INVALID", `--with ${this.with}: gdb or lldb`);
-    return this.withSubject(this.bundle, async (subject) => {
-      const machine = (await subject.facts()).machine?.name;
+    return this.withOpened(this.bundle, async (opened) => {
+      const { machine } = await opened.facts();
       const name = this.raw ? undefined : await findDebugger(this.with, machine);
-      const sysroot = this.image ? await imageRootOf(subject, this.context, (text) => this.warn(text)) : this.sysroot;
-      const wishes = { exe: this.exe, sysroot };
-      if (format !== "table") return this.#printJson(subject, wishes, name, format === "json" ? 2 : undefined);
-      if (name !== undefined) return this.#printByDebugger(subject, wishes, name);
+      const sysroot = this.image ? await imageRootOf(opened, this.context, (text) => this.warn(text)) : this.sysroot;
+      const wishes = { exe: this.exe, sysroot, symbols: this.symbolsOf(opened, this.symbols) };
+      if (format !== "table") return this.#printJson(opened, wishes, name, format === "json" ? 2 : undefined);
+      if (name !== undefined) return this.#printByDebugger(opened, wishes, name);
       if (!this.raw) this.warn(`${whyNoDebugger(this.with, machine)}: walking the stacks without one`);
-      const stacks = await readRawStacks(subject, wishes, this.context.stopSignal);
-      this.write(formatStacks(stacks));
+      const stacks = await readRawStacks(opened, wishes, this.context.stopSignal);
+      this.write(formatStacks(stacks.threads));
       for (const note of stacks.notes) this.warn(note);
-      return stacks.notes.length === 0 ? EXIT.ok : EXIT.incomplete;
+      return isWhole(stacks) ? EXIT.ok : EXIT.incomplete;
     });
   }
 
-  async #printByDebugger(subject: Subject, wishes: FileWishes, name: DebuggerName): Promise<number> {
-    const { text, notes } = await this.#askDebugger(subject, wishes, name);
-    this.write(
-      `${text
-        .trimEnd()
-        .split("\n")
-        .map((line) => printable(line))
-        .join("\n")}\n`,
-    );
+  /** Our frames, with the debugger's lines for those that it knows. */
+  async #printByDebugger(opened: OpenedFile, wishes: FileWishes, name: DebuggerName): Promise<number> {
+    const stacks = await readRawStacks(opened, wishes, this.context.stopSignal);
+    const isLong = stacks.threads.some(({ frames, leftOut }) => leftOut !== undefined || frames.length > FRAMES_MAX);
+    const { text, notes } = await this.#askDebugger(opened, wishes, name, isLong);
+    const merged = mergeStacks(stacks.threads, name, text);
+    this.write(merged ?? `${text.trimEnd().split("\n").map(printable).join("\n")}\n`);
     for (const note of notes) this.warn(note);
-    return notes.length === 0 ? EXIT.ok : EXIT.incomplete;
+    const isKnown = merged !== undefined && stacks.threads.every(({ endsHere }) => endsHere === undefined);
+    return notes.length === 0 && (merged === undefined || isKnown) ? EXIT.ok : EXIT.incomplete;
   }
 
   async #printJson(
-    subject: Subject,
+    opened: OpenedFile,
     wishes: FileWishes,
     name: DebuggerName | undefined,
     indent: number | undefined,
   ): Promise<number> {
-    const stacks = await readRawStacks(subject, wishes, this.context.stopSignal);
-    const asked = name === undefined ? undefined : await this.#askDebugger(subject, wishes, name);
+    const stacks = await readRawStacks(opened, wishes, this.context.stopSignal);
+    const isLong = stacks.threads.some(({ frames, leftOut }) => leftOut !== undefined || frames.length > FRAMES_MAX);
+    const asked = name === undefined ? undefined : await this.#askDebugger(opened, wishes, name, isLong);
     const said = asked === undefined ? {} : { debugger: name, debuggerText: asked.text };
     const notes = [...new Set([...stacks.notes, ...(asked?.notes ?? [])])];
-    this.write(`${stringifyJson({ bundle: subject.label, threads: stacks.threads, notes, ...said }, indent)}\n`);
-    return notes.length === 0 ? EXIT.ok : EXIT.incomplete;
+    this.write(`${stringifyJson({ bundle: opened.label, threads: stacks.threads, notes, ...said }, indent)}\n`);
+    return isWhole({ ...stacks, notes }) ? EXIT.ok : EXIT.incomplete;
   }
 
   async #askDebugger(
-    subject: Subject,
+    opened: OpenedFile,
     wishes: FileWishes,
     name: DebuggerName,
+    isLong: boolean,
   ): Promise<{ text: string; notes: string[] }> {
-    const prepared = await prepareDebugging(subject, wishes, this.context);
+    const prepared = await prepareDebugging(opened, wishes, this.context);
     try {
       const debuginfod = (this.context.env["DEBUGINFOD_URLS"] ?? "") !== "";
-      const { text } = await printStacks(name, prepared, { debuginfod, signal: this.context.stopSignal });
+      const { text } = await printStacks(name, prepared, { debuginfod, isLong, signal: this.context.stopSignal });
       return { text, notes: prepared.notes };
     } finally {
       await prepared.dispose();
@@ -107,24 +115,7 @@ export class BtCommand extends InspectCommand {
   }
 }
 
-function formatStacks(stacks: RawStacks): string {
-  const blocks = stacks.threads.map(({ tid, crashed, frames }) => {
-    const lines = frames.map((frame, index) =>
-      `  #${String(index).padEnd(3)} ${frame.pc.padEnd(18)} ${describeFrame(frame)}`.trimEnd(),
-    );
-    return [`Thread ${tid}${crashed ? " (crashed)" : ""}`, ...lines].join("\n");
-  });
-  return `${blocks.join("\n\n")}\n`;
-}
-
-function describeFrame(frame: StackFrame): string {
-  const name = frame.module?.slice(frame.module.lastIndexOf("/") + 1);
-  const inModule = name === undefined ? "in no module" : `${name}+${frame.moduleOffset ?? ""}`;
-  const place = frame.byLinkRegister === true ? `${inModule}, by the link register` : inModule;
-  if (frame.signal === true) return printable(`<signal handler called>  (${place})`);
-  return printable(
-    frame.function === undefined
-      ? place
-      : `${frame.demangled ?? frame.function}+${frame.functionOffset ?? ""}  (${place})`,
-  );
+/** Tell whether all files were there, and every stack could be walked to its outermost frame. */
+function isWhole({ notes, threads }: RawStacks): boolean {
+  return notes.length === 0 && threads.every(({ endsHere }) => endsHere === undefined);
 }

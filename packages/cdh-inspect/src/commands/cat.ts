@@ -1,14 +1,15 @@
 import { Command, Option } from "clipanion";
 import { findCoreEntry } from "@cdh/core/bundle/core-reader";
 import { EXIT_STATUS_HELP, isTerminal } from "@cdh/core/cli";
+import { textFlag } from "@cdh/core/cli/flags";
 import { CoreMemory } from "@cdh/core/elf/random-access";
 import { CdhError } from "@cdh/core/errors";
 import { formatBytes } from "@cdh/core/units";
-import { hexdump } from "../hexdump.ts";
-import { InspectCommand } from "../inspect-command.ts";
-import { parseRange, type Range } from "../numbers.ts";
-import { writeSafely } from "../safe-output.ts";
-import type { Subject } from "../subject.ts";
+import type { OpenedFile } from "../read/opened-file.ts";
+import { hexdump } from "../text/hexdump.ts";
+import { parseRange, type Range } from "../text/parse-range.ts";
+import { writeSafely } from "../text/safe-output.ts";
+import { InspectCommand } from "./inspect-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
 import { findEntry, noSuchEntry } from "./unpack.ts";
 
@@ -41,8 +42,8 @@ export class CatCommand extends InspectCommand {
 
   bundle = Option.String({ name: "BUNDLE" });
   entry = Option.String({ name: "ENTRY" });
-  range = Option.String("--range", { description: "START+LENGTH or START-END in the entry: 0+64Ki, 0x1000-0x2000" });
-  address = Option.String("--address", { description: "the same by an address of the process: 0x7ffd1000+256" });
+  range = textFlag("--range", "RANGE", "START+LENGTH or START-END in the entry: 0+64Ki, 0x1000-0x2000");
+  address = textFlag("--address", "ADDRESS", "the same by an address of the process: 0x7ffd1000+256");
   hex = Option.Boolean("--hex", { description: "a hex dump (default on a terminal for parts of the core)" });
 
   override async run(): Promise<void> {
@@ -50,36 +51,36 @@ export class CatCommand extends InspectCommand {
     const address = this.address === undefined ? undefined : parseRange(this.address);
     if (range !== undefined && address !== undefined)
       throw new CdhError("CDH_CONFIG_INVALID", "--range and --address exclude each other");
-    await this.withSubject(this.bundle, async (subject) => {
-      const coreEntry = subject.bundle === undefined ? undefined : findCoreEntry(subject.bundle, subject.manifest);
-      const entry = this.entry === "core" ? coreEntry : findEntry(subject.bundle?.entries ?? [], this.entry);
+    await this.withOpened(this.bundle, async (opened) => {
+      const coreEntry = opened.bundle === undefined ? undefined : findCoreEntry(opened.bundle, opened.manifest);
+      const entry = this.entry === "core" ? coreEntry : findEntry(opened.bundle?.entries ?? [], this.entry);
       const isCore =
-        (this.entry === "core" && subject.bundle === undefined) || (entry !== undefined && entry === coreEntry);
-      if (isCore) return this.#printCore(subject, range, address);
-      if (entry === undefined || subject.bundle === undefined) throw noSuchEntry(subject, this.entry);
+        (this.entry === "core" && opened.bundle === undefined) || (entry !== undefined && entry === coreEntry);
+      if (isCore) return this.#printCore(opened, range, address);
+      if (entry === undefined || opened.bundle === undefined) throw noSuchEntry(opened, this.entry);
       if (address !== undefined) throw new CdhError("CDH_CONFIG_INVALID", "--address is for the core");
       if (range === undefined && this.hex !== true) {
         return writeSafely(
           this.context.stdout,
-          subject.bundle.stream(entry, { signal: this.context.stopSignal }),
+          opened.bundle.stream(entry, { signal: this.context.stopSignal }),
           this.context.stopSignal,
         );
       }
-      const bytes = await subject.bundle.read(entry, { maxBytes: ENTRY_MAX_BYTES });
+      const bytes = await opened.bundle.read(entry, { maxBytes: ENTRY_MAX_BYTES });
       const start = range === undefined ? 0n : range.start;
       return this.#print(sliceOf(bytes, range), start);
     });
   }
 
   async #printCore(
-    subject: Subject,
+    opened: OpenedFile,
     range: Range<bigint> | undefined,
     address: Range<bigint> | undefined,
   ): Promise<void> {
-    const core = await subject.core();
+    const core = await opened.core();
     const { stopSignal } = this.context;
     if (address !== undefined) {
-      const memory = new CoreMemory(await subject.facts(), (offset, length) => core.read(offset, length, stopSignal));
+      const memory = new CoreMemory(await opened.facts(), (offset, length) => core.read(offset, length, stopSignal));
       await this.#print(memoryPieces(memory, address), address.start);
       return;
     }

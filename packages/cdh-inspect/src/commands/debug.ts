@@ -1,15 +1,16 @@
 import { Command, Option } from "clipanion";
-import { EXIT_STATUS_HELP } from "@cdh/core/cli";
-import { CdhError, EXIT } from "@cdh/core/errors";
+import { listFlag, textFlag } from "@cdh/core/cli/flags";
+import { CdhError } from "@cdh/core/errors";
 import { start } from "@cdh/core/exec";
+import { EXIT, EXIT_STATUS_HELP, statusOfSignal } from "@cdh/core/exit-status";
 import { printable } from "@cdh/core/output";
-import { InspectCommand } from "../inspect-command.ts";
-import { debuggerArguments, findDebugger, whyNoDebugger, type DebuggerName } from "../stack/debugger.ts";
-import type { FileWishes } from "../stack/find-files.ts";
-import { commandsElsewhere, imageOf, shellQuote } from "../stack/image.ts";
-import { imageRootOf } from "../stack/image-root.ts";
-import { prepareDebugging } from "../stack/prepare.ts";
-import type { Subject } from "../subject.ts";
+import { debuggerArguments, findDebugger, whyNoDebugger, type DebuggerName } from "../debug/debugger.ts";
+import type { FileWishes } from "../debug/find-files.ts";
+import { imageRootOf } from "../debug/image-root.ts";
+import { commandsElsewhere, imageOf, shellQuote } from "../debug/image.ts";
+import { prepareDebugging } from "../debug/prepare.ts";
+import type { OpenedFile } from "../read/opened-file.ts";
+import { InspectCommand, SYMBOLS_HELP } from "./inspect-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
 
 /** Open a debugger. */
@@ -22,7 +23,8 @@ export class DebugCommand extends InspectCommand {
     details: `
       ${BUNDLE_HELP}
 
-      Opens gdb or lldb on the core, with the program and the root file system that belong to it. \`--image\` takes both from
+      Opens gdb or lldb on the core, with the program and the root file system that belong to it: from this machine, or by build-id from the store
+      that the bundle lies in and from STORE_URL (see \`symbols push\`). \`--image\` takes both from
       the crashed image, through podman or docker, and prints the commands to do it elsewhere. Nothing of the image is run,
       and gdb loads no script from it. DEBUGINFOD_URLS is passed on.
 
@@ -38,38 +40,43 @@ export class DebugCommand extends InspectCommand {
   });
 
   bundle = Option.String({ name: "BUNDLE" });
-  exe = Option.String("--exe", { description: "the crashed program's file" });
-  sysroot = Option.String("--sysroot", { description: "directory with the root file system that it ran in" });
+  exe = textFlag("--exe", "FILE", "the crashed program's file");
+  sysroot = textFlag("--sysroot", "DIR", "directory with the root file system that it ran in");
+  symbols = listFlag("--symbols", "STORE", SYMBOLS_HELP);
   image = Option.Boolean("--image", false, { description: "take the root file system from the crashed image" });
-  with = Option.String("--with", { description: "gdb or lldb; the first one found when left out" });
+  with = textFlag("--with", "DEBUGGER", "gdb or lldb; the first one found when left out");
   print = Option.Boolean("--print", false, { description: "print the commands and start nothing" });
 
   override async run(): Promise<number> {
     if (this.with !== undefined && this.with !== "gdb" && this.with !== "lldb")
       throw new CdhError("CDH_CONFIG_INVALID", `--with ${this.with}: gdb or lldb`);
-    return this.withSubject(this.bundle, async (subject) => {
-      if (this.print) return this.#printCommands(subject);
-      const machine = (await subject.facts()).machine?.name;
+    return this.withOpened(this.bundle, async (opened) => {
+      if (this.print) return this.#printCommands(opened);
+      const { machine } = await opened.facts();
       const name = await findDebugger(this.with, machine);
       if (name === undefined) {
         throw new CdhError("CDH_RUNTIME", whyNoDebugger(this.with, machine), {
           hint: "install one, or read the stacks with `cdh-inspect bt --raw`",
         });
       }
-      const sysroot = this.image ? await imageRootOf(subject, this.context, (text) => this.warn(text)) : this.sysroot;
-      return this.#open(subject, name, { exe: this.exe, sysroot });
+      const sysroot = this.image ? await imageRootOf(opened, this.context, (text) => this.warn(text)) : this.sysroot;
+      return this.#open(opened, name, {
+        exe: this.exe,
+        sysroot,
+        symbols: this.symbolsOf(opened, this.symbols),
+      });
     });
   }
 
-  async #open(subject: Subject, name: DebuggerName, wishes: FileWishes): Promise<number> {
-    const prepared = await prepareDebugging(subject, wishes, this.context);
+  async #open(opened: OpenedFile, name: DebuggerName, wishes: FileWishes): Promise<number> {
+    const prepared = await prepareDebugging(opened, wishes, this.context);
     try {
       for (const note of prepared.notes) this.warn(note);
       const debuginfod = (this.context.env["DEBUGINFOD_URLS"] ?? "") !== "";
       const args = debuggerArguments(name, prepared, { commands: [], batch: false, debuginfod });
       const back = this.context.leaveInterrupts?.();
       try {
-        return await runOnTerminal(name, args);
+        return await runOnTerminal(name, args, this.context.stopSignal);
       } finally {
         back?.();
       }
@@ -78,10 +85,10 @@ export class DebugCommand extends InspectCommand {
     }
   }
 
-  #printCommands(subject: Subject): number {
-    const { manifest } = subject;
+  #printCommands(opened: OpenedFile): number {
+    const { manifest } = opened;
     const exe = this.exe ?? manifest.process.exe ?? "PROGRAM";
-    this.say(`cdh-inspect unpack ${shellQuote(subject.label)} . --entry core`);
+    this.say(`cdh-inspect unpack ${shellQuote(opened.label)} . --entry core`);
     const core = manifest.core.entry.replace(/\.zst$/, "");
     this.say(
       printable(
@@ -94,10 +101,17 @@ export class DebugCommand extends InspectCommand {
   }
 }
 
-function runOnTerminal(name: string, args: readonly string[]): Promise<number> {
+function runOnTerminal(name: string, args: readonly string[], stopSignal: AbortSignal): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = start(name, args, { stdio: "inherit" });
+    // A debugger asks whether it should really end; whoever ends this program means both.
+    const onStop = (): void => void child.kill("SIGKILL");
+    stopSignal.addEventListener("abort", onStop, { once: true });
     child.on("error", (error) => reject(new CdhError("CDH_RUNTIME", `cannot start ${name}: ${error.message}`)));
-    child.on("close", (status) => resolve(status ?? EXIT.bug));
+    child.on("close", (status, signal) => {
+      stopSignal.removeEventListener("abort", onStop);
+      if (stopSignal.aborted) reject(stopSignal.reason);
+      else resolve(status ?? (signal === null ? EXIT.bug : statusOfSignal(signal)));
+    });
   });
 }

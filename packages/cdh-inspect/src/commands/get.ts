@@ -1,21 +1,22 @@
 import { pipeline } from "node:stream/promises";
 import { Command, Option } from "clipanion";
-import { EXIT_STATUS_HELP, isTerminal } from "@cdh/core/cli";
-import { CdhError, EXIT } from "@cdh/core/errors";
-import { startProgress, type Progress } from "@cdh/core/progress";
-import { formatBytes } from "@cdh/core/units";
 import { openCore } from "@cdh/core/bundle/core-reader";
 import { openBundle } from "@cdh/core/bundle/reader";
 import { readManifest } from "@cdh/core/bundle/reader-manifest";
-import { InspectCommand } from "../inspect-command.ts";
+import { EXIT_STATUS_HELP, isTerminal } from "@cdh/core/cli";
+import { textFlag } from "@cdh/core/cli/flags";
+import { CdhError, EXIT } from "@cdh/core/errors";
+import { startProgress, type Progress } from "@cdh/core/progress";
+import { formatBytes } from "@cdh/core/units";
+import { findCoreDump } from "../find/in-cluster.ts";
+import { parseLocation } from "../find/location.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { pathOf, type CoreDump } from "../kube/coredumps.ts";
 import { downloadTo } from "../kube/download.ts";
 import { clusterUrl } from "../kube/plugin.ts";
 import { clusterSource } from "../kube/source.ts";
-import { parseLocation } from "../location.ts";
-import { findCoreDump } from "../places/kube.ts";
-import { unpackCore } from "../unpack.ts";
+import { unpackCore } from "../unpack/unpack.ts";
+import { InspectCommand } from "./inspect-command.ts";
 
 /** Download a bundle or a core from the cluster. */
 export class GetCommand extends InspectCommand {
@@ -25,7 +26,7 @@ export class GetCommand extends InspectCommand {
     category: "Take out",
     description: "download a bundle, or with -d its core",
     details: `
-      NAME is a crash's name, a pod or a workload (their newest crash), any part of one that only one crash has, or \`-1\`
+      NAME is a crash's name, a pod or a workload (their newest crash), the beginning of a name or a part of a pod that only one has, or \`-1\`
       for the newest crash of the namespace, \`-2\` for the one before and so on; left out, the newest.
 
       A download that broke off goes on where it was: by itself while it runs, and with the same command later. A bundle's
@@ -41,7 +42,7 @@ export class GetCommand extends InspectCommand {
   });
 
   name = Option.String({ required: false, name: "NAME" });
-  output = Option.String("-o,--output", { description: "file; - for stdout; the bundle's own name when left out" });
+  output = textFlag("-o,--output", "FILE", "file; - for stdout; the bundle's own name when left out");
   core = Option.Boolean("-d,--decompress", false, { description: "the core, decompressed, instead of the bundle" });
   force = Option.Boolean("-f,--force", false, { description: "replace a file that is there" });
 
@@ -74,7 +75,8 @@ export class GetCommand extends InspectCommand {
       throw new CdhError("CDH_CONFIG_INVALID", `cannot download ${text}`, {
         hint: "a crash in the cluster: NAME or kube://namespace/name",
       });
-    return findCoreDump(client, location, this.context.stopSignal);
+    const { stopSignal } = this.context;
+    return findCoreDump(client, location, stopSignal, (found) => this.tellPart(this.name ?? "", found));
   }
 
   async #download(client: KubeClient, path: string, file: string, progress: Progress): Promise<string> {

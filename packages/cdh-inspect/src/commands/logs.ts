@@ -2,11 +2,12 @@ import { Command, Option } from "clipanion";
 import type { Bundle, BundleEntry } from "@cdh/core/bundle/reader";
 import { containerIndexOf } from "@cdh/core/bundle/reader-roles";
 import { EXIT_STATUS_HELP } from "@cdh/core/cli";
+import { textFlag } from "@cdh/core/cli/flags";
 import { CdhError } from "@cdh/core/errors";
-import { InspectCommand } from "../inspect-command.ts";
-import { containerNames, logEntries } from "@cdh/core/report/bundle-logs";
+import { containerNames, logEntries, parseContainerNames } from "@cdh/core/report/bundle-logs";
 import { lastLines } from "@cdh/core/report/report";
-import { writeSafely } from "../safe-output.ts";
+import { writeSafely } from "../text/safe-output.ts";
+import { InspectCommand } from "./inspect-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
 
 const LOG_MAX_BYTES = 64 * 1024 * 1024;
@@ -32,18 +33,18 @@ export class LogsCommand extends InspectCommand {
   });
 
   bundle = Option.String({ name: "BUNDLE" });
-  container = Option.String("-c,--container", { description: "name of the container, or its number in the bundle" });
-  tail = Option.String("--tail", { description: "only so many of the last lines" });
+  container = textFlag("-c,--container", "CONTAINER", "name of the container, or its number in the bundle");
+  tail = textFlag("--tail", "NUMBER", "only so many of the last lines");
 
   override async run(): Promise<void> {
     if (this.tail !== undefined && !/^\d{1,9}$/.test(this.tail))
       throw new CdhError("CDH_CONFIG_INVALID", `--tail ${this.tail}: a number of lines`);
-    await this.withSubject(this.bundle, async (subject) => {
-      const { bundle } = subject;
+    await this.withOpened(this.bundle, async (opened) => {
+      const { bundle } = opened;
       const entries = bundle === undefined ? [] : logEntries(bundle);
       if (bundle === undefined || entries.length === 0)
-        throw new CdhError("CDH_NOT_FOUND", `${subject.label} holds no logs`);
-      const names = await containerNames(bundle);
+        throw new CdhError("CDH_NOT_FOUND", `${opened.label} holds no logs`);
+      const names = await containerNames(bundle, parseContainerNames);
       const chosen = entries.filter(
         (entry) => this.container === undefined || matches(this.container, indexOf(bundle, entry), names),
       );

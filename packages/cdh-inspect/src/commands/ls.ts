@@ -1,20 +1,18 @@
 import { Command, Option } from "clipanion";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
+import { textFlag } from "@cdh/core/cli/flags";
 import { CdhError, EXIT } from "@cdh/core/errors";
+import { crashesOfGroup, GROUP_ID } from "@cdh/core/groups/crash-groups";
 import { renderRows, type Column } from "@cdh/core/output";
-import { tryParseSignal, signalName } from "@cdh/core/signals";
+import { formatMoment } from "@cdh/core/report/moment";
 import { fitColumns, terminalWidth } from "@cdh/core/table-width";
 import { formatBytes } from "@cdh/core/units";
-import { InspectCommand } from "../inspect-command.ts";
-import { clusterUrl, isPlugin } from "../kube/plugin.ts";
-import { summariseAll } from "../list.ts";
-import { formatMoment } from "@cdh/core/report/moment";
-import { parseMoment } from "../moment.ts";
-import { shortenNames } from "../short-names.ts";
-import { matches, newestFirst, type Summary, type SummaryFilter } from "../summary.ts";
+import { newestFirst, type Summary } from "../read/summary.ts";
+import { shortenNames } from "../text/short-names.ts";
+import { emptyMessage, ListingCommand } from "./listing-command.ts";
 
 /** List crashes, newest first. */
-export class LsCommand extends InspectCommand {
+export class LsCommand extends ListingCommand {
   static override paths = [["ls"], ["list"]];
 
   static override usage = Command.Usage({
@@ -32,68 +30,38 @@ export class LsCommand extends InspectCommand {
     examples: [
       ["Everything in a bucket", "$0 ls s3://cores"],
       ["What crashed in a namespace within the last hour", "$0 ls s3://cores --namespace payments --since 1h"],
+      ["The last ten of one image on one node", "$0 ls --image shop:1.8 --node worker-3 --limit 10"],
       ["Only the names, for a script", "$0 ls -q /var/mnt/core-dump-handler/cores"],
     ],
   });
 
-  place = Option.String({ required: false, name: "PLACE" });
-  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
   quiet = Option.Boolean("-q,--quiet", false, { description: "only what `show` takes, one a line" });
-  override namespace = Option.String("-n,--namespace", { description: "pod's namespace" });
-  kube = Option.Boolean("--kube", false, {
-    description: "the cluster's, as cdh-api shows them: PLACE kube://NAMESPACE",
-  });
-  allNamespaces = Option.Boolean("-A,--all-namespaces", false, { description: "with --kube: of every namespace" });
-  pod = Option.String("--pod", { description: "any part of the pod's name" });
-  signal = Option.String("--signal", { description: "SIGSEGV, segv or 11" });
-  exe = Option.String("--exe", { description: "any part of the executable's path" });
-  since = Option.String("--since", { description: "a time, or how long ago: 2026-11-21T08:00:00Z, 2h, 7d" });
-  until = Option.String("--until", { description: "likewise" });
+  group = textFlag("--group", "GROUP", "only crashes of this bug, as `groups` names it: bug-3f9a12bc07");
 
   override async run(): Promise<number> {
     const format = parseOutputFormat(this.output);
-    const filter = this.#filter();
-    const place = this.#where();
-    const found = await this.findAll(place);
-    const all = await summariseAll(found);
-    const wanted = all.filter((summary) => matches(summary, filter)).toSorted(newestFirst);
-    const unreadable = all.filter((summary) => summary.error !== undefined);
+    const limit = this.readLimit();
+    const { found, all, wanted: matching, unreadable, place } = await this.loadWanted();
+    const ofGroup = this.group === undefined ? matching : crashesOfGroup(matching, readGroup(this.group), all);
+    const wanted = ofGroup.toSorted(newestFirst).slice(0, limit);
     if (this.quiet) this.write(wanted.map((summary) => `${summary.bundle}\n`).join(""));
-    else if (format === "table" && wanted.length === 0) this.context.stderr.write(emptyMessage(found.length, place));
+    else if (format === "table" && wanted.length === 0) this.context.stderr.write(emptyMessage(found, place));
     else {
       const fitted = fitColumns(columns(wanted, all), wanted, terminalWidth(this.context.stdout));
       this.write(renderRows(format, "bundles", wanted, fitted));
     }
-    if (format === "table" || this.quiet)
-      for (const { bundle, error } of unreadable) this.warn(`${bundle}: ${error?.message} (${error?.code})`);
+    if (format === "table" || this.quiet) this.warnOf(unreadable);
     return unreadable.length > 0 ? EXIT.incomplete : EXIT.ok;
-  }
-
-  #where(): string {
-    if (this.kube || isPlugin(this.context.program))
-      return this.allNamespaces ? "kube://*" : clusterUrl(this.place ?? "", this.namespace);
-    return this.place ?? (this.context.env["STORE_URL"] || ".");
-  }
-
-  #filter(): SummaryFilter {
-    const now = this.context.clock.now();
-    const number = this.signal === undefined ? undefined : tryParseSignal(this.signal);
-    if (this.signal !== undefined && number === undefined)
-      throw new CdhError("CDH_CONFIG_INVALID", `not a signal: ${this.signal}`);
-    return {
-      // Of a cluster's namespace, everything is wanted: crashes of hosts are in one that is no pod's.
-      namespace: this.kube || isPlugin(this.context.program) ? undefined : this.namespace,
-      pod: this.pod,
-      exe: this.exe,
-      signal: number === undefined ? undefined : signalName(number),
-      since: this.since === undefined ? undefined : parseMoment(this.since, now),
-      until: this.until === undefined ? undefined : parseMoment(this.until, now),
-    };
   }
 }
 
-function emptyMessage(found: number, place: string): string {
-  return found === 0 ? `no bundles in ${place}\n` : `none of the ${found} bundles in ${place} is what was asked for\n`;
+/** @throws {CdhError} CDH_CONFIG_INVALID */
+function readGroup(text: string): string {
+  if (!GROUP_ID.test(text))
+    throw new CdhError("CDH_CONFIG_INVALID", `not a group: ${text}`, {
+      hint: "cdh-inspect groups shows them: bug-3f9a12bc07",
+    });
+  return text;
 }
 
 function columns(rows: readonly Summary[], all: readonly Summary[]): Column<Summary>[] {
@@ -114,6 +82,7 @@ function columns(rows: readonly Summary[], all: readonly Summary[]): Column<Summ
       minWidth: 8,
     },
     { header: "SIGNAL", value: (row) => row.signal ?? "-" },
+    ...(rows.some(({ where }) => where !== undefined) ? [WHERE] : []),
     {
       header: "CORE",
       align: "right",
@@ -135,6 +104,15 @@ function columns(rows: readonly Summary[], all: readonly Summary[]): Column<Summ
     },
   ];
 }
+
+/** Where it crashed: left out where nothing tells. */
+const WHERE: Column<Summary> = {
+  header: "WHERE",
+  value: (row) => row.where ?? "-",
+  narrow: (row) => row.where?.split(" ← ", 1)[0] ?? "-",
+  optional: 4,
+  minWidth: 12,
+};
 
 /** A crash of no known pod happened on a node, and must not look as if it were a pod of a namespace. */
 function whereOf({ namespace, pod, node }: Summary): string {

@@ -1,9 +1,11 @@
 import { Command, Option } from "clipanion";
 import type { ModuleFacts } from "@cdh/core/bundle/manifest";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
+import { formatFlag } from "@cdh/core/cli/flags";
+import { EXIT } from "@cdh/core/errors";
 import { renderRows } from "@cdh/core/output";
-import { threadsAndModules } from "../details.ts";
-import { InspectCommand } from "../inspect-command.ts";
+import { threadsAndModules } from "../read/threads-modules.ts";
+import { InspectCommand } from "./inspect-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
 
 /** List the files that were mapped. */
@@ -18,18 +20,18 @@ export class ModulesCommand extends InspectCommand {
 
       A build-id finds the right file for a debugger, by hand or through debuginfod.
 
-      EXIT STATUS: ${EXIT_STATUS_HELP}.
+      EXIT STATUS: ${EXIT_STATUS_HELP}. 3 when the core does not say all of them.
     `,
     examples: [["Build-ids, for a script", "$0 modules -o json crash.zip"]],
   });
 
   bundle = Option.String({ name: "BUNDLE" });
-  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
+  output = formatFlag();
 
-  override async run(): Promise<void> {
+  override async run(): Promise<number> {
     const format = parseOutputFormat(this.output);
-    await this.withSubject(this.bundle, async (subject) => {
-      const { modules } = await threadsAndModules(subject);
+    return this.withOpened(this.bundle, async (opened) => {
+      const { modules, remarks } = await threadsAndModules(opened);
       const hasPackages = modules.some((module) => module.package !== undefined);
       this.write(
         renderRows(format, "modules", modules, [
@@ -40,6 +42,8 @@ export class ModulesCommand extends InspectCommand {
           { header: "PATH", value: (row) => row.path },
         ]),
       );
+      for (const remark of remarks.modules) this.warn(remark);
+      return remarks.modules.length === 0 ? EXIT.ok : EXIT.incomplete;
     });
   }
 }

@@ -1,15 +1,16 @@
-import { open, rename, rm } from "node:fs/promises";
 import { Command, Option } from "clipanion";
 import { EXIT_STATUS_HELP } from "@cdh/core/cli";
+import { defaultedFlag, textFlag } from "@cdh/core/cli/flags";
 import { CdhError, reasonOf } from "@cdh/core/errors";
+import { writeAtomically } from "@cdh/core/files/write-atomically";
 import { stringifyJson } from "@cdh/core/output";
 import { renderHtml } from "@cdh/core/report/html";
 import { PLAIN } from "@cdh/core/report/paint";
 import { renderText } from "@cdh/core/report/text";
 import { FILE_MODE } from "@cdh/core/spool/layout";
-import { InspectCommand } from "../inspect-command.ts";
-import { makeReport } from "../report.ts";
-import { threadsAndModules } from "../details.ts";
+import { makeReport } from "../read/report.ts";
+import { threadsAndModules } from "../read/threads-modules.ts";
+import { InspectCommand } from "./inspect-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
 
 const FORMATS = ["html", "text", "json"] as const;
@@ -39,9 +40,9 @@ export class ReportCommand extends InspectCommand {
   });
 
   bundle = Option.String({ name: "BUNDLE" });
-  output = Option.String("-o,--output", { description: "file to write; stdout when left out" });
-  format = Option.String("--format", "html", { description: "html, text or json" });
-  lines = Option.String("--lines", "100", { description: "how many of the log's last lines" });
+  output = textFlag("-o,--output", "FILE", "file to write; stdout when left out");
+  format = defaultedFlag("--format", "FORMAT", "html", "html, text or json");
+  lines = defaultedFlag("--lines", "NUMBER", "100", "how many of the log's last lines");
 
   override async run(): Promise<void> {
     const format = FORMATS.find((known) => known === this.format);
@@ -49,11 +50,11 @@ export class ReportCommand extends InspectCommand {
       throw new CdhError("CDH_CONFIG_INVALID", `--format ${this.format}: one of ${FORMATS.join(", ")}`);
     if (!/^\d{1,6}$/.test(this.lines))
       throw new CdhError("CDH_CONFIG_INVALID", `--lines ${this.lines}: a number of lines`);
-    await this.withSubject(this.bundle, async (subject) => {
-      const report = await makeReport(subject, Number(this.lines));
+    await this.withOpened(this.bundle, async (opened) => {
+      const report = await makeReport(opened, Number(this.lines));
       // Of an older bundle or a plain core, a first look leaves out what lies deep in the core.
-      if (subject.kind !== "bundle")
-        report.manifest = { ...report.manifest, ...(await threadsAndModules(subject).catch(() => ({}))) };
+      if (opened.kind !== "bundle")
+        report.manifest = { ...report.manifest, ...(await threadsAndModules(opened).catch(() => ({}))) };
       if (format === "html") await this.#put(renderHtml(report));
       else if (format === "text") await this.#put(renderText(report, PLAIN, this.context.clock.now()));
       else await this.#put(`${stringifyJson(report, 2)}\n`);
@@ -62,19 +63,9 @@ export class ReportCommand extends InspectCommand {
 
   async #put(text: string): Promise<void> {
     if (this.output === undefined || this.output === "-") return this.write(text);
-    const partial = `${this.output}.partial`;
     try {
-      await rm(partial, { force: true });
-      // "wx" follows no link that somebody may have put there.
-      const file = await open(partial, "wx", FILE_MODE);
-      try {
-        await file.writeFile(text);
-      } finally {
-        await file.close();
-      }
-      await rename(partial, this.output);
+      await writeAtomically(this.output, text, { mode: FILE_MODE });
     } catch (error) {
-      await rm(partial, { force: true }).catch(() => {});
       throw new CdhError("CDH_DISK", `cannot write ${this.output}: ${reasonOf(error)}`, { cause: error });
     }
   }

@@ -1,20 +1,25 @@
 import { Command, Option } from "clipanion";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
+import { defaultedFlag, formatFlag } from "@cdh/core/cli/flags";
 import { CdhError } from "@cdh/core/errors";
 import { stringifyJson } from "@cdh/core/output";
-import { InspectCommand } from "../inspect-command.ts";
 import type { Report } from "@cdh/core/report/report";
 import { renderText } from "@cdh/core/report/text";
-import { makeReport } from "../report.ts";
+import { makeReport } from "../read/report.ts";
+import { groupText } from "../text/group-text.ts";
+import { InspectCommand } from "./inspect-command.ts";
 
 /** How `BUNDLE` may be written, for every help page. */
 export const BUNDLE_HELP = [
   "BUNDLE is a path, `file:///…` or `s3://bucket/key`; any part of a name that only one bundle has will do: `s3://bucket/3f2a`.",
   "A directory or a prefix means its newest crash, `s3://bucket/~2` the one before. `-1` is the newest crash of STORE_URL, or",
-  "of the current directory, `-2` the one before; with STORE_URL, `3f2a` is looked for there. A plain core (also .gz, .zst,",
-  ".lz4) works too.",
+  "of the current directory, `-2` the one before; with STORE_URL, `3f2a` is looked for there. A group of `groups` (bug-3f9a12bc07)",
+  "means its newest whole crash. A plain core (also .gz, .zst, .lz4) works too.",
   // As deep as the text around it on every page.
 ].join("\n      ");
+
+/** Lines of each log that the report of a cluster's API holds. */
+const SERVER_LOG_LINES = 100;
 
 /** Show one screen about a crash. */
 export class ShowCommand extends InspectCommand {
@@ -38,32 +43,38 @@ export class ShowCommand extends InspectCommand {
   });
 
   bundle = Option.String({ name: "BUNDLE" });
-  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
-  lines = Option.String("--lines", "8", { description: "how many of the log's last lines to show" });
+  output = formatFlag();
+  lines = defaultedFlag("--lines", "NUMBER", "8", "how many of the log's last lines to show");
 
   override async run(): Promise<void> {
     const format = parseOutputFormat(this.output);
     const lines = Number(this.lines);
     if (!/^\d+$/.test(this.lines) || lines > 100_000)
       throw new CdhError("CDH_CONFIG_INVALID", `--lines ${this.lines}: a number of lines`);
-    const report = await this.#report(lines);
-    if (format === "json") this.write(`${stringifyJson(report, 2)}\n`);
-    else if (format === "jsonl") this.write(`${stringifyJson(report)}\n`);
-    else this.write(renderText(report, this.paint(), this.context.clock.now()));
+    const group = await this.tryFindGroup(this.bundle);
+    const report = await this.#report(group === undefined ? this.bundle : (group.newestWhole ?? group.newest), lines);
+    const told = group === undefined ? report : { group, ...report };
+    if (format === "json") this.write(`${stringifyJson(told, 2)}\n`);
+    else if (format === "jsonl") this.write(`${stringifyJson(told)}\n`);
+    else if (group !== undefined) this.write(`${groupText(group)}\n`);
+    if (format === "table") this.write(renderText(report, this.paint(), this.context.clock.now()));
   }
 
-  async #report(lines: number): Promise<Report> {
+  async #report(bundle: string, lines: number): Promise<Report> {
+    const read = (text: string): Promise<Report> => this.withOpened(text, (opened) => makeReport(opened, lines));
+    const dump = await this.clusterDump(bundle);
+    if (dump === undefined) return await read(bundle);
+    const byRanges = `kube://${dump.namespace}/${dump.name}`;
+    if (lines > SERVER_LOG_LINES) return await read(byRanges);
     try {
-      return await this.withSubject(this.bundle, (subject) => makeReport(subject, lines));
+      const report = await this.clusterReport(dump);
+      const logs = report.logs.map((log) => ({ ...log, lines: lines === 0 ? [] : log.lines.slice(-lines) }));
+      return { ...report, logs };
     } catch (error) {
-      // In a cluster, reading the report and downloading the bundle are different rights.
-      if (!(error instanceof CdhError) || error.code !== "CDH_STORE_DENIED") throw error;
-      const report = await this.clusterReport(this.bundle);
-      if (report === undefined) throw error;
-      return {
-        ...report,
-        logs: report.logs.map((log) => ({ ...log, lines: lines === 0 ? [] : log.lines.slice(-lines) })),
-      };
+      this.context.stopSignal.throwIfAborted();
+      if (!(error instanceof CdhError)) throw error;
+      // Reading the report and downloading the bundle are different rights.
+      return await read(byRanges).catch(() => Promise.reject(error));
     }
   }
 }

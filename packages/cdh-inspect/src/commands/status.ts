@@ -1,10 +1,11 @@
-import { Command, Option } from "clipanion";
+import { Command } from "clipanion";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
+import { defaultedFlag, formatFlag } from "@cdh/core/cli/flags";
 import { EXIT } from "@cdh/core/errors";
 import { formatTable, printable, stringifyJson, type Column } from "@cdh/core/output";
 import { formatBytes, formatDuration } from "@cdh/core/units";
-import { InspectCommand } from "../inspect-command.ts";
 import { readClusterStatus, type ClusterStatus, type NodeStatus } from "../kube/node-status.ts";
+import { InspectCommand } from "./inspect-command.ts";
 
 /** Tell on one screen whether every node captures. */
 export class StatusCommand extends InspectCommand {
@@ -25,10 +26,13 @@ export class StatusCommand extends InspectCommand {
     ],
   });
 
-  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
-  selector = Option.String("-l,--selector", "app.kubernetes.io/name=core-dump-handler", {
-    description: "labels of the DaemonSet's pods",
-  });
+  output = formatFlag();
+  selector = defaultedFlag(
+    "-l,--selector",
+    "SELECTOR",
+    "app.kubernetes.io/name=core-dump-handler",
+    "labels of the DaemonSet's pods",
+  );
 
   override async run(): Promise<number> {
     const format = parseOutputFormat(this.output);

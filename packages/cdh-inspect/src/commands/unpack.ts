@@ -1,16 +1,19 @@
-import { statfs, utimes } from "node:fs/promises";
+import { utimes } from "node:fs/promises";
 import { Command, Option } from "clipanion";
-import { findCoreEntry, type CoreReader } from "@cdh/core/bundle/core-reader";
+import type { CoreReader } from "@cdh/core/bundle/core-layout";
+import { findCoreEntry } from "@cdh/core/bundle/core-reader";
 import type { BundleEntry } from "@cdh/core/bundle/reader";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
+import { formatFlag, listFlag } from "@cdh/core/cli/flags";
 import { CdhError } from "@cdh/core/errors";
+import { tryMeasureSpace } from "@cdh/core/files/free-space";
 import { printable, stringifyJson } from "@cdh/core/output";
-import { formatBytes, formatDuration } from "@cdh/core/units";
-import { InspectCommand } from "../inspect-command.ts";
 import { startProgress } from "@cdh/core/progress";
-import type { Subject } from "../subject.ts";
-import { targetPaths } from "../target-path.ts";
-import { unpackCore, unpackEntry, type UnpackedFile } from "../unpack.ts";
+import { formatBytes, formatDuration } from "@cdh/core/units";
+import type { OpenedFile } from "../read/opened-file.ts";
+import { targetPaths } from "../unpack/target-path.ts";
+import { unpackCore, unpackEntry, type UnpackedFile } from "../unpack/unpack.ts";
+import { InspectCommand } from "./inspect-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
 
 /** Write a bundle's entries to files. */
@@ -38,32 +41,30 @@ export class UnpackCommand extends InspectCommand {
 
   bundle = Option.String({ name: "BUNDLE" });
   directory = Option.String({ required: false, name: "DIR" });
-  entries = Option.Array("--entry", {
-    description: "an entry's name, any part of it that fits one, or `core`; may be repeated",
-  });
+  entries = listFlag("--entry", "ENTRY", "an entry's name, any part of it that fits one, or `core`; may be repeated");
   force = Option.Boolean("--force", false, { description: "replace files that are there already" });
-  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
+  output = formatFlag();
 
   override async run(): Promise<void> {
     const format = parseOutputFormat(this.output);
-    await this.withSubject(this.bundle, async (subject) => {
+    await this.withOpened(this.bundle, async (opened) => {
       const started = this.context.clock.monotonic();
       const directory = this.directory ?? ".";
       const files: UnpackedFile[] = [];
-      const coreEntry = subject.bundle === undefined ? undefined : findCoreEntry(subject.bundle, subject.manifest);
-      const { entries, withCore } = this.#choose(subject, coreEntry);
+      const coreEntry = opened.bundle === undefined ? undefined : findCoreEntry(opened.bundle, opened.manifest);
+      const { entries, withCore } = this.#choose(opened, coreEntry);
       const nameOf = (entry: BundleEntry): string => (entry === coreEntry ? decompressedName(entry.name) : entry.name);
-      const paths = targetPaths(directory, (subject.bundle?.entries ?? []).map(nameOf));
+      const paths = targetPaths(directory, (opened.bundle?.entries ?? []).map(nameOf));
       for (const entry of entries) {
         const path = paths.get(nameOf(entry));
-        if (subject.bundle === undefined || path === undefined) break;
-        files.push(await unpackEntry(subject.bundle, entry, path, this.#options()));
+        if (opened.bundle === undefined || path === undefined) break;
+        files.push(await unpackEntry(opened.bundle, entry, path, this.#options()));
       }
       if (withCore) {
-        const core = await subject.core();
+        const core = await opened.core();
         const name = coreEntry === undefined ? plainName(core.name) : nameOf(coreEntry);
         const path = paths.get(name) ?? targetPaths(directory, [name]).get(name) ?? name;
-        files.push(await this.#unpackCore(subject, core, directory, path));
+        files.push(await this.#unpackCore(opened, core, directory, path));
       }
       const tookMs = this.context.clock.monotonic() - started;
       if (format === "json") this.write(`${stringifyJson({ files, durationMs: Math.round(tookMs) }, 2)}\n`);
@@ -76,36 +77,36 @@ export class UnpackCommand extends InspectCommand {
     return { force: this.force, signal: this.context.stopSignal };
   }
 
-  #choose(subject: Subject, coreEntry: BundleEntry | undefined): { entries: BundleEntry[]; withCore: boolean } {
-    const all = subject.bundle?.entries ?? [];
-    if (this.entries === undefined)
+  #choose(opened: OpenedFile, coreEntry: BundleEntry | undefined): { entries: BundleEntry[]; withCore: boolean } {
+    const all = opened.bundle?.entries ?? [];
+    if (this.entries.length === 0)
       return {
         entries: all.filter((entry) => entry !== coreEntry),
-        withCore: subject.bundle === undefined || coreEntry !== undefined,
+        withCore: opened.bundle === undefined || coreEntry !== undefined,
       };
     const entries = new Set<BundleEntry>();
     let withCore = false;
     for (const wanted of this.entries) {
       const found = wanted === "core" ? coreEntry : findEntry(all, wanted);
-      if (wanted === "core" && (found !== undefined || subject.bundle === undefined)) withCore = true;
-      else if (found === undefined) throw noSuchEntry(subject, wanted);
+      if (wanted === "core" && (found !== undefined || opened.bundle === undefined)) withCore = true;
+      else if (found === undefined) throw noSuchEntry(opened, wanted);
       else if (found === coreEntry) withCore = true;
       else entries.add(found);
     }
     return { entries: [...entries], withCore };
   }
 
-  async #unpackCore(subject: Subject, core: CoreReader, directory: string, path: string): Promise<UnpackedFile> {
+  async #unpackCore(opened: OpenedFile, core: CoreReader, directory: string, path: string): Promise<UnpackedFile> {
     await refuseTooLarge(directory, core.sizeBytes);
     const progress = startProgress(this.context.stderr, this.context.clock, "core", core.sizeBytes);
     try {
       const unpacked = await unpackCore(core, path, {
         ...this.#options(),
-        sha256: subject.manifest.core.sha256,
+        sha256: opened.manifest.core.sha256,
         onProgress: progress.update,
       });
       // A core by itself has no other time, and this one must not look like a newer crash.
-      const crashedAt = Date.parse(subject.manifest.crashedAt) / 1000;
+      const crashedAt = Date.parse(opened.manifest.crashedAt) / 1000;
       if (crashedAt > 0) await utimes(path, crashedAt, crashedAt).catch(() => {});
       return unpacked;
     } finally {
@@ -151,26 +152,26 @@ export function findEntry(entries: readonly BundleEntry[], wanted: string): Bund
 }
 
 /** Say what can be asked for instead: the entries' names without what they all start with. */
-export function noSuchEntry(subject: Subject, wanted: string): CdhError {
-  const prefix = `${subject.bundle?.name ?? ""}-`;
-  const names = (subject.bundle?.entries ?? []).map(({ name }) =>
+export function noSuchEntry(opened: OpenedFile, wanted: string): CdhError {
+  const prefix = `${opened.bundle?.name ?? ""}-`;
+  const names = (opened.bundle?.entries ?? []).map(({ name }) =>
     name.startsWith(prefix) ? name.slice(prefix.length) : name,
   );
   const fitting = names.filter((name) => name.includes(wanted));
   return new CdhError(
     "CDH_NOT_FOUND",
     fitting.length > 1
-      ? `${wanted} fits ${fitting.length} entries of ${subject.label}`
-      : `no entry ${wanted} in ${subject.label}`,
+      ? `${wanted} fits ${fitting.length} entries of ${opened.label}`
+      : `no entry ${wanted} in ${opened.label}`,
     { hint: `one of ${["core", ...(fitting.length > 1 ? fitting : names)].slice(0, 40).join(", ")}` },
   );
 }
 
 /** A core cannot take more than its size; holes make it less, so only what could never fit is refused. */
 async function refuseTooLarge(directory: string, sizeBytes: number | undefined): Promise<void> {
-  const stats = await statfs(directory).catch(() => undefined);
-  if (stats === undefined || sizeBytes === undefined) return;
-  const totalBytes = stats.blocks * stats.bsize;
+  const space = await tryMeasureSpace(directory);
+  if (space === undefined || sizeBytes === undefined) return;
+  const { totalBytes } = space;
   if (sizeBytes > totalBytes)
     throw new CdhError(
       "CDH_DISK",

@@ -1,11 +1,12 @@
 import { Command, Option } from "clipanion";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
+import { formatFlag } from "@cdh/core/cli/flags";
 import { EXIT } from "@cdh/core/errors";
 import { printable, stringifyJson } from "@cdh/core/output";
-import { InspectCommand } from "../inspect-command.ts";
-import type { Paint } from "@cdh/core/report/paint";
 import { startProgress } from "@cdh/core/progress";
-import { verify, type Finding } from "../verify.ts";
+import type { Paint } from "@cdh/core/report/paint";
+import { verify, type Finding } from "../read/verify.ts";
+import { InspectCommand } from "./inspect-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
 
 /** Check everything that a bundle promises. */
@@ -30,29 +31,29 @@ export class VerifyCommand extends InspectCommand {
   });
 
   bundle = Option.String({ name: "BUNDLE" });
-  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
+  output = formatFlag();
 
   override async run(): Promise<number> {
     const format = parseOutputFormat(this.output);
-    return this.withSubject(this.bundle, async (subject) => {
+    return this.withOpened(this.bundle, async (opened) => {
       const { stderr, clock, stopSignal } = this.context;
-      const progress = startProgress(stderr, clock, "verify", subject.manifest.core.sizeBytes || undefined);
+      const progress = startProgress(stderr, clock, "verify", opened.manifest.core.sizeBytes || undefined);
       const findings: Finding[] = [];
       try {
-        for await (const finding of verify(subject, { signal: stopSignal, onProgress: progress.update })) {
+        for await (const finding of verify(opened, { signal: stopSignal, onProgress: progress.update })) {
           findings.push(finding);
           if (format === "jsonl") this.write(`${stringifyJson(finding)}\n`);
           if (format !== "table") continue;
           progress.end();
-          this.write(formatFinding(finding, this.paint()));
+          this.write(formatFinding(finding, opened.manifest.bundle, this.paint()));
         }
       } finally {
         progress.end();
       }
       const status = statusOf(findings);
       if (format === "json")
-        this.write(`${stringifyJson({ bundle: subject.label, ok: status === EXIT.ok, findings }, 2)}\n`);
-      if (format === "table") this.say(`${printable(subject.label)}: ${VERDICTS[status] ?? ""}`);
+        this.write(`${stringifyJson({ bundle: opened.label, ok: status === EXIT.ok, findings }, 2)}\n`);
+      if (format === "table") this.say(`${printable(opened.label)}: ${VERDICTS[status] ?? ""}`);
       return status;
     });
   }
@@ -69,12 +70,18 @@ function statusOf(findings: readonly Finding[]): number {
   return findings.some((finding) => finding.level === "warning") ? EXIT.incomplete : EXIT.ok;
 }
 
-function formatFinding({ level, subject, message, code }: Finding, paint: Paint): string {
+function formatFinding({ level, subject, message, code }: Finding, bundle: string, paint: Paint): string {
   const mark = {
     ok: paint.green("ok      "),
     note: paint.dim("note    "),
     warning: paint.yellow("warning "),
     damaged: paint.red("DAMAGED "),
   }[level];
-  return `${mark} ${printable(subject)}: ${printable(message)}${code === undefined ? "" : ` (${printable(code)})`}\n`;
+  return `${mark} ${printable(shortEntry(subject, bundle))}: ${printable(message)}${code === undefined ? "" : ` (${printable(code)})`}\n`;
+}
+
+/** An entry's name without the bundle's own, which every entry begins with; `cat` takes it so too. */
+function shortEntry(subject: string, bundle: string): string {
+  const stem = bundle.replace(/\.zip$/, "");
+  return subject.startsWith(`${stem}-`) || subject.startsWith(`${stem}.`) ? subject.slice(stem.length + 1) : subject;
 }

@@ -1,11 +1,14 @@
 import { request as requestPlain, type IncomingMessage } from "node:http";
 import { request as requestTls } from "node:https";
+import { createGunzip } from "node:zlib";
 import { CdhError, reasonOf } from "@cdh/core/errors";
+import { parseJson } from "@cdh/core/json";
 import type { Cluster } from "./kubeconfig.ts";
 
 /** Nothing for this long: the server, or something on the way, is gone. */
 const IDLE_MS = 60_000;
-const JSON_MAX_BYTES = 256 * 1024 * 1024;
+/** The pods of a large cluster in one list: ten thousand, of some four hundred elements each. */
+const ANSWER_LIMITS = { bytes: 256 * 1024 * 1024, depth: 64, elements: 4_000_000 };
 const REASON_MAX_BYTES = 64 * 1024;
 
 /** Say what is asked beside the path. */
@@ -61,7 +64,7 @@ export class KubeClient {
   async json(path: string, options: AskOptions = {}): Promise<unknown> {
     const text = await this.text(path, options);
     try {
-      return JSON.parse(text) as unknown;
+      return parseJson(text, ANSWER_LIMITS);
     } catch (error) {
       throw new CdhError("CDH_STORE", `cannot read the answer to ${path}: ${reasonOf(error)}`, { cause: error });
     }
@@ -69,9 +72,10 @@ export class KubeClient {
 
   /** Ask for a text. @throws {CdhError} as {@link ask} */
   async text(path: string, options: AskOptions = {}): Promise<string> {
-    const answer = await this.ask(path, options);
+    const headers = { "accept-encoding": "gzip", ...options.headers };
+    const answer = await this.ask(path, { ...options, headers });
     try {
-      return await readText(answer, JSON_MAX_BYTES);
+      return await readText(unpacked(answer), ANSWER_LIMITS.bytes);
     } catch (error) {
       options.signal?.throwIfAborted();
       throw new CdhError("CDH_STORE_UNREACHABLE", `cannot read the answer to ${path}: ${reasonOf(error)}`, {
@@ -81,7 +85,15 @@ export class KubeClient {
   }
 }
 
-async function readText(answer: IncomingMessage, maxBytes: number): Promise<string> {
+function unpacked(answer: IncomingMessage): AsyncIterable<unknown> {
+  if (answer.headers["content-encoding"] !== "gzip") return answer;
+  const text = createGunzip();
+  answer.on("error", (error) => text.destroy(error));
+  text.on("close", () => answer.destroy());
+  return answer.pipe(text);
+}
+
+async function readText(answer: AsyncIterable<unknown>, maxBytes: number): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of answer as AsyncIterable<Buffer>) {
@@ -122,7 +134,7 @@ function refusal(status: number, text: string, path: string, cluster: Cluster): 
 /** A Kubernetes Status says why; a proxy's page does not. */
 function messageOf(text: string): string | undefined {
   try {
-    const { kind, message } = JSON.parse(text) as { kind?: string; message?: string };
+    const { kind, message } = parseJson(text) as { kind?: string; message?: string };
     return kind === "Status" && typeof message === "string" && message !== "" ? message : undefined;
   } catch {
     return undefined;

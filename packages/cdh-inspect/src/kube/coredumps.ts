@@ -18,6 +18,8 @@ export interface CoreDump {
   storedAt: number;
   /** In a list, a summary: without threads, modules and the like. */
   manifest: Manifest;
+  /** Why and where, as the server found it in the whole manifest; absent where it does not say, as an older one. */
+  lines: { summary?: string; where?: string };
 }
 
 /** The path of a crash, or of one of its parts. */
@@ -42,24 +44,38 @@ export async function getCoreDump(
   }
 }
 
-/** List a namespace, or all with `undefined`, newest first in each. @throws {CdhError} */
+/** Say which crashes of a list are wanted. */
+export interface ListWish {
+  /** What a person calls them; the server finds out what it means. */
+  match?: string;
+  /** So many of the newest at most. */
+  newest?: number;
+}
+
+/** List a namespace, or all with `undefined`, newest first in each; with a wish the newest first over all. @throws {CdhError} */
 export async function listCoreDumps(
   client: KubeClient,
   namespace: string | undefined,
   signal?: AbortSignal,
+  { match, newest = Number.POSITIVE_INFINITY }: ListWish = {},
 ): Promise<CoreDump[]> {
   const scope = namespace === undefined ? "" : `/namespaces/${encodeURIComponent(namespace)}`;
   const found: CoreDump[] = [];
   let from = "";
   do {
-    const query = new URLSearchParams({ limit: String(PAGE), ...(from === "" ? {} : { continue: from }) });
+    const query = new URLSearchParams({
+      limit: String(Math.min(PAGE, newest - found.length)),
+      ...(match === undefined ? {} : { match }),
+      ...(Number.isFinite(newest) ? { order: "newest" } : {}),
+      ...(from === "" ? {} : { continue: from }),
+    });
     const page = (await client.json(
       `${GROUP_PATH}${scope}/coredumps?${query.toString()}`,
       signal === undefined ? {} : { signal },
     )) as { items?: unknown[]; metadata?: { continue?: string } };
-    found.push(...(page.items ?? []).map(parseCoreDump));
+    for (const item of page.items ?? []) found.push(parseCoreDump(item));
     from = page.metadata?.continue ?? "";
-  } while (from !== "");
+  } while (from !== "" && found.length < newest);
   return found;
 }
 
@@ -72,6 +88,8 @@ export function parseCoreDump(value: unknown): CoreDump {
       bundle?: { name?: string; sizeBytes?: number; storedAt?: string };
       core?: Partial<Manifest["core"]>;
       complete?: boolean;
+      summary?: string;
+      where?: string;
       problems?: Manifest["problems"];
     };
   };
@@ -82,6 +100,10 @@ export function parseCoreDump(value: unknown): CoreDump {
     bundle: status?.bundle?.name ?? "",
     bundleBytes: status?.bundle?.sizeBytes ?? 0,
     storedAt: Date.parse(status?.bundle?.storedAt ?? crashedAt) || 0,
+    lines: {
+      ...(status?.summary === undefined ? {} : { summary: status.summary }),
+      ...(status?.where === undefined ? {} : { where: status.where }),
+    },
     manifest: {
       schemaVersion: 1,
       crashId: metadata?.name ?? "",

@@ -1,7 +1,9 @@
 import { createHash, type Hash } from "node:crypto";
-import { constants, open, readFile, rename, rm, writeFile, type FileHandle } from "node:fs/promises";
+import { constants, open, rename, rm, writeFile, type FileHandle } from "node:fs/promises";
+import { backoffMs } from "@cdh/core/async/backoff";
 import type { Clock } from "@cdh/core/clock";
 import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
+import { readJsonFile } from "@cdh/core/files/json-file";
 import { FILE_MODE } from "@cdh/core/spool/layout";
 import type { KubeClient } from "./client.ts";
 
@@ -29,9 +31,10 @@ interface Note {
   etag: string;
 }
 
-/** A connection may break so often without a byte coming through before it is given up. */
+/** Broken connections in a row without a byte coming through, after which a download is given up. */
 const TRIES = 5;
-const WAIT_MS = 500;
+/** Between two tries, in milliseconds; the last of {@link TRIES} is not reached. */
+const BACKOFF = { baseMs: 500, capMs: 4000 };
 
 /**
  * Download a path to a file. It has its name only when it is whole; a connection that breaks is gone on with, and so is
@@ -108,7 +111,7 @@ async function fill(client: KubeClient, path: string, state: State, options: Dow
         error instanceof CdhError ? error.code === "CDH_STORE_UNREACHABLE" : errnoOf(error) !== "ENOSPC";
       if (state.doneBytes > before) tries = 0;
       if (!isNetwork || tries + 1 >= TRIES || isDisk(error)) throw error;
-      await options.clock.sleep(WAIT_MS * 2 ** tries, options.signal);
+      await options.clock.sleep(backoffMs(tries + 1, BACKOFF), options.signal);
     }
   }
 }
@@ -179,7 +182,7 @@ async function readPart(state: State): Promise<void> {
 
 async function readNote(partial: string): Promise<Note | undefined> {
   try {
-    const { etag } = JSON.parse(await readFile(noteOf(partial), "utf8")) as Partial<Note>;
+    const { etag } = (await readJsonFile(noteOf(partial))) as Partial<Note>;
     return typeof etag === "string" && (await exists(partial)) ? { etag } : undefined;
   } catch {
     return undefined;

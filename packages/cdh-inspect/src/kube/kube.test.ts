@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseLocation } from "../location.ts";
+import { parseLocation } from "../find/location.ts";
 import { parseCoreDump, pathOf } from "./coredumps.ts";
 import { proxyOf } from "./kubeconfig.ts";
 import { clusterUrl, rewriteCounts, startedAsPlugin } from "./plugin.ts";

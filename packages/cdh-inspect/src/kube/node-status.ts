@@ -40,8 +40,18 @@ export interface ClusterStatus {
 const ASKED_AT_ONCE = 16;
 
 interface Pod {
-  metadata: { name: string; namespace: string; ownerReferences?: { kind: string }[] };
-  spec: { nodeName?: string; containers: { name: string; ports?: { name?: string; containerPort: number }[] }[] };
+  metadata: { name: string; namespace: string; deletionTimestamp?: string; ownerReferences?: { kind: string }[] };
+  spec: {
+    nodeName?: string;
+    affinity?: {
+      nodeAffinity?: {
+        requiredDuringSchedulingIgnoredDuringExecution?: {
+          nodeSelectorTerms?: { matchFields?: { key: string; values?: string[] }[] }[];
+        };
+      };
+    };
+    containers: { name: string; ports?: { name?: string; containerPort: number }[] }[];
+  };
   status: {
     phase?: string;
     conditions?: { type: string; status: string }[];
@@ -63,18 +73,60 @@ export async function readClusterStatus(
   const missingRights: string[] = [];
   const pods = await listPods(client, selector, namespace, missingRights, signal);
   const nodes = await listNodes(client, missingRights, signal);
-  if (pods.length === 0)
-    throw new CdhError("CDH_NOT_FOUND", `no pod with ${selector} in ${namespace ?? "any namespace"}`, {
+  const nothing = `no pod with ${selector} in ${namespace ?? "any namespace"}`;
+  if (pods.length === 0 && nodes.length === 0)
+    throw new CdhError("CDH_NOT_FOUND", nothing, {
       hint: "-n NAMESPACE, or --selector when the chart was installed under another name",
     });
   const denied = new Set<string>();
-  const statuses = await mapConcurrently(pods, ASKED_AT_ONCE, (pod) => readPod(client, pod, denied, signal));
+  const statuses = await mapConcurrently([...byNode(pods).values()], ASKED_AT_ONCE, async ([pod, ...others]) => {
+    const status = await readPod(client, pod, denied, signal);
+    for (const other of others) status.notes.push(`another pod: ${other.metadata.name} is ${phaseOf(other)}`);
+    return status;
+  });
   for (const where of denied)
     missingRights.push(`get pods/proxy in ${where}: only what Kubernetes says of the pods is shown`);
   const covered = new Set(statuses.map(({ node }) => node));
   for (const node of nodes.filter((name) => !covered.has(name)))
-    statuses.push({ node, phase: "missing", ready: false, captures: false, notes: ["no pod on this node"] });
+    statuses.push({
+      node,
+      phase: "missing",
+      ready: false,
+      captures: false,
+      notes: [pods.length === 0 ? nothing : "no pod on this node"],
+    });
   return { nodes: statuses.toSorted((left, right) => (left.node < right.node ? -1 : 1)), missingRights };
+}
+
+/**
+ * Put the pods of each node together, the one that counts first. A node can have several: one that ends, failed ones that
+ * nobody removed.
+ */
+function byNode(pods: readonly Pod[]): Map<string, [Pod, ...Pod[]]> {
+  const nodes = new Map<string, [Pod, ...Pod[]]>();
+  const rank = (pod: Pod): number => (phaseOf(pod) !== "Running" ? 2 : isReady(pod) ? 0 : 1);
+  for (const pod of pods.toSorted((left, right) => rank(left) - rank(right))) {
+    const node = nodeOf(pod);
+    const there = nodes.get(node);
+    if (there === undefined) nodes.set(node, [pod]);
+    else there.push(pod);
+  }
+  return nodes;
+}
+
+/** A DaemonSet's pod is meant for one node before it is there. */
+function nodeOf({ spec }: Pod): string {
+  const terms = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? [];
+  const meant = terms.flatMap(({ matchFields }) => matchFields ?? []).find(({ key }) => key === "metadata.name");
+  return spec.nodeName ?? meant?.values?.[0] ?? "";
+}
+
+function phaseOf({ metadata, status }: Pod): string {
+  return metadata.deletionTimestamp === undefined ? (status.phase ?? "Unknown") : "Terminating";
+}
+
+function isReady({ status }: Pod): boolean {
+  return status.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True") === true;
 }
 
 async function listPods(
@@ -114,9 +166,9 @@ async function listNodes(client: KubeClient, missingRights: string[], signal: Ab
 
 async function readPod(client: KubeClient, pod: Pod, denied: Set<string>, signal: AbortSignal): Promise<NodeStatus> {
   const { name, namespace } = pod.metadata;
-  const phase = pod.status.phase ?? "Unknown";
-  const ready = pod.status.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true;
-  const status: NodeStatus = { node: pod.spec.nodeName ?? "", namespace, pod: name, phase, ready, notes: [] };
+  const phase = phaseOf(pod);
+  const ready = isReady(pod);
+  const status: NodeStatus = { node: nodeOf(pod), namespace, pod: name, phase, ready, notes: [] };
   if (phase !== "Running") status.notes.push(`the pod is ${phase}`);
   const ports = pod.spec.containers.flatMap((container) => container.ports ?? []);
   const readPort = async (port: "node" | "upload"): Promise<Sample[] | undefined> => {

@@ -1,6 +1,6 @@
-import { CdhError, reasonOf } from "@cdh/core/errors";
 import { cutShort, type RandomAccessSource } from "@cdh/core/bundle/random-access";
 import { cacheReads } from "@cdh/core/bundle/reader-cache";
+import { CdhError, reasonOf } from "@cdh/core/errors";
 import type { KubeClient } from "./client.ts";
 
 /** As for a bucket: the small entries of a bundle lie behind its core. */

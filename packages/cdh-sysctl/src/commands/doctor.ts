@@ -1,11 +1,13 @@
-import { Command, Option } from "clipanion";
+import { Command } from "clipanion";
 import { EXIT_STATUS_HELP } from "@cdh/core/cli";
+import { settingFlag } from "@cdh/core/cli/flags";
 import { EXIT } from "@cdh/core/errors";
 import { printable } from "@cdh/core/output";
-import { resolveNode, wantedValues } from "../context.ts";
-import { examine, type Check } from "../doctor.ts";
-import { checkPrivileges } from "../preflight.ts";
+import { checkPrivileges } from "../change/preflight.ts";
+import type { Check } from "../check/check.ts";
+import { examine } from "../check/doctor.ts";
 import { sysctlSettings } from "../settings.ts";
+import { resolveNode, wantedValues } from "./context.ts";
 import { NodeCommand } from "./node-command.ts";
 
 const MARKS: Readonly<Record<Check["outcome"], string>> = { ok: "✓", warning: "!", failed: "✗", skipped: "·" };
@@ -26,15 +28,11 @@ export class DoctorCommand extends NodeCommand {
     examples: [["Examine this node", "cdh-sysctl doctor"]],
   });
 
-  timeout = Option.String("--timeout", { description: sysctlSettings.doctorTimeoutMs.doc });
-
-  protected override moreFlags(): Record<string, string | undefined> {
-    return { doctorTimeoutMs: this.timeout };
-  }
+  doctorTimeoutMs = settingFlag(sysctlSettings.doctorTimeoutMs);
 
   async run(): Promise<number> {
     const context = resolveNode(this.inputs(), true);
-    if (this.printConfig) return this.showConfig(context);
+    if (this.printConfig) return this.showSettings(context);
     const { node, mode, settings, profile } = context;
     const invalid = context.problems.filter(({ code }) => code === "CDH_CONFIG_INVALID");
     const problems = [...checkPrivileges(node), ...invalid];
@@ -47,7 +45,7 @@ export class DoctorCommand extends NodeCommand {
       timeoutMs: settings.doctorTimeoutMs,
       signal: this.context.stopSignal,
       after: (check) => {
-        if (table) this.show(check);
+        if (table) this.#show(check);
       },
     });
     const works = checks.every(({ id, outcome }) => id !== "capture" || outcome === "ok" || outcome === "warning");
@@ -59,11 +57,11 @@ export class DoctorCommand extends NodeCommand {
       );
     if (works) return EXIT.ok;
     return checks.some(({ id, outcome }) => id === "core_pattern" && outcome === "failed")
-      ? EXIT.owned
-      : EXIT.environment;
+      ? this.endedBy(EXIT.owned)
+      : this.endedBy(EXIT.environment);
   }
 
-  private show({ id, outcome, finding, advice }: Check): void {
+  #show({ id, outcome, finding, advice }: Check): void {
     this.say(`${MARKS[outcome]} ${id.padEnd(16)} ${printable(finding)}`);
     if (advice !== undefined && outcome !== "ok") this.say(`${" ".repeat(19)}→ ${printable(advice)}`);
   }

@@ -1,58 +1,77 @@
-import { Option } from "clipanion";
-import { CdhCommand, parseOutputFormat } from "@cdh/core/cli";
-import { describeSettings } from "@cdh/core/config";
-import { EXIT } from "@cdh/core/errors";
-import { formatTable, type OutputFormat } from "@cdh/core/output";
+import { lstat } from "node:fs/promises";
+import { join } from "node:path";
 import { UsageError } from "clipanion";
-import type { Inputs, NodeContext } from "../context.ts";
-import { problemsError, type Problem } from "../preflight.ts";
+import { flagTexts, listFlag, settingFlag, settingSwitch } from "@cdh/core/cli/flags";
+import { SettingsCommand } from "@cdh/core/cli/settings-command";
+import { EXIT } from "@cdh/core/errors";
+import { problemsError, type Problem } from "../change/preflight.ts";
 import { sysctlSettings } from "../settings.ts";
+import type { Inputs, NodeContext } from "./context.ts";
 import { problemLines } from "./step-lines.ts";
 
-/** Base of every command of cdh-sysctl: the flags that say which node, and how to print. */
-export abstract class NodeCommand extends CdhCommand {
-  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
-  hostDir = Option.String("--host-dir", { description: sysctlSettings.hostDir.doc });
-  coreDir = Option.String("--core-dir", { description: sysctlSettings.coreDir.doc });
-  eventDir = Option.String("--event-dir", { description: sysctlSettings.eventDir.doc });
-  profile = Option.String("--profile", { description: sysctlSettings.profile.doc });
-  mode = Option.String("--mode", { description: sysctlSettings.mode.doc });
-  suidDumpable = Option.String("--suid-dumpable", { description: sysctlSettings.suidDumpable.doc });
-  corePipeLimit = Option.String("--core-pipe-limit", { description: sysctlSettings.corePipeLimit.doc });
-  composer = Option.String("--composer", { description: sysctlSettings.composer.doc });
-  hostRoot = Option.String("--host-root", { description: sysctlSettings.hostRoot.doc });
-  procRoot = Option.String("--proc-root", { description: sysctlSettings.procRoot.doc });
-  deployCrictlConfig = Option.Boolean("--deploy-crictl-config", { description: sysctlSettings.deployCrictlConfig.doc });
-  deployCrictl = Option.Boolean("--deploy-crictl", { description: sysctlSettings.deployCrictl.doc });
-  crictl = Option.String("--crictl", { description: sysctlSettings.crictl.doc });
-  crictlEndpoint = Option.String("--crictl-endpoint", { description: sysctlSettings.crictlEndpoint.doc });
-  lockTimeout = Option.String("--lock-timeout", { description: sysctlSettings.lockTimeoutMs.doc });
-  set = Option.Array("--set", { description: "NAME=VALUE: a setting of the composer; stronger than COMP_NAME" });
-  printConfig = Option.Boolean("--print-config", false, {
-    description: "Show each setting, its value and where it comes from",
-  });
+/** A directory that does not answer for so long is told. */
+const SILENT_MS = 5000;
+
+/** What is begun on the node is finished or taken back. */
+const GRACE_MS = 30_000;
+
+/** Base of every command of cdh-sysctl: the flags that say which node. */
+export abstract class NodeCommand extends SettingsCommand {
+  hostDir = settingFlag(sysctlSettings.hostDir);
+  coreDir = settingFlag(sysctlSettings.coreDir);
+  eventDir = settingFlag(sysctlSettings.eventDir);
+  profile = settingFlag(sysctlSettings.profile);
+  mode = settingFlag(sysctlSettings.mode);
+  suidDumpable = settingFlag(sysctlSettings.suidDumpable);
+  corePipeLimit = settingFlag(sysctlSettings.corePipeLimit);
+  composer = settingFlag(sysctlSettings.composer);
+  hostRoot = settingFlag(sysctlSettings.hostRoot);
+  procRoot = settingFlag(sysctlSettings.procRoot);
+  deployCrictlConfig = settingSwitch(sysctlSettings.deployCrictlConfig);
+  deployCrictl = settingSwitch(sysctlSettings.deployCrictl);
+  crictl = settingFlag(sysctlSettings.crictl);
+  crictlEndpoint = settingFlag(sysctlSettings.crictlEndpoint);
+  lockTimeoutMs = settingFlag(sysctlSettings.lockTimeoutMs);
+  proveCapture = settingFlag(sysctlSettings.proveCapture);
+  set = listFlag("--set", "NAME=VALUE", "a setting of the composer; stronger than COMP_NAME; may be given again");
+
+  override async execute(): Promise<number> {
+    await this.untilAnswers();
+    const { stopSignal, stoppedStatus, allowGrace } = this.context;
+    if (stopSignal.aborted) return stoppedStatus?.() ?? EXIT.incomplete;
+    allowGrace?.(GRACE_MS);
+    return await super.execute();
+  }
+
+  /**
+   * Look at the node's directories before the work does, which waits for each of its calls: while this one waits, a signal
+   * still ends the program. Their file system may be a network's whose server is away.
+   */
+  protected async untilAnswers(): Promise<void> {
+    const { env, clock, stderr, program } = this.context;
+    const root = this.hostRoot ?? env["HOST_ROOT"] ?? "/";
+    for (const [name, flag] of [
+      ["HOST_DIR", this.hostDir],
+      ["CORE_DIR", this.coreDir],
+      ["EVENT_DIR", this.eventDir],
+    ] as const) {
+      const path = flag ?? env[name] ?? "";
+      if (path === "") continue;
+      const answered = new AbortController();
+      clock.sleep(SILENT_MS, answered.signal).then(
+        () => stderr.write(`${program}: ${name} ${path} does not answer: waiting for it\n`),
+        () => {},
+      );
+      // Whatever is wrong with it is said by who works with it.
+      await lstat(join(root, path)).catch(() => {});
+      answered.abort();
+    }
+  }
 
   /** Give the flags and the environment to the settings. */
   protected inputs(): Inputs {
     return {
-      flags: {
-        hostDir: this.hostDir,
-        coreDir: this.coreDir,
-        eventDir: this.eventDir,
-        profile: this.profile,
-        mode: this.mode,
-        suidDumpable: this.suidDumpable,
-        corePipeLimit: this.corePipeLimit,
-        composer: this.composer,
-        hostRoot: this.hostRoot,
-        procRoot: this.procRoot,
-        deployCrictlConfig: this.deployCrictlConfig === undefined ? undefined : String(this.deployCrictlConfig),
-        deployCrictl: this.deployCrictl === undefined ? undefined : String(this.deployCrictl),
-        crictl: this.crictl,
-        crictlEndpoint: this.crictlEndpoint,
-        lockTimeoutMs: this.lockTimeout,
-        ...this.moreFlags(),
-      },
+      flags: flagTexts(this, sysctlSettings),
       assignments: Object.fromEntries((this.set ?? []).map(splitAssignment)),
       env: this.context.env,
       clock: this.context.clock,
@@ -60,32 +79,9 @@ export abstract class NodeCommand extends CdhCommand {
     };
   }
 
-  /** Flags that only one command has, by the name of their setting. */
-  protected moreFlags(): Record<string, string | undefined> {
-    return {};
-  }
-
-  /** Read `-o`. */
-  protected format(): OutputFormat {
-    return parseOutputFormat(this.output);
-  }
-
-  /** Print the settings; for `--print-config`. */
-  protected showConfig(context: NodeContext): number {
-    const rows = describeSettings(sysctlSettings, context.resolved);
-    if (this.format() === "table") {
-      this.context.stdout.write(
-        formatTable(
-          [
-            { header: "SETTING", value: (row) => row.name },
-            { header: "VALUE", value: (row) => row.value },
-            { header: "SOURCE", value: (row) => row.source },
-          ],
-          rows,
-        ),
-      );
-    } else this.printJson({ settings: rows });
-    return EXIT.ok;
+  /** Print the settings of the node; for `--print-config`. @returns the exit status */
+  protected showSettings({ resolved }: NodeContext): number {
+    return this.showConfig(sysctlSettings, resolved);
   }
 
   /**

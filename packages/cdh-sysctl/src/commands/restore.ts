@@ -1,10 +1,10 @@
 import { Command } from "clipanion";
 import { EXIT_STATUS_HELP } from "@cdh/core/cli";
 import { EXIT } from "@cdh/core/errors";
-import { applyRestore } from "../apply.ts";
-import { resolveNode } from "../context.ts";
-import { faultHook } from "../faults.ts";
-import { checkPrivileges } from "../preflight.ts";
+import { faultHook } from "../change/fault-injection.ts";
+import { checkPrivileges } from "../change/preflight.ts";
+import { applyRestore } from "../change/run-plan.ts";
+import { resolveNode } from "./context.ts";
 import { NodeCommand } from "./node-command.ts";
 import { stepLines } from "./step-lines.ts";
 
@@ -25,7 +25,7 @@ export class RestoreCommand extends NodeCommand {
 
   async run(): Promise<number> {
     const context = resolveNode(this.inputs(), true);
-    if (this.printConfig) return this.showConfig(context);
+    if (this.printConfig) return this.showSettings(context);
     const { node, settings } = context;
     // Directories that others can write to are a reason not to install, and none not to clean up.
     const problems = [

@@ -3,9 +3,10 @@ import { EXIT_STATUS_HELP } from "@cdh/core/cli";
 import { EXIT } from "@cdh/core/errors";
 import { formatTable, printable } from "@cdh/core/output";
 import { formatBytes, formatDuration } from "@cdh/core/units";
-import { resolveNode, wantedValues } from "../context.ts";
-import { checkRoot } from "../preflight.ts";
-import { readStatus, type NodeStatus, type ValueStatus } from "../status.ts";
+import { checkPrivileges, checkRoot } from "../change/preflight.ts";
+import type { NodeStatus, ValueStatus } from "../check/node-status.ts";
+import { describeComplaints, readStatus } from "../check/status.ts";
+import { resolveNode, wantedValues } from "./context.ts";
 import { NodeCommand } from "./node-command.ts";
 
 /** `cdh-sysctl status` */
@@ -15,8 +16,9 @@ export class StatusCommand extends NodeCommand {
     category: "Node",
     description: "compare what this node has with what it should have",
     details: `
-      Shows each kernel setting as it should be, is, and was before us; the composer; the bundles that wait; and who else
-      on this node sets the same values. Exit status 0 when everything is as it should be, 17 when it is not.
+      Shows each kernel setting as it should be, is, and was before us; the composer; the bundles that wait; who else on
+      this node sets the same values; and whether a crash arrives, by a small one of its own (\`--prove-capture=false\`
+      leaves it out). Exit status 0 when everything is as it should be, 17 when it is not.
 
       Exit status: ${EXIT_STATUS_HELP}
     `,
@@ -25,18 +27,25 @@ export class StatusCommand extends NodeCommand {
 
   async run(): Promise<number> {
     const context = resolveNode(this.inputs(), true);
-    if (this.printConfig) return this.showConfig(context);
+    if (this.printConfig) return this.showSettings(context);
     const { node, mode } = context;
     const invalid = context.problems.filter(({ code }) => code === "CDH_CONFIG_INVALID");
     const problems = [...checkRoot(), ...invalid];
     if (problems.length > 0) this.refuse("cannot tell the status", problems);
-    const status = await readStatus(node, mode, wantedValues(context));
-    if (this.format() === "table") this.show(status);
+    const { proveCapture, doctorTimeoutMs: timeoutMs } = context.settings;
+    const prove = proveCapture && checkPrivileges(node).length === 0;
+    const status = await readStatus(
+      node,
+      mode,
+      wantedValues(context),
+      prove ? { timeoutMs, signal: this.context.stopSignal } : undefined,
+    );
+    if (this.format() === "table") this.#show(status);
     else this.printJson(status);
-    return status.healthy ? EXIT.ok : EXIT.owned;
+    return this.endedBy(status.healthy ? EXIT.ok : EXIT.owned);
   }
 
-  private show(status: NodeStatus): void {
+  #show(status: NodeStatus): void {
     const { composer, spool } = status;
     this.context.stdout.write(
       formatTable<ValueStatus>(
@@ -64,8 +73,17 @@ export class StatusCommand extends NodeCommand {
     if (spool.quarantineCount > 0) this.say(`           ${spool.quarantineCount} in quarantine`);
     if (spool.lastBundle !== undefined)
       this.say(`           last ${printable(spool.lastBundle.name)} at ${spool.lastBundle.at}`);
+    this.say(`capture    ${status.capture === undefined ? "not proved" : printable(status.capture.finding)}`);
+    if (status.capture?.advice !== undefined) this.say(`           ${printable(status.capture.advice)}`);
+    const complaints = status.kernelLog === undefined ? undefined : describeComplaints(status.kernelLog);
+    if (complaints !== undefined) this.say(`! ${printable(complaints)}`);
+    if (status.runtimeLimits !== undefined) this.say(`! ${printable(status.runtimeLimits)}`);
     for (const owner of status.owners) this.say(`! ${printable(`${owner.name} ${owner.effect} (${owner.path})`)}`);
     for (const problem of status.problems) this.say(`✗ ${printable(problem)}`);
-    this.say(status.healthy ? "✓ healthy" : "✗ not as it should be: cdh-sysctl install puts it right");
+    const drifted = status.values.some(({ drift }) => drift) || !status.composer.installed;
+    if (!status.healthy)
+      this.say(drifted ? "✗ not as it should be: cdh-sysctl install puts it right" : "✗ not as it should be");
+    else
+      this.say(status.capture === undefined ? "✓ as it should be; whether a crash arrives was not tried" : "✓ healthy");
   }
 }

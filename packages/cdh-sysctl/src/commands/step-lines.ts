@@ -1,10 +1,11 @@
 import { printable } from "@cdh/core/output";
-import type { Problem } from "../preflight.ts";
-import type { StepResult } from "../steps.ts";
+import type { Problem } from "../change/preflight.ts";
+import type { StepResult } from "../change/steps.ts";
 
 const MARKS: Readonly<Record<StepResult["outcome"], string>> = {
   done: "✓",
   checked: "✓",
+  unproved: "!",
   unchanged: "·",
   failed: "✗",
   undone: "↩",

@@ -1,18 +1,41 @@
 import { rmSync, writeFileSync } from "node:fs";
-import { Command, Option } from "clipanion";
+import { Command } from "clipanion";
 import { EXIT_STATUS_HELP } from "@cdh/core/cli";
+import { settingFlag } from "@cdh/core/cli/flags";
 import { EXIT } from "@cdh/core/errors";
 import { daemonRoutes, startHttpServer, type Health, type HttpServer } from "@cdh/core/http-server";
 import { findKubernetes } from "@cdh/core/kubernetes";
 import type { Logger } from "@cdh/core/log";
 import { createMetrics } from "@cdh/core/metrics";
-import { applyRestore } from "../apply.ts";
-import { prepareInstall, type InstallContext, type SysctlSettings } from "../context.ts";
+import { applyRestore } from "../change/run-plan.ts";
 import { sysctlSettings } from "../settings.ts";
-import { askUninstall, findOwnDaemonSet, type OwnDaemonSet, type UninstallVerdict } from "../uninstall-question.ts";
-import { declareWatchMetrics } from "../watch-metrics.ts";
-import { watchNode } from "../watch.ts";
+import { AnsweringPaths, unanswered, untilAnswering } from "../watch/answering-paths.ts";
+import {
+  askUninstall,
+  findOwnDaemonSet,
+  type OwnDaemonSet,
+  type UninstallSigns,
+  type UninstallVerdict,
+} from "../watch/is-uninstall.ts";
+import { Lease } from "../watch/lease.ts";
+import { ReleaseWatch } from "../watch/release-watch.ts";
+import { declareWatchMetrics, type WatchMetrics } from "../watch/watch-metrics.ts";
+import { watchNode } from "../watch/watch-node.ts";
+import { directoriesOf, prepareInstall, type Inputs, type InstallContext, type SysctlSettings } from "./context.ts";
 import { NodeCommand } from "./node-command.ts";
+
+/** What probes and metrics show at the moment. */
+interface Shown {
+  health: Health;
+}
+
+/** What is known when a watch ends. */
+interface Leaving {
+  own: OwnDaemonSet | undefined;
+  superseded: boolean;
+  signs: UninstallSigns;
+  logger: Logger;
+}
 
 /** `cdh-sysctl watch` */
 export class WatchCommand extends NodeCommand {
@@ -30,57 +53,39 @@ export class WatchCommand extends NodeCommand {
     examples: [["In a DaemonSet", "cdh-sysctl watch --host-root /host --proc-root /host/proc --metrics-addr :9110"]],
   });
 
-  interval = Option.String("--interval", { description: sysctlSettings.watchIntervalMs.doc });
-  selfTestInterval = Option.String("--self-test-interval", { description: sysctlSettings.selfTestIntervalMs.doc });
-  restoreOnExit = Option.String("--restore-on-exit", { description: sysctlSettings.restoreOnExit.doc });
-  readyFile = Option.String("--ready-file", { description: sysctlSettings.readyFile.doc });
-  metricsAddr = Option.String("--metrics-addr", { description: sysctlSettings.metricsAddress.doc });
+  watchIntervalMs = settingFlag(sysctlSettings.watchIntervalMs);
+  selfTestIntervalMs = settingFlag(sysctlSettings.selfTestIntervalMs);
+  restoreOnExit = settingFlag(sysctlSettings.restoreOnExit);
+  readyFile = settingFlag(sysctlSettings.readyFile);
+  metricsAddress = settingFlag(sysctlSettings.metricsAddress);
 
-  protected override moreFlags(): Record<string, string | undefined> {
-    return {
-      watchIntervalMs: this.interval,
-      selfTestIntervalMs: this.selfTestInterval,
-      restoreOnExit: this.restoreOnExit,
-      readyFile: this.readyFile,
-      metricsAddress: this.metricsAddr,
-    };
-  }
+  /** Its probes and metrics answer while it waits: {@link untilAnswering} is asked once they do. */
+  protected override async untilAnswers(): Promise<void> {}
 
   async run(): Promise<number> {
-    const context = prepareInstall(this.inputs());
-    if (this.printConfig) return this.showConfig(context);
-    const { node, desired, problems, settings } = context;
-    if (problems.length > 0 || desired === undefined) this.refuse(`cannot install into ${node.hostDir}`, problems);
+    const inputs = this.inputs();
+    if (this.printConfig) return this.showSettings(prepareInstall(inputs));
     const logger = this.logger();
-    for (const note of context.notes) logger.warn(note);
-
-    let health: Health = { ok: false, reasons: ["not installed yet"] };
+    const { clock, version, stopSignal: signal } = this.context;
+    const { settings, directories } = directoriesOf(inputs);
+    const shown: Shown = { health: { ok: false, reasons: ["not installed yet"] } };
     const metrics = createMetrics();
-    const { clock, version } = this.context;
     const counters = declareWatchMetrics(metrics, version, () => clock.now());
-    const server = await this.serve(
+    const server = await this.#serve(
       settings,
-      daemonRoutes(() => health, metrics),
+      daemonRoutes(() => shown.health, metrics),
       logger,
     );
+    const paths = new AnsweringPaths(directories, clock);
+    let told = false;
+    const onSilent = (path: string): void => {
+      shown.health = unanswered(path);
+      if (!told) logger.error("cannot begin", { reasons: shown.health.reasons });
+      told = true;
+    };
     try {
-      const own = settings.restoreOnExit === "auto" ? await this.findOwn(settings, logger) : undefined;
-      const { superseded } = await watchNode(node, desired, {
-        lockTimeoutMs: settings.lockTimeoutMs,
-        intervalMs: settings.watchIntervalMs,
-        selfTestIntervalMs: settings.selfTestIntervalMs,
-        signal: this.context.stopSignal,
-        logger,
-        metrics: counters,
-        after: (step) => {
-          if (step.outcome !== "unchanged") logger.debug("step", { ...step });
-        },
-        onHealth: (next) => {
-          if (next.ok !== health.ok) this.announce(settings, logger, next);
-          health = next;
-        },
-      });
-      await this.leave(context, { own, superseded, logger });
+      if (await untilAnswering(paths, { clock, signal, onSilent }))
+        await this.#watch(inputs, { shown, counters, paths, logger });
     } finally {
       if (settings.readyFile !== undefined) rmSync(settings.readyFile, { force: true });
       await server?.close();
@@ -88,7 +93,52 @@ export class WatchCommand extends NodeCommand {
     return EXIT.ok;
   }
 
-  private async serve(
+  async #watch(
+    inputs: Inputs,
+    { shown, counters, paths, logger }: { shown: Shown; counters: WatchMetrics; paths: AnsweringPaths; logger: Logger },
+  ): Promise<void> {
+    const context = prepareInstall(inputs);
+    const { node, desired, problems, settings } = context;
+    if (problems.length > 0 || desired === undefined) this.refuse(`cannot install into ${node.hostDir}`, problems);
+    for (const note of context.notes) logger.warn(note);
+    const lease = new Lease(node);
+    let release: ReleaseWatch | undefined;
+    try {
+      const own = settings.restoreOnExit === "auto" ? await this.#findOwn(settings, logger) : undefined;
+      if (own !== undefined && settings.roleBindingName !== undefined)
+        release = new ReleaseWatch(own.access, {
+          namespace: own.namespace,
+          roleBinding: settings.roleBindingName,
+          clock: this.context.clock,
+          onProblem: (reason) =>
+            logger.warn("cannot watch the release; an uninstall may not be recognised", { reason }),
+        });
+      const { superseded } = await watchNode(node, desired, {
+        lease,
+        paths,
+        lockTimeoutMs: settings.lockTimeoutMs,
+        intervalMs: settings.watchIntervalMs,
+        selfTestIntervalMs: settings.selfTestIntervalMs,
+        proofTimeoutMs: settings.proveCapture ? settings.doctorTimeoutMs : undefined,
+        signal: this.context.stopSignal,
+        logger,
+        metrics: counters,
+        after: (step) => {
+          if (step.outcome !== "unchanged") logger.debug("step", { ...step });
+        },
+        onHealth: (next) => {
+          if (next.ok !== shown.health.ok) this.#announce(settings, logger, next);
+          shown.health = next;
+        },
+      });
+      const signs = { release, hasSuccessor: () => lease.hasSuccessor };
+      await this.#leave(context, { own, superseded, signs, logger });
+    } finally {
+      release?.close();
+    }
+  }
+
+  async #serve(
     settings: SysctlSettings,
     routes: Parameters<typeof startHttpServer>[1],
     logger: Logger,
@@ -99,7 +149,7 @@ export class WatchCommand extends NodeCommand {
     return server;
   }
 
-  private announce(settings: SysctlSettings, logger: Logger, health: Health): void {
+  #announce(settings: SysctlSettings, logger: Logger, health: Health): void {
     if (health.ok) logger.info("the node is well");
     else logger.warn("the node is not well", { reasons: health.reasons });
     if (settings.readyFile === undefined) return;
@@ -107,7 +157,7 @@ export class WatchCommand extends NodeCommand {
     else rmSync(settings.readyFile, { force: true });
   }
 
-  private async findOwn(settings: SysctlSettings, logger: Logger): Promise<OwnDaemonSet | undefined> {
+  async #findOwn(settings: SysctlSettings, logger: Logger): Promise<OwnDaemonSet | undefined> {
     const access = findKubernetes(this.context.env, settings.serviceAccountDirectory);
     if (access === undefined) return undefined;
     const own = await findOwnDaemonSet(access, {
@@ -122,11 +172,8 @@ export class WatchCommand extends NodeCommand {
     return undefined;
   }
 
-  private async leave(
-    { node, settings }: InstallContext,
-    { own, superseded, logger }: { own: OwnDaemonSet | undefined; superseded: boolean; logger: Logger },
-  ): Promise<void> {
-    const verdict = await this.judge(settings, own, superseded);
+  async #leave({ node, settings }: InstallContext, { own, superseded, signs, logger }: Leaving): Promise<void> {
+    const verdict = await this.#judge(settings, { own, superseded, signs });
     if (!verdict.uninstall) {
       logger.info("stopped; the handler stays in place", { reason: verdict.reason });
       return;
@@ -143,16 +190,15 @@ export class WatchCommand extends NodeCommand {
     logger.info("restored", { left, kept, failed: steps.filter(({ outcome }) => outcome === "failed").length });
   }
 
-  private async judge(
+  async #judge(
     settings: SysctlSettings,
-    own: OwnDaemonSet | undefined,
-    superseded: boolean,
+    { own, superseded, signs }: Omit<Leaving, "logger">,
   ): Promise<UninstallVerdict> {
     if (settings.restoreOnExit !== "auto") {
       return { uninstall: settings.restoreOnExit === "always", reason: `RESTORE_ON_EXIT=${settings.restoreOnExit}` };
     }
     if (superseded) return { uninstall: false, reason: "another cdh-sysctl has installed" };
     if (own === undefined) return { uninstall: false, reason: "nothing says that this is an uninstall" };
-    return askUninstall(own, this.context.clock);
+    return askUninstall(own, this.context.clock, signs);
   }
 }

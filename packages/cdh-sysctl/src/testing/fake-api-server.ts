@@ -1,4 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -11,6 +12,8 @@ export interface FakeApiServer extends AsyncDisposable {
   access: KubernetesAccess;
   /** Answers by path; anything else is 404 as the API server says it. */
   answers: Map<string, { status: number; body: unknown }>;
+  /** Tell every watch that is open. @returns how many there are */
+  push(event: { type: string; object?: object }): number;
   /** Every request as `METHOD path token`. */
   requests: string[];
 }
@@ -28,8 +31,16 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
   writeFileSync(join(directory, "namespace"), "observe\n");
   const answers: FakeApiServer["answers"] = new Map();
   const requests: string[] = [];
+  const watches = new Set<ServerResponse>();
   const server = createServer({ key: readFileSync(key), cert: readFileSync(certificate) }, (request, response) => {
     const path = request.url ?? "";
+    if (path.includes("watch=1")) {
+      watches.add(response);
+      response.on("close", () => watches.delete(response));
+      response.writeHead(200, { "content-type": "application/json" });
+      response.flushHeaders();
+      return;
+    }
     requests.push(`${request.method} ${path} ${request.headers.authorization}`);
     const { status, body } = answers.get(path) ?? {
       status: 404,
@@ -42,6 +53,10 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
   return {
     access: { host: "127.0.0.1", port: (server.address() as AddressInfo).port, directory },
     answers,
+    push: (event) => {
+      for (const watch of watches) watch.write(`${JSON.stringify(event)}\n`);
+      return watches.size;
+    },
     requests,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();

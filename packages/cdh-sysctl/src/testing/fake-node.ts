@@ -2,10 +2,11 @@ import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "@cdh/core/clock";
-import { inspectComposer } from "../composer-source.ts";
-import { desiredValues, type Desired } from "../install.ts";
-import { kernelValuePath, readKernelValue, type KernelValueName, type KernelValues } from "../kernel-values.ts";
-import type { Node } from "../node.ts";
+import { inspectComposer } from "../change/composer-source.ts";
+import type { Desired } from "../change/desired.ts";
+import { desiredValues } from "../change/install.ts";
+import { kernelValuePath, readKernelValue, type KernelValueName, type KernelValues } from "../node/kernel-values.ts";
+import type { Node } from "../node/target-node.ts";
 
 /** A node in a temporary directory: plain files stand for the kernel's settings. */
 export interface FakeNode extends Node {

@@ -1,9 +1,14 @@
+import { Command } from "clipanion";
 import { EXIT_STATUS_HELP } from "@cdh/core/cli";
-import { Command, Option } from "clipanion";
+import { settingFlag } from "@cdh/core/cli/flags";
 import { chooseTimetable } from "../daemon.ts";
 import { runService } from "../service.ts";
+import { uploadSettings } from "../settings.ts";
 import { VERSION } from "../version.ts";
 import { UploadCommand } from "./upload-command.ts";
+
+/** For what follows the last upload: state, metrics, the store's connections. */
+const AFTER_GRACE_MS = 5000;
 
 /** `cdh-upload run`: upload until told to stop. */
 export class RunCommand extends UploadCommand {
@@ -14,30 +19,30 @@ export class RunCommand extends UploadCommand {
     examples: [["Upload to a bucket", "cdh-upload run --store s3://cores/prod"]],
   });
 
-  metricsAddr = Option.String("--metrics-addr", {
-    description: "serve /metrics, /healthz and /readyz there (METRICS_ADDR)",
-  });
+  metricsAddress = settingFlag(uploadSettings.metricsAddress);
 
-  protected override moreFlags(): Record<string, string | undefined> {
-    return { metricsAddress: this.metricsAddr };
-  }
-
-  async run(): Promise<void> {
+  async run(): Promise<number | void> {
     const resolved = this.resolve();
     const settings = resolved.values;
     chooseTimetable(settings);
-    if (this.printConfig) {
-      this.showConfig(resolved);
-      return;
-    }
+    if (this.printConfig) return this.showSettings(resolved);
     const log = this.logger();
     const { clock, stopSignal } = this.context;
-    const store = await this.openStore(resolved, log);
+    // Uploads are finished within SHUTDOWN_GRACE; what comes after them is given up soon.
+    this.context.allowGrace?.(settings.shutdownGraceMs + AFTER_GRACE_MS);
+    const stores = await this.openStores(resolved, log);
+    const { store, routes } = stores;
     try {
-      log.info("started", { version: VERSION, coreDir: settings.coreDir, store: store.url });
-      await runService({ settings, store, clock, log, env: this.context.env, version: VERSION, stopSignal });
+      const rules = routes.map(({ rule }) => rule.name);
+      log.info("started", {
+        version: VERSION,
+        coreDir: settings.coreDir,
+        store: store.url,
+        ...(rules.length === 0 ? {} : { rules }),
+      });
+      await runService({ settings, store, routes, clock, log, env: this.context.env, version: VERSION, stopSignal });
     } finally {
-      await store.close();
+      await stores.close();
     }
   }
 }

@@ -1,11 +1,11 @@
-import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
+import { Command, Option } from "clipanion";
+import { EXIT_STATUS_HELP } from "@cdh/core/cli";
 import { renderRows } from "@cdh/core/output";
 import type { Progress } from "@cdh/core/progress";
 import { formatBytes, formatDuration } from "@cdh/core/units";
-import { Command, Option } from "clipanion";
 import { sweep, exitStatusOf, type SweepRow } from "../sweep.ts";
 import { VERSION } from "../version.ts";
-import { UploadCommand } from "./upload-command.ts";
+import { UploadCommand, type OpenStores } from "./upload-command.ts";
 
 /** `cdh-upload sweep [FILE…]`: upload everything once. */
 export class SweepCommand extends UploadCommand {
@@ -23,26 +23,25 @@ export class SweepCommand extends UploadCommand {
     ],
   });
 
-  output = Option.String("-o,--output", "table", { description: "table, json or jsonl" });
   files = Option.Rest({ name: "FILE" });
 
   async run(): Promise<number> {
     const resolved = this.resolve();
-    if (this.printConfig) {
-      this.showConfig(resolved);
-      return 0;
-    }
-    const format = parseOutputFormat(this.output);
+    if (this.printConfig) return this.showSettings(resolved);
+    const format = this.format();
     let progress: Progress | undefined;
+    let waiting = 0;
     const log = this.logger(() => progress?.clear());
     const { clock, stderr, stopSignal } = this.context;
-    const store = await this.openStore(resolved, log);
+    const stores = await this.openStores(resolved, log);
+    const { store, routes } = stores;
     try {
       const started = clock.monotonic();
       const settings = resolved.values;
       const rows = await sweep({
         settings,
         store,
+        routes,
         clock,
         log,
         stderr,
@@ -50,13 +49,21 @@ export class SweepCommand extends UploadCommand {
         version: VERSION,
         files: this.files,
         onProgress: (bar) => (progress = bar),
+        onWaiting: (cores) => (waiting = cores),
       });
       if (format !== "table" || rows.length > 0)
         this.context.stdout.write(renderRows(format, "bundles", rows, COLUMNS));
-      if (format === "table") this.#summarise(rows, store.url, clock.monotonic() - started);
-      return exitStatusOf(rows);
+      // Beside JSON nothing else may stand on stdout.
+      if (format !== "table") {
+        if (waiting > 0) log.info("cores wait until nobody writes to them any more", { waiting });
+      } else {
+        if (rows.length > 0 || waiting === 0)
+          this.#summarise(rows, describeStores(stores), clock.monotonic() - started);
+        if (waiting > 0) this.say(describeWaiting(waiting));
+      }
+      return this.endedBy(exitStatusOf(rows));
     } finally {
-      await store.close();
+      await stores.close();
     }
   }
 
@@ -70,6 +77,16 @@ export class SweepCommand extends UploadCommand {
         : `${done.length} uploaded to ${url}, ${formatBytes(bytes)} in ${formatDuration(durationMs)}${left === 0 ? "" : `; ${left} not`}`,
     );
   }
+}
+
+function describeStores({ store, routes }: OpenStores): string {
+  return routes.length === 0 ? store.url : `${store.url} and the stores of the rules`;
+}
+
+function describeWaiting(cores: number): string {
+  return cores === 1
+    ? "1 core waits until nobody writes to it any more"
+    : `${cores} cores wait until nobody writes to them any more`;
 }
 
 const COLUMNS = [

@@ -1,4 +1,6 @@
 import type { Transform } from "node:stream";
+import { reasonOf } from "../base/errors.ts";
+import { libraryField } from "../base/library-field.ts";
 
 /** A frame as a lane made it. Its bytes lie in the lane's own buffer: they hold until `release`. */
 export interface CompressedFrame {
@@ -7,9 +9,35 @@ export interface CompressedFrame {
   release(): void;
 }
 
-/** zlib's own place in its output buffer. Set back, the buffer is used again instead of a new one for every frame. */
+/**
+ * zlib's own place in its output buffer. Set back, the buffer is used again instead of a new one for every frame.
+ * {@link tryMisuseOfZlib} tells when an update has changed it.
+ */
 interface OutputPlace {
   _outOffset: number;
+}
+
+/**
+ * Tell whether zlib's streams still keep their place as is relied on: a unit test asks it of Node, the composer's self-test
+ * of Bun.
+ * @param stream flushes to the end of a frame with every write
+ * @returns what is not so; undefined when all is
+ */
+export async function tryMisuseOfZlib(stream: Transform): Promise<string | undefined> {
+  const place = (): number => libraryField(stream, "_outOffset", "number", "zlib's stream");
+  const lane = new CompressorLane(stream, () => {});
+  try {
+    for (const text of ["first", "second, longer"]) {
+      place();
+      const { bytes } = await lane.compress(Buffer.from(text));
+      if (place() !== bytes.length) return `zlib's _outOffset is ${place()} after a frame of ${bytes.length} bytes`;
+    }
+    return undefined;
+  } catch (error) {
+    return reasonOf(error);
+  } finally {
+    lane.close();
+  }
 }
 
 /**

@@ -91,6 +91,12 @@ export class CoreHasher {
     return hash.digest("hex");
   }
 
+  /** End without a hash, at once: give every chunk back and stop the thread. */
+  abandon(): void {
+    this.#giveUp();
+    void this.#thread?.terminate();
+  }
+
   #count(): void {
     this.#frames += 1;
     if (this.#thread === undefined && this.#frames > this.#framesBeforeThread) this.#startThread();

@@ -1,6 +1,6 @@
-import { CoreHasher } from "./core-hasher.ts";
 import type { CompressedFrame } from "./compressor-lane.ts";
 import { CoreEntry, type CoreEntrySums, type CoreSink } from "./core-entry.ts";
+import { CoreHasher } from "./core-hasher.ts";
 import type { FrameCompressor } from "./frame-compressor.ts";
 import { FRAME_BYTES } from "./zstd-frames.ts";
 
@@ -139,8 +139,16 @@ export class CorePipeline {
     this.#work();
     while (this.#writing !== undefined) await this.#writing;
     await this.#guard(() => this.#entry.flush());
+    // Nobody reads any more: what ends the bundle may have their memory.
+    this.#free.length = 0;
     this.#options.compressor.close();
     this.#sha256 = await this.#hasher.digest();
+  }
+
+  /** Free what the pipeline holds when its core is given up: nothing of it may keep the process alive. */
+  abandon(): void {
+    this.#hasher.abandon();
+    this.#options.compressor.close();
   }
 
   /**

@@ -1,58 +1,64 @@
 import { availableParallelism } from "node:os";
-import { promisify } from "node:util";
-import { createZstdDecompress, zstdDecompress } from "node:zlib";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { CdhError } from "../errors.ts";
-import type { CoreChunk, CoreReader } from "./core-reader.ts";
+import { promisify } from "node:util";
+import { createZstdDecompress, zstdDecompress } from "node:zlib";
+import { CdhError } from "../base/errors.ts";
+import type { CoreChunk, CoreReader } from "./core-layout.ts";
 import { clamp, sequentialCore, type StoredBytes } from "./core-reader-plain.ts";
 import { free, OUTPUT_SLACK_BYTES } from "./free-buffer.ts";
-import { FRAME_BYTES, tryDecodeSeekTable, tryReadSeekTableBytes, type FrameSize } from "./zstd-frames.ts";
+import { readSeekTable, type Frame, type SeekTable } from "./seek-table.ts";
 
 const decompress = promisify(zstdDecompress);
 
-/** Composers write frames of 1 MiB; other tools may write larger ones, but a reader holds several in memory. */
-const FRAME_MAX_BYTES = 8 * FRAME_BYTES;
-/** Eight million frames: a core of 8 TiB. */
-const TABLE_MAX_BYTES = 64 * 1024 * 1024;
 /** Frames that are fetched in one read: few requests to a store, little memory. */
 const FETCH_BYTES = 2 * 1024 * 1024;
+const GROUP_FRAMES = 4096;
 const STREAM_BYTES = 1024 * 1024;
-/** Decoded frames kept for small reads that fall into the same place. */
+/** Decoded frames kept for small reads that fall into the same place; one is kept whatever its size. */
 const FRAMES_KEPT = 8;
+const KEPT_BYTES = 8 * 1024 * 1024;
 
 /**
  * Read a core of independent zstd frames by its seek table; without a table, as one stream.
+ * @param maxBytes what it may become at most, where it has no table
  * @throws {CdhError} CDH_BUNDLE_SEEK_TABLE when the table lies, CDH_BUNDLE_BOMB when a frame is too large to hold
  */
-export async function framedCore(stored: StoredBytes): Promise<CoreReader> {
+export async function framedCore(stored: StoredBytes, maxBytes?: number): Promise<CoreReader> {
   const table = await readSeekTable(stored);
   if (table === undefined)
     return sequentialCore({
       layout: "zstd",
       name: stored.name,
       storedBytes: stored.sizeBytes,
+      maxBytes,
       open: (signal, onStoredBytes) => zstdStream(stored, signal, onStoredBytes),
     });
-  const { frames, storedOffsets, coreOffsets } = table;
-  const sizeBytes = coreOffsets[frames.length] ?? 0;
-  const kept = new Map<number, Promise<Buffer>>();
+  const sizeBytes = table.coreBytes;
+  const kept = new Map<number, { bytes: Promise<Buffer>; coreBytes: number }>();
+  let keptBytes = 0;
+  const drop = (index: number): void => {
+    keptBytes -= kept.get(index)?.coreBytes ?? 0;
+    kept.delete(index);
+  };
 
-  const decodeFrame = (index: number, bytes: Buffer): Promise<Buffer> =>
-    decodeOne(stored, index, bytes, frames[index]?.coreBytes ?? 0);
-  const frameAt = (index: number, signal?: AbortSignal): Promise<Buffer> => {
+  const decodedFrame = (frame: Frame, signal?: AbortSignal): Promise<Buffer> => {
+    const { index, coreBytes } = frame;
     const known = kept.get(index);
-    if (known !== undefined) return known;
-    const frame = stored
-      .read(storedOffsets[index] ?? 0, frames[index]?.storedBytes ?? 0, signal)
-      .then((bytes) => decodeFrame(index, bytes));
-    frame.catch(() => kept.delete(index));
-    kept.set(index, frame);
+    if (known !== undefined) return known.bytes;
     for (const oldest of kept.keys()) {
-      if (kept.size <= FRAMES_KEPT) break;
-      kept.delete(oldest);
+      if (kept.size < FRAMES_KEPT && keptBytes + coreBytes <= KEPT_BYTES) break;
+      drop(oldest);
     }
-    return frame;
+    const bytes = stored
+      .read(frame.storedOffset, frame.storedBytes, signal)
+      .then((compressed) => decodeOne(stored, frame, compressed));
+    kept.set(index, { bytes, coreBytes });
+    keptBytes += coreBytes;
+    bytes.catch(() => {
+      if (kept.get(index)?.bytes === bytes) drop(index);
+    });
+    return bytes;
   };
 
   return {
@@ -64,10 +70,10 @@ export async function framedCore(stored: StoredBytes): Promise<CoreReader> {
       const wanted = clamp(offset, length, sizeBytes);
       const parts: Buffer[] = [];
       for (let at = offset; at < offset + wanted;) {
-        const index = frameIndexOf(coreOffsets, at);
-        const frame = await frameAt(index, signal);
-        const start = at - (coreOffsets[index] ?? 0);
-        const part = frame.subarray(start, start + offset + wanted - at);
+        const frame = await table.frameAt(at, signal);
+        const bytes = await decodedFrame(frame, signal);
+        const start = at - frame.coreOffset;
+        const part = bytes.subarray(start, start + offset + wanted - at);
         parts.push(part);
         at += part.length;
       }
@@ -75,123 +81,88 @@ export async function framedCore(stored: StoredBytes): Promise<CoreReader> {
     },
     chunks: async function* ({ from = 0, signal, onStoredBytes } = {}): AsyncGenerator<CoreChunk> {
       if (from >= sizeBytes) return;
-      const first = frameIndexOf(coreOffsets, from);
+      const first = await table.frameAt(from, signal);
       const fetched = fetchFrames(stored, table, first, signal, onStoredBytes);
-      for await (const { index, bytes, group } of inOrder(fetched, decodeFrame)) {
-        const offset = coreOffsets[index] ?? 0;
+      for await (const { frame, bytes, group } of inOrder(fetched, (one, compressed) =>
+        decodeOne(stored, one, compressed),
+      )) {
+        const offset = frame.coreOffset;
         yield offset >= from ? { offset, bytes } : { offset: from, bytes: bytes.subarray(from - offset) };
         free(bytes);
-        if (index === group.lastIndex) free(group.bytes);
+        if (frame.index === group.lastIndex) free(group.bytes);
       }
-      onStoredBytes?.(table.bytes);
+      if (onStoredBytes === undefined) return;
+      for await (const piece of table.pieces(signal)) onStoredBytes(piece);
     },
   };
 }
 
-/** Hold a seek table with the running offsets of its frames; each list of offsets has one more element than frames. */
-interface SeekTable {
-  bytes: Buffer;
-  frames: FrameSize[];
-  storedOffsets: number[];
-  coreOffsets: number[];
-}
-
-/** Read and check the seek table at the end of an entry. @throws {CdhError} CDH_BUNDLE_SEEK_TABLE, CDH_BUNDLE_BOMB */
-async function readSeekTable(stored: StoredBytes): Promise<SeekTable | undefined> {
-  if (stored.sizeBytes < 17) return undefined;
-  const tableBytes = tryReadSeekTableBytes(await stored.read(stored.sizeBytes - 9, 9));
-  if (tableBytes === undefined) return undefined;
-  if (tableBytes > stored.sizeBytes || tableBytes > TABLE_MAX_BYTES)
-    throw tableError(stored, `it says it is ${tableBytes} bytes long`);
-  const bytes = await stored.read(stored.sizeBytes - tableBytes, tableBytes);
-  const frames = tryDecodeSeekTable(bytes);
-  if (frames === undefined) throw tableError(stored, "it contradicts itself");
-  const storedOffsets = [0];
-  const coreOffsets = [0];
-  for (const [index, frame] of frames.entries()) {
-    if (frame.coreBytes > FRAME_MAX_BYTES) {
-      throw new CdhError(
-        "CDH_BUNDLE_BOMB",
-        `cannot trust ${JSON.stringify(stored.name)} in ${stored.label}: frame ${index} says it becomes ${frame.coreBytes} bytes`,
-      );
-    }
-    if (frame.coreBytes === 0 || frame.storedBytes > 2 * FRAME_MAX_BYTES)
-      throw tableError(stored, `frame ${index} has an impossible size`);
-    storedOffsets.push((storedOffsets[index] ?? 0) + frame.storedBytes);
-    coreOffsets.push((coreOffsets[index] ?? 0) + frame.coreBytes);
-  }
-  const framesEnd = storedOffsets[frames.length] ?? 0;
-  if (framesEnd !== stored.sizeBytes - tableBytes)
-    throw tableError(stored, `its frames end at byte ${framesEnd}, the entry's at ${stored.sizeBytes - tableBytes}`);
-  return { bytes, frames, storedOffsets, coreOffsets };
-}
-
-/** Find the frame that holds a core offset: the last one that starts at or before it. */
-function frameIndexOf(coreOffsets: readonly number[], offset: number): number {
-  let low = 0;
-  let high = coreOffsets.length - 2;
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2);
-    if ((coreOffsets[middle] ?? 0) <= offset) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}
-
 interface StoredFrame {
-  index: number;
+  frame: Frame;
   bytes: Buffer;
   /** What was read at once, and its last frame. */
   group: { bytes: Buffer; lastIndex: number };
+}
+
+/** Frames that are fetched by one read. */
+interface Fetched {
+  frames: readonly Frame[];
+  bytes: Promise<Buffer>;
+  /** The first that is not among them. */
+  next: Frame | undefined;
 }
 
 /** Fetch frames in groups; the next group is on its way while the last one is decoded. */
 async function* fetchFrames(
   stored: StoredBytes,
   table: SeekTable,
-  first: number,
+  first: Frame,
   signal?: AbortSignal,
   onStoredBytes?: (bytes: Uint8Array) => void,
 ): AsyncGenerator<StoredFrame> {
-  const { frames, storedOffsets } = table;
-  const fetchGroup = (start: number): { end: number; bytes: Promise<Buffer> } | undefined => {
-    if (start >= frames.length) return undefined;
-    let end = start + 1;
-    const startOffset = storedOffsets[start] ?? 0;
-    while (end < frames.length && (storedOffsets[end + 1] ?? 0) - startOffset <= FETCH_BYTES) end += 1;
-    const bytes = stored.read(startOffset, (storedOffsets[end] ?? 0) - startOffset, signal);
+  const fetchGroup = async (start: Frame | undefined): Promise<Fetched | undefined> => {
+    if (start === undefined) return undefined;
+    const frames = [start];
+    let next: Frame | undefined;
+    for (let index = start.index + 1; index < table.frameCount; index += 1) {
+      const frame = await table.frame(index, signal);
+      if (frames.length < GROUP_FRAMES && frame.storedOffset + frame.storedBytes - start.storedOffset <= FETCH_BYTES)
+        frames.push(frame);
+      else {
+        next = frame;
+        break;
+      }
+    }
+    const last = frames.at(-1) ?? start;
+    const bytes = stored.read(start.storedOffset, last.storedOffset + last.storedBytes - start.storedOffset, signal);
     bytes.catch(() => {});
-    return { end, bytes };
+    return { frames, bytes, next };
   };
-  let start = first;
-  for (let group = fetchGroup(first); group !== undefined;) {
+  for (let group = await fetchGroup(first); group !== undefined;) {
     const bytes = await group.bytes;
     onStoredBytes?.(bytes);
-    const next = fetchGroup(group.end);
-    const base = storedOffsets[start] ?? 0;
-    const read = { bytes, lastIndex: group.end - 1 };
-    for (let index = start; index < group.end; index += 1) {
+    const following = fetchGroup(group.next);
+    following.catch(() => {});
+    const base = group.frames[0]?.storedOffset ?? 0;
+    const read = { bytes, lastIndex: group.frames.at(-1)?.index ?? 0 };
+    for (const frame of group.frames) {
       signal?.throwIfAborted();
-      yield {
-        index,
-        bytes: bytes.subarray((storedOffsets[index] ?? 0) - base, (storedOffsets[index + 1] ?? 0) - base),
-        group: read,
-      };
+      const at = frame.storedOffset - base;
+      yield { frame, bytes: bytes.subarray(at, at + frame.storedBytes), group: read };
     }
-    start = group.end;
-    group = next;
+    group = await following;
   }
 }
 
 /** Decode several frames at a time on zlib's thread pool and hand them out in order. */
 async function* inOrder(
   frames: AsyncIterable<StoredFrame>,
-  decode: (index: number, bytes: Buffer) => Promise<Buffer>,
+  decode: (frame: Frame, bytes: Buffer) => Promise<Buffer>,
 ): AsyncGenerator<StoredFrame> {
   const atOnce = Math.min(8, availableParallelism() + 2);
   const running: (Omit<StoredFrame, "bytes"> & { bytes: Promise<Buffer> })[] = [];
   for await (const frame of frames) {
-    const bytes = decode(frame.index, frame.bytes);
+    const bytes = decode(frame.frame, frame.bytes);
     bytes.catch(() => {});
     running.push({ ...frame, bytes });
     const oldest = running.length >= atOnce ? running.shift() : undefined;
@@ -200,7 +171,7 @@ async function* inOrder(
   for (const rest of running) yield { ...rest, bytes: await rest.bytes };
 }
 
-async function decodeOne(stored: StoredBytes, index: number, bytes: Buffer, coreBytes: number): Promise<Buffer> {
+async function decodeOne(stored: StoredBytes, { index, coreBytes }: Frame, bytes: Buffer): Promise<Buffer> {
   const where = `frame ${index} of ${JSON.stringify(stored.name)} in ${stored.label}`;
   const decoded = await decompress(bytes, {
     maxOutputLength: Math.max(1, coreBytes),
@@ -255,11 +226,4 @@ async function* zstdStream(
   } finally {
     decoder.destroy();
   }
-}
-
-function tableError(stored: StoredBytes, why: string): CdhError {
-  return new CdhError(
-    "CDH_BUNDLE_SEEK_TABLE",
-    `cannot trust the seek table of ${JSON.stringify(stored.name)} in ${stored.label}: ${why}`,
-  );
 }

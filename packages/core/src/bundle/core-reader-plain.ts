@@ -1,5 +1,6 @@
+import { CdhError } from "../base/errors.ts";
+import type { CoreChunk, CoreLayout, CoreReader } from "./core-layout.ts";
 import { free } from "./free-buffer.ts";
-import type { CoreChunk, CoreLayout, CoreReader } from "./core-reader.ts";
 
 /** Bytes of a core as they are kept, readable at any offset. */
 export interface StoredBytes {
@@ -43,6 +44,8 @@ export interface SequentialSource {
   name: string;
   storedBytes: number;
   sizeBytes?: number;
+  /** What it may become at most; more is refused as soon as it is there. */
+  maxBytes?: number | undefined;
   open(signal?: AbortSignal, onStoredBytes?: (bytes: Uint8Array) => void): AsyncIterable<Buffer>;
 }
 
@@ -60,7 +63,7 @@ export function sequentialCore(source: SequentialSource): CoreReader {
     if (offset + length <= head.length) return head.subarray(offset, offset + length);
     if (cursor === undefined || cursor.offset > offset) {
       await cursor?.close();
-      cursor = new Cursor(source.open(signal));
+      cursor = new Cursor(bounded(source, source.open(signal)));
     }
     const bytes = await cursor.read(offset, length, (chunkOffset, chunk) => {
       if (chunkOffset === head.length && head.length < HEAD_BYTES) head = Buffer.concat([head, chunk]);
@@ -83,7 +86,7 @@ export function sequentialCore(source: SequentialSource): CoreReader {
     },
     chunks: async function* ({ from = 0, signal, onStoredBytes } = {}): AsyncGenerator<CoreChunk> {
       let offset = 0;
-      for await (const bytes of source.open(signal, onStoredBytes)) {
+      for await (const bytes of bounded(source, source.open(signal, onStoredBytes))) {
         signal?.throwIfAborted();
         const end = offset + bytes.length;
         if (end > from)
@@ -93,6 +96,21 @@ export function sequentialCore(source: SequentialSource): CoreReader {
       sizeBytes ??= offset;
     },
   };
+}
+
+/** @throws {CdhError} CDH_BUNDLE_SIZE once it is longer than it may be */
+async function* bounded({ name, maxBytes }: SequentialSource, pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let sizeBytes = 0;
+  for await (const piece of pieces) {
+    sizeBytes += piece.length;
+    if (maxBytes !== undefined && sizeBytes > maxBytes) {
+      throw new CdhError(
+        "CDH_BUNDLE_SIZE",
+        `cannot trust ${JSON.stringify(name)}: it becomes more than the ${maxBytes} bytes that the manifest says`,
+      );
+    }
+    yield piece;
+  }
 }
 
 /** How much of a wanted range lies inside. */

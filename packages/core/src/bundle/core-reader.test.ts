@@ -4,9 +4,10 @@ import { describe, expect, it } from "vitest";
 import { SeededRandom } from "../testing/random.ts";
 import { makeRawZip, type RawZipEntry } from "../testing/raw-zip.ts";
 import { makeFrames } from "../testing/sample-bundle.ts";
-import { openCore, type CoreReader } from "./core-reader.ts";
-import { openBundle } from "./reader.ts";
+import type { CoreReader } from "./core-layout.ts";
+import { openCore } from "./core-reader.ts";
 import { bytesSource } from "./reader-source.ts";
+import { openBundle } from "./reader.ts";
 
 /** Five and a bit frames: noise, zeros, text. */
 const core = Buffer.concat([

@@ -1,5 +1,5 @@
-import { constants, crc32, createDeflateRaw, createZstdCompress } from "node:zlib";
 import type { Transform } from "node:stream";
+import { constants, crc32, createDeflateRaw, createZstdCompress } from "node:zlib";
 import { CompressorLane, type CompressedFrame } from "./compressor-lane.ts";
 import { storedBlocksBytes, writeStoredBlocks } from "./deflate-stored.ts";
 import type { Compression } from "./manifest.ts";
@@ -48,14 +48,21 @@ export function makeFrameCompressor(compression: Compression, level: number = DE
     return { compression, trailer: NOTHING, crcOf: "core", compress, close: () => {} };
   }
   if (compression === "deflate") {
-    // A full flush ends on a byte and forgets what came before: blocks of several lanes join into one stream.
-    const options = { level: clamp(level, 1, 9), chunkSize: DEFLATE_OUTPUT_BYTES, flush: constants.Z_FULL_FLUSH };
-    const lanes = withoutGrowth(laneCompressor(() => createDeflateRaw(options)));
+    const lanes = withoutGrowth(laneCompressor(() => makeFrameStream("deflate", level)));
     return { compression, trailer: DEFLATE_END, crcOf: "core", ...lanes };
   }
+  return { compression, trailer: NOTHING, crcOf: "stored", ...laneCompressor(() => makeFrameStream("zstd", level)) };
+}
+
+/** Make a stream that ends a frame with every write, and has room for any frame whole. */
+export function makeFrameStream(compression: "zstd" | "deflate", level: number = DEFAULT_LEVEL): Transform {
+  if (compression === "deflate") {
+    // A full flush ends on a byte and forgets what came before: blocks of several lanes join into one stream.
+    const options = { level: clamp(level, 1, 9), chunkSize: DEFLATE_OUTPUT_BYTES, flush: constants.Z_FULL_FLUSH };
+    return createDeflateRaw(options);
+  }
   const params = { [constants.ZSTD_c_compressionLevel]: clamp(level, 1, 19), [constants.ZSTD_c_checksumFlag]: 1 };
-  const options = { chunkSize: ZSTD_OUTPUT_BYTES, flush: constants.ZSTD_e_end, params };
-  return { compression, trailer: NOTHING, crcOf: "stored", ...laneCompressor(() => createZstdCompress(options)) };
+  return createZstdCompress({ chunkSize: ZSTD_OUTPUT_BYTES, flush: constants.ZSTD_e_end, params });
 }
 
 /** Compress in as many lanes as there are frames not yet released. */

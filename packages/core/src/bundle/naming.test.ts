@@ -16,10 +16,18 @@ describe("renderName", () => {
   it.each([
     ["{uuid}-{exe_name}", {}, `${UUID}-exe_name`],
     ["{{uuid}}-{{ pid }}", {}, `${UUID}-pid`],
-    ["{uuid}-{exe_name}", { exe_name: "../../etc/passwd" }, `${UUID}-______etc_passwd`],
+    ["{uuid}-{exe_name}", { exe_name: "../../etc/passwd" }, `${UUID}-.._.._etc_passwd`],
+    // Hosts and programs keep their names, as in IBM's bundles.
+    [
+      "{hostname}-{exe_name}-{uuid}",
+      { hostname: "node-1.example.com", exe_name: "python3.11" },
+      `node-1.example.com-python3.11-${UUID}`,
+    ],
+    ["{exe_name}-{uuid}", { exe_name: "..x" }, `_x-${UUID}`],
     ["{uuid}-{exe_name}", { exe_name: "a\u0000b\nc\u007f\u202e" }, `${UUID}-a_b_c__`],
     ["{uuid}-{exe_name}", { exe_name: "\ud800" }, `${UUID}-_`],
-    ["{uuid}-{exe_name}", { exe_name: "{pid}" }, UUID],
+    ["{uuid}-{exe_name}", { exe_name: "{pid}" }, `${UUID}-{pid}`],
+    ["{uuid}-{exe_name}-{pid}", { exe_name: "a}b{" }, `${UUID}-a}b{-pid`],
     [".{uuid}", {}, `_${UUID}`],
     // Two crashes never share a name.
     ["core", {}, `core-${UUID}`],
@@ -65,7 +73,7 @@ describe("renderName", () => {
       const what = `seed ${seed}: ${JSON.stringify(name)}`;
       expect(name, what).toContain(UUID);
       // eslint-disable-next-line no-control-regex -- control characters are what must not be there
-      expect(name, what).not.toMatch(/[/\\.\u0000-\u001f\u007f]/);
+      expect(name, what).not.toMatch(/^\.|[/\\\u0000-\u001f\u007f]/);
       expect(Buffer.byteLength(name), what).toBeLessThanOrEqual(NAME_MAX_BYTES);
       expect(name.isWellFormed(), what).toBe(true);
     }

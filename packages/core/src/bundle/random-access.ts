@@ -1,4 +1,4 @@
-import { CdhError } from "../errors.ts";
+import { CdhError } from "../base/errors.ts";
 
 /** Read a bundle's bytes at any offset, wherever they are: a file, an object in a store, memory. */
 export interface RandomAccessSource {

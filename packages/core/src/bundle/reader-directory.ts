@@ -1,4 +1,6 @@
-import { CdhError } from "../errors.ts";
+import { CdhError } from "../base/errors.ts";
+import { giveWay } from "../base/give-way.ts";
+import { READ_LIMITS } from "./limits.ts";
 
 /** Describe one entry of a bundle, as its central directory says it. */
 export interface BundleEntry {
@@ -31,10 +33,8 @@ export interface RawEntry {
   modifiedAt: number;
 }
 
-/** A bundle has some twenty entries; a pod of hundreds of containers has a few thousand. */
-export const ENTRIES_MAX = 10_000;
-/** Everything beside the core, together. */
-export const SIDECARS_MAX_BYTES = 256 * 1024 * 1024;
+/** Entries of a directory that are looked at in a row: a server has others to answer meanwhile. */
+export const ENTRIES_IN_A_ROW = 50;
 
 const LOCAL_HEADER_BYTES = 30;
 /** Deflate cannot do better than 1032:1. @see zlib's technical notes, "Maximum Compression Factor" */
@@ -84,13 +84,14 @@ export function checkEntry(raw: RawEntry, label: string): BundleEntry {
 /**
  * Check all entries together: names, places, and how much they would unpack to.
  * @param directoryOffset where the central directory starts: the end of all data
+ * @returns for each entry the offset that its data must not pass: the next entry, or the directory
  * @throws {CdhError} CDH_BUNDLE_DUPLICATE, CDH_BUNDLE_DIRECTORY, CDH_BUNDLE_OVERLAP, CDH_BUNDLE_BOMB
  */
-export function checkDirectory(
+export async function checkDirectory(
   entries: readonly { entry: BundleEntry; nameBytes: number }[],
   directoryOffset: number,
   label: string,
-): void {
+): Promise<ReadonlyMap<BundleEntry, number>> {
   const names = new Set<string>();
   let sidecarBytes = 0;
   for (const { entry } of entries) {
@@ -102,15 +103,17 @@ export function checkDirectory(
         `cannot trust ${label}: two entries are named ${JSON.stringify(entry.name)}`,
       );
     names.add(key);
+    if (names.size % ENTRIES_IN_A_ROW === 0) await giveWay();
     if (!isCoreName(entry.name)) sidecarBytes += entry.sizeBytes;
   }
-  if (sidecarBytes > SIDECARS_MAX_BYTES) {
+  if (sidecarBytes > READ_LIMITS.smallEntriesBytes) {
     throw new CdhError(
       "CDH_BUNDLE_BOMB",
       `cannot trust ${label}: beside the core it would unpack to ${sidecarBytes} bytes`,
     );
   }
   const byOffset = entries.toSorted((left, right) => left.entry.headerOffset - right.entry.headerOffset);
+  const limits = new Map<BundleEntry, number>();
   for (const [index, { entry, nameBytes }] of byOffset.entries()) {
     const end = entry.headerOffset + LOCAL_HEADER_BYTES + nameBytes + entry.storedBytes;
     if (entry.headerOffset >= directoryOffset || !Number.isSafeInteger(end)) {
@@ -120,7 +123,9 @@ export function checkDirectory(
       );
     }
     const next = byOffset[index + 1]?.entry;
-    if (end > (next?.headerOffset ?? directoryOffset)) {
+    const limit = next?.headerOffset ?? directoryOffset;
+    limits.set(entry, limit);
+    if (end > limit) {
       const into = next === undefined ? "the directory" : JSON.stringify(next.name);
       throw new CdhError(
         "CDH_BUNDLE_OVERLAP",
@@ -128,6 +133,7 @@ export function checkDirectory(
       );
     }
   }
+  return limits;
 }
 
 function whyBadName(name: string): string | undefined {

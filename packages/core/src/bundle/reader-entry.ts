@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { crc32, createInflateRaw } from "node:zlib";
-import { CdhError } from "../errors.ts";
+import { CdhError } from "../base/errors.ts";
 import type { BundleEntry } from "./reader-directory.ts";
 import type { RandomAccessSource } from "./reader-source.ts";
 

@@ -11,6 +11,7 @@ export type EntryRole =
   | "log"
   | "image-info"
   | "proc"
+  | "artefact"
   | "other";
 
 const FIXED_SUFFIXES: readonly (readonly [string, EntryRole])[] = [
@@ -44,6 +45,7 @@ export function entryRole(name: string, base: string | undefined): EntryRole {
   if (/^-\d+\.log$/.test(rest)) return "log";
   if (/^(-\d+)?-image-info\.json$/.test(rest)) return "image-info";
   if (/^(-\d+)?-proc\/[^/]+$/.test(rest)) return "proc";
+  if (/^-artefacts\/[^/]+$/.test(rest)) return "artefact";
   return "other";
 }
 

@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { SeededRandom } from "../testing/random.ts";
 import type { ObjectStore } from "../store/store.ts";
+import { SeededRandom } from "../testing/random.ts";
 import { fileSource, storeSource } from "./reader-source.ts";
 
 const bytes = Buffer.from(new SeededRandom(3).bytes(3_000_000));

@@ -1,5 +1,5 @@
-import { open } from "node:fs/promises";
-import { CdhError, errnoOf, reasonOf } from "../errors.ts";
+import { CdhError, reasonOf } from "../base/errors.ts";
+import { openRegularFile } from "../files/regular-file.ts";
 import type { ObjectStore } from "../store/store.ts";
 import { cutShort, type RandomAccessSource } from "./random-access.ts";
 import { cacheReads } from "./reader-cache.ts";
@@ -18,18 +18,8 @@ const FILE_BLOCK_BYTES = 64 * 1024;
  * @throws {CdhError} CDH_NOT_FOUND when there is no such file, CDH_DISK when it cannot be read
  */
 export async function fileSource(path: string): Promise<RandomAccessSource> {
-  const handle = await open(path, "r").catch((error: unknown) => {
-    throw new CdhError(
-      errnoOf(error) === "ENOENT" ? "CDH_NOT_FOUND" : "CDH_DISK",
-      `cannot open ${path}: ${reasonOf(error)}`,
-      { cause: error },
-    );
-  });
+  const handle = await openRegularFile(path, { followLinks: true });
   const stat = await handle.stat();
-  if (!stat.isFile()) {
-    await handle.close();
-    throw new CdhError("CDH_DISK", `cannot open ${path}: not a regular file`);
-  }
   const traffic = { requests: 0, bytes: 0 };
   return cacheReads(
     {
@@ -97,12 +87,9 @@ export async function storeSource(
         const bytes = Buffer.allocUnsafe(length);
         let filled = 0;
         for await (const chunk of body) {
-          // A server that ignores the range would send everything: stop at what was asked for.
-          const wanted = chunk.subarray(0, length - filled);
-          bytes.set(wanted, filled);
-          filled += wanted.length;
+          bytes.set(chunk, filled);
+          filled += chunk.length;
           traffic.bytes += chunk.length;
-          if (filled === length) break;
         }
         if (filled < length) throw cutShort(label, offset + filled, length - filled);
         return bytes;

@@ -1,13 +1,13 @@
 import { deflateRawSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { CdhError } from "../errors.ts";
+import { CdhError } from "../base/errors.ts";
 import { SeededRandom } from "../testing/random.ts";
 import { makeRawZip } from "../testing/raw-zip.ts";
 import { makeManifest, makeSampleEntries, makeTinyCore, SAMPLE_NAME } from "../testing/sample-bundle.ts";
 import { openCore } from "./core-reader.ts";
-import { openBundle } from "./reader.ts";
 import { readManifest } from "./reader-manifest.ts";
 import { bytesSource } from "./reader-source.ts";
+import { openBundle } from "./reader.ts";
 
 async function open(bytes: Buffer): ReturnType<typeof openBundle> {
   return openBundle(bytesSource("test.zip", bytes));
@@ -65,6 +65,14 @@ describe("openBundle", () => {
     const bundle = await openBundle(source);
     await readManifest(bundle);
     expect(bundle.source.traffic.bytes).toBeLessThan(4 * source.sizeBytes);
+  });
+
+  it("refuses a directory that is larger than any, before it reads it", async () => {
+    const name = (at: number): string => `${SAMPLE_NAME}-${at}-proc/${"x".repeat(900)}`;
+    const entries = (count: number): Buffer =>
+      makeRawZip(Array.from({ length: count }, (_, at) => ({ name: name(at), data: Buffer.alloc(1) })));
+    expect((await open(entries(2000))).entries).toHaveLength(2000);
+    await expect(open(entries(2300))).rejects.toMatchObject({ code: "CDH_BUNDLE_TOO_MANY" });
   });
 
   it("takes a prefix before the first entry as what it is: offsets that lie", async () => {

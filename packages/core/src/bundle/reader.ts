@@ -1,6 +1,9 @@
 import yauzl from "yauzl";
-import { CdhError } from "../errors.ts";
-import { checkDirectory, checkEntry, ENTRIES_MAX, type BundleEntry, type RawEntry } from "./reader-directory.ts";
+import { CdhError } from "../base/errors.ts";
+import { giveWay } from "../base/give-way.ts";
+import { libraryField } from "../base/library-field.ts";
+import { READ_LIMITS } from "./limits.ts";
+import { checkDirectory, checkEntry, ENTRIES_IN_A_ROW, type BundleEntry, type RawEntry } from "./reader-directory.ts";
 import { readEntry, readEntryStored, streamEntry, type Located } from "./reader-entry.ts";
 import { baseNameOf, entryRole, type EntryRole } from "./reader-roles.ts";
 import { fileSource, type RandomAccessSource } from "./reader-source.ts";
@@ -15,7 +18,9 @@ export interface Bundle {
   /** In the directory's order. */
   readonly entries: readonly BundleEntry[];
   find(name: string): BundleEntry | undefined;
+  /** The first in the directory's order. */
   findRole(role: EntryRole): BundleEntry | undefined;
+  roleOf(entry: BundleEntry): EntryRole;
   /**
    * Read a small entry whole.
    * @throws {CdhError} CDH_BUNDLE_ENTRY_TOO_LARGE above `maxBytes` (default 4 MiB); CDH_BUNDLE_HEADER, _SIZE, _CRC, _DATA
@@ -28,12 +33,6 @@ export interface Bundle {
   close(): Promise<void>;
 }
 
-/** The library hands out numbers that its types call otherwise. */
-interface ZipCursor {
-  readEntryCursor: number;
-  entryCount: number;
-}
-
 const END_SIGNATURES = new Set([0x06054b50, 0x06064b50]);
 
 /**
@@ -43,21 +42,23 @@ const END_SIGNATURES = new Set([0x06054b50, 0x06064b50]);
  */
 export async function openBundle(source: RandomAccessSource): Promise<Bundle> {
   const zip = await openZip(source);
-  const { entries, directoryOffset } = await readDirectory(zip, source);
+  const { entries, limits } = await readDirectory(zip, source);
   const located = new Map<BundleEntry, Promise<Located>>();
   const locate = (entry: BundleEntry): Promise<Located> => {
-    const known = located.get(entry) ?? readLocalHeader(zip, entry, entries, directoryOffset, source.label);
+    const known = located.get(entry) ?? readLocalHeader(zip, entry, limits.get(entry) ?? 0, source.label);
     located.set(entry, known);
     return known;
   };
   const names = new Map(entries.map((entry) => [entry.name, entry]));
   const name = baseNameOf(entries);
+  const roles = await rolesOf(entries, name);
   return {
     source,
     name,
     entries,
     find: (wanted) => names.get(wanted),
-    findRole: (role) => entries.find((entry) => entryRole(entry.name, name) === role),
+    findRole: (role) => roles.first.get(role),
+    roleOf: (entry) => roles.all.get(entry) ?? "other",
     read: async (entry, options) => readEntry(source, entry, await locate(entry), options),
     stream: async function* (entry, options) {
       yield* streamEntry(source, entry, await locate(entry), options?.signal);
@@ -138,20 +139,25 @@ async function openZip(source: RandomAccessSource): Promise<yauzl.ZipFile> {
 async function readDirectory(
   zip: yauzl.ZipFile,
   source: RandomAccessSource,
-): Promise<{ entries: BundleEntry[]; directoryOffset: number }> {
-  const cursor = zip as unknown as ZipCursor;
-  const directoryOffset = cursor.readEntryCursor;
-  if (cursor.entryCount > ENTRIES_MAX) {
+): Promise<{ entries: BundleEntry[]; limits: ReadonlyMap<BundleEntry, number> }> {
+  const directoryOffset = cursorOf(zip);
+  if (zip.entryCount > READ_LIMITS.entries) {
+    throw new CdhError("CDH_BUNDLE_TOO_MANY", `cannot trust ${source.label}: it says it has ${zip.entryCount} entries`);
+  }
+  const directoryBytes = source.sizeBytes - directoryOffset;
+  if (directoryBytes > READ_LIMITS.directoryBytes) {
     throw new CdhError(
       "CDH_BUNDLE_TOO_MANY",
-      `cannot trust ${source.label}: it says it has ${cursor.entryCount} entries`,
+      `cannot trust ${source.label}: its directory has ${directoryBytes} bytes`,
     );
   }
   const checked: { entry: BundleEntry; nameBytes: number }[] = [];
   try {
-    for await (const raw of zip.eachEntry())
+    for await (const raw of zip.eachEntry()) {
       checked.push({ entry: checkEntry(rawEntry(raw), source.label), nameBytes: raw.fileNameLength });
-    const end = await source.read(cursor.readEntryCursor, 4);
+      if (checked.length % ENTRIES_IN_A_ROW === 0) await giveWay();
+    }
+    const end = await source.read(cursorOf(zip), 4);
     if (!END_SIGNATURES.has(end.readUInt32LE(0)))
       throw new Error("the directory does not end where its own end record says");
   } catch (error) {
@@ -160,17 +166,32 @@ async function readDirectory(
       throw new CdhError("CDH_BUNDLE_ENCRYPTED", `cannot trust ${source.label}: it is encrypted`);
     throw directoryError(source.label, error instanceof Error ? error.message : String(error));
   }
-  checkDirectory(checked, directoryOffset, source.label);
-  return { entries: checked.map(({ entry }) => entry), directoryOffset };
+  const limits = await checkDirectory(checked, directoryOffset, source.label);
+  return { entries: checked.map(({ entry }) => entry), limits };
 }
 
-async function readLocalHeader(
-  zip: yauzl.ZipFile,
-  entry: BundleEntry,
+/** Tell what each entry is for. */
+async function rolesOf(
   entries: readonly BundleEntry[],
-  directoryOffset: number,
-  label: string,
-): Promise<Located> {
+  name: string | undefined,
+): Promise<{ all: ReadonlyMap<BundleEntry, EntryRole>; first: ReadonlyMap<EntryRole, BundleEntry> }> {
+  const all = new Map<BundleEntry, EntryRole>();
+  const first = new Map<EntryRole, BundleEntry>();
+  for (const entry of entries) {
+    const role = entryRole(entry.name, name);
+    all.set(entry, role);
+    if (!first.has(role)) first.set(role, entry);
+    if (all.size % ENTRIES_IN_A_ROW === 0) await giveWay();
+  }
+  return { all, first };
+}
+
+/** Where the library reads the directory next: at first its beginning, and its end once all entries were read. */
+function cursorOf(zip: yauzl.ZipFile): number {
+  return libraryField(zip, "readEntryCursor", "number", "yauzl's ZipFile");
+}
+
+async function readLocalHeader(zip: yauzl.ZipFile, entry: BundleEntry, limit: number, label: string): Promise<Located> {
   const fake = { relativeOffsetOfLocalHeader: entry.headerOffset, compressedSize: entry.storedBytes } as yauzl.Entry;
   const header = await zip.readLocalFileHeaderPromise(fake).catch((error: unknown) => {
     if (error instanceof CdhError && error.code !== "CDH_BUNDLE_CUT_SHORT") throw error;
@@ -183,10 +204,6 @@ async function readLocalHeader(
   if (decodeName(header.fileName) !== entry.name)
     throw headerError(label, entry, "its two headers name different files");
   const end = header.fileDataStart + entry.storedBytes;
-  const limit = Math.min(
-    directoryOffset,
-    ...entries.map((other) => other.headerOffset).filter((offset) => offset > entry.headerOffset),
-  );
   if (end > limit) {
     throw new CdhError(
       "CDH_BUNDLE_OVERLAP",

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { skipAloud } from "../../../../test/helpers/skip.ts";
-import { run } from "../exec.ts";
+import { run } from "../service/exec.ts";
 import { composeBundle } from "../testing/compose-bundle.ts";
 import { SeededRandom } from "../testing/random.ts";
 import { SAMPLE_NAME } from "../testing/sample-bundle.ts";

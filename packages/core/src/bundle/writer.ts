@@ -1,4 +1,5 @@
 import { ZipFile } from "yazl";
+import { libraryField } from "../base/library-field.ts";
 
 /** A small entry of a bundle: everything but the core. */
 export interface SmallEntry {
@@ -47,16 +48,21 @@ export async function layOutBundle(
   const output = new Collector();
   zip.outputStream = output;
   const options = { mtime, mode: ENTRY_MODE };
-  zip.addBuffer(Buffer.from(first.bytes), first.name, { ...options, compress: false });
+  zip.addBuffer(viewOf(first.bytes), first.name, { ...options, compress: false });
   const head = await Promise.race([failed, addCore(zip, output, core, options)]);
   for (const entry of rest) {
-    zip.addBuffer(Buffer.from(entry.bytes), entry.name, {
+    zip.addBuffer(viewOf(entry.bytes), entry.name, {
       ...options,
       compress: entry.bytes.length >= COMPRESS_FROM_BYTES,
     });
   }
   zip.end();
   return { head, tail: await Promise.race([failed, output.ended]) };
+}
+
+/** The bytes themselves, not a copy: a megabyte of log is in memory once. */
+function viewOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** yazl's own state for an entry, as far as it is needed to let the core pass by. */
@@ -76,7 +82,8 @@ interface OpenZipFile extends Pick<ZipFile, "addBuffer" | "addReadStreamLazy" | 
   on(event: "error", listener: (error: Error) => void): void;
 }
 
-/** yazl's Entry.FILE_DATA_DONE. */
+/** yazl's Entry.FILE_DATA_IN_PROGRESS and FILE_DATA_DONE. */
+const FILE_DATA_IN_PROGRESS = 2;
 const FILE_DATA_DONE = 3;
 
 /**
@@ -121,21 +128,47 @@ interface EntryOptions {
  * moment everything so far is the head, and the entry is told what it will have been.
  */
 function addCore(zip: OpenZipFile, output: Collector, core: CoreLayout, options: EntryOptions): Promise<Buffer> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     zip.addReadStreamLazy(core.name, { ...options, compress: core.method === "deflate" }, () => {
-      const head = output.take();
-      const entry = zip.entries.at(-1);
-      if (entry === undefined) throw new Error("yazl lost the core's entry");
-      entry.crc32 = core.crc32;
-      entry.compressedSize = core.storedBytes;
-      // A stored entry has one size: to a zip reader, zstd frames are the file itself, not a way to pack it.
-      entry.uncompressedSize = core.method === "deflate" ? core.sizeBytes : core.storedBytes;
-      zip.outputStreamCursor += core.storedBytes;
-      const descriptor = entry.getDataDescriptor();
-      output.write(descriptor);
-      zip.outputStreamCursor += descriptor.length;
-      entry.state = FILE_DATA_DONE;
-      resolve(head);
+      try {
+        const head = output.take();
+        passBy(zip, openEntryOf(zip, head.length), output, core);
+        resolve(head);
+      } catch (error) {
+        // yazl calls back from a turn of its own, where nobody would catch it.
+        reject(error);
+      }
     });
   });
+}
+
+/** Tell the entry what it will have been, and go on behind it. */
+function passBy(zip: OpenZipFile, entry: OpenEntry, output: Collector, core: CoreLayout): void {
+  entry.crc32 = core.crc32;
+  entry.compressedSize = core.storedBytes;
+  // A stored entry has one size: to a zip reader, zstd frames are the file itself, not a way to pack it.
+  entry.uncompressedSize = core.method === "deflate" ? core.sizeBytes : core.storedBytes;
+  zip.outputStreamCursor += core.storedBytes;
+  const descriptor = entry.getDataDescriptor();
+  output.write(descriptor);
+  zip.outputStreamCursor += descriptor.length;
+  entry.state = FILE_DATA_DONE;
+}
+
+/**
+ * Take the entry whose data yazl waits for.
+ * @throws {Error} when yazl keeps its state in another way than the pinned version: the bundle would be damaged
+ */
+function openEntryOf(zip: OpenZipFile, headBytes: number): OpenEntry {
+  const entries = libraryField(zip, "entries", "object", "yazl's ZipFile") as readonly OpenEntry[];
+  const cursor = libraryField(zip, "outputStreamCursor", "number", "yazl's ZipFile");
+  const entry = entries.at(-1);
+  if (entry === undefined) throw new Error("yazl lost the core's entry");
+  const state = libraryField(entry, "state", "number", "yazl's Entry");
+  libraryField(entry, "getDataDescriptor", "function", "yazl's Entry");
+  for (const field of ["crc32", "compressedSize", "uncompressedSize"])
+    if (!(field in entry)) throw new Error(`yazl's Entry has no ${field} any more`);
+  if (cursor !== headBytes) throw new Error(`yazl's ZipFile.outputStreamCursor is ${cursor} after ${headBytes} bytes`);
+  if (state !== FILE_DATA_IN_PROGRESS) throw new Error(`yazl's Entry.state is ${state} while it waits for data`);
+  return entry;
 }

@@ -7,8 +7,10 @@ export const FRAME_BYTES = 1024 * 1024;
 
 const SKIPPABLE_MAGIC = 0x184d2a5e;
 const SEEKABLE_MAGIC = 0x8f92eab1;
-const FOOTER_BYTES = 9;
-const SKIPPABLE_HEADER_BYTES = 8;
+/** Bytes of a table behind its frames. */
+export const FOOTER_BYTES = 9;
+/** Bytes of a table before its frames. */
+export const SKIPPABLE_HEADER_BYTES = 8;
 const ENTRY_BYTES = 8;
 
 /** Size of one frame: what it takes in the entry and what it decodes to, in bytes. */
@@ -38,29 +40,29 @@ export function seekTableBytes(frameCount: number): number {
   return SKIPPABLE_HEADER_BYTES + frameCount * ENTRY_BYTES + FOOTER_BYTES;
 }
 
+/** Where a seek table lies, and how it is written. */
+export interface SeekTableShape {
+  frameCount: number;
+  /** Of the whole table, header and footer included. */
+  tableBytes: number;
+  /** Of one frame's sizes: some writers add a checksum. */
+  entryBytes: number;
+}
+
 /**
- * Read the length of the seek table from the last nine bytes of the entry.
- * @returns bytes to read from the end of the entry for {@link tryDecodeSeekTable}, or undefined when there is no table
+ * Read the shape of the seek table from the last nine bytes of the entry.
+ * @returns undefined when there is no table
  */
-export function tryReadSeekTableBytes(tail: Uint8Array): number | undefined {
+export function trySeekTableShape(tail: Uint8Array): SeekTableShape | undefined {
   if (tail.length < FOOTER_BYTES) return undefined;
   const footer = Buffer.from(tail.buffer, tail.byteOffset + tail.length - FOOTER_BYTES, FOOTER_BYTES);
   if (footer.readUInt32LE(5) !== SEEKABLE_MAGIC) return undefined;
   const entryBytes = (footer.readUInt8(4) & 0x80) === 0 ? ENTRY_BYTES : ENTRY_BYTES + 4;
-  return SKIPPABLE_HEADER_BYTES + footer.readUInt32LE(0) * entryBytes + FOOTER_BYTES;
+  const frameCount = footer.readUInt32LE(0);
+  return { frameCount, entryBytes, tableBytes: SKIPPABLE_HEADER_BYTES + frameCount * entryBytes + FOOTER_BYTES };
 }
 
-/** Decode a whole seek table; undefined when it is not one or lies about its length. */
-export function tryDecodeSeekTable(table: Uint8Array): FrameSize[] | undefined {
-  const bytes = tryReadSeekTableBytes(table);
-  if (bytes === undefined || bytes !== table.length) return undefined;
-  const view = Buffer.from(table.buffer, table.byteOffset, table.length);
-  if (view.readUInt32LE(0) !== SKIPPABLE_MAGIC || view.readUInt32LE(4) !== bytes - SKIPPABLE_HEADER_BYTES)
-    return undefined;
-  const entryBytes = (view.readUInt8(bytes - 5) & 0x80) === 0 ? ENTRY_BYTES : ENTRY_BYTES + 4;
-  const frames: FrameSize[] = [];
-  for (let offset = SKIPPABLE_HEADER_BYTES; offset < bytes - FOOTER_BYTES; offset += entryBytes) {
-    frames.push({ storedBytes: view.readUInt32LE(offset), coreBytes: view.readUInt32LE(offset + 4) });
-  }
-  return frames;
+/** Tell whether a table begins as one of so many bytes does. */
+export function isSeekTableHeader(header: Buffer, tableBytes: number): boolean {
+  return header.readUInt32LE(0) === SKIPPABLE_MAGIC && header.readUInt32LE(4) === tableBytes - SKIPPABLE_HEADER_BYTES;
 }

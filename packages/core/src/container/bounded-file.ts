@@ -22,18 +22,22 @@ export async function readBounded(path: string, maxBytes: number, signal?: Abort
 async function readWhole(path: string, maxBytes: number): Promise<BoundedRead> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
-    const parts: Buffer[] = [];
+    // Grown in few steps: pieces that are joined at the end would take the file's size twice.
+    let buffer = Buffer.allocUnsafe(Math.min(STEP_BYTES, maxBytes + 1));
     let length = 0;
     for (;;) {
-      const part = Buffer.alloc(Math.min(STEP_BYTES, maxBytes + 1 - length));
-      const { bytesRead } = await file.read(part, 0, part.length, null);
-      if (bytesRead === 0) break;
-      parts.push(part.subarray(0, bytesRead));
+      const { bytesRead } = await file.read(buffer, length, buffer.length - length, null);
       length += bytesRead;
-      if (length > maxBytes) break;
+      if (bytesRead === 0 || length > maxBytes) break;
+      if (length === buffer.length) {
+        const larger = Buffer.allocUnsafe(Math.min(4 * length, maxBytes + 1));
+        buffer.copy(larger);
+        buffer = larger;
+      }
     }
-    const bytes = Buffer.concat(parts);
-    return { bytes: bytes.subarray(0, maxBytes), cut: bytes.length > maxBytes };
+    const kept = buffer.subarray(0, Math.min(length, maxBytes));
+    // A short file must not hold a long buffer.
+    return { bytes: kept.length * 2 < buffer.length ? Buffer.from(kept) : kept, cut: length > maxBytes };
   } finally {
     await file.close();
   }
@@ -50,9 +54,18 @@ export class HeldDirectory {
     this.path = `/proc/self/fd/${handle.fd}`;
   }
 
-  /** @throws what the file system throws, ELOOP for a link, ENOTDIR for another file */
-  static async open(path: string): Promise<HeldDirectory> {
-    return new HeldDirectory(await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW));
+  /**
+   * Open a directory, but do not wait for it past an abort; one that opens later is closed at once.
+   * @throws the signal's reason; what the file system throws, ELOOP for a link, ENOTDIR for another file
+   */
+  static async open(path: string, signal?: AbortSignal): Promise<HeldDirectory> {
+    const opening = open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    try {
+      return new HeldDirectory(await within(opening, signal));
+    } catch (error) {
+      void opening.then((late) => late.close()).catch(() => undefined);
+      throw error;
+    }
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
+import { errnoOf, reasonOf } from "../base/errors.ts";
 import type { Problem } from "../bundle/manifest.ts";
-import { errnoOf, reasonOf } from "../errors.ts";
 
 /** What a collector gives: the value, or which code says why there is none. A miss is expected; it is not an error. */
 export type Collected<T> = { value: T } | { missing: string; detail: string };

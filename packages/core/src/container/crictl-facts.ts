@@ -1,6 +1,7 @@
+import { type JsonObject, compact } from "../base/records.ts";
 import type { ContainerFacts, PodFacts } from "../bundle/manifest.ts";
 import { isContainerId, isPodUid } from "../kernel/cgroup.ts";
-import { compact, dig, digCount, digText, digTexts, type JsonObject } from "./json.ts";
+import { dig, digCount, digText, digTexts } from "./json.ts";
 import { ownerOf } from "./owner.ts";
 import { isNamespaceName, isObjectName } from "./runtime-record.ts";
 

@@ -1,11 +1,11 @@
-import { createServer } from "node:net";
 import { mkdir, readFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FakeNode, readRecorded } from "../testing/fake-node.ts";
 import type { Collected } from "./collected.ts";
-import { Crictl, findCrictl } from "./crictl.ts";
 import { parseTime, readContainer, readPod } from "./crictl-facts.ts";
+import { Crictl, findCrictl } from "./crictl.ts";
 
 let node: FakeNode;
 

@@ -1,10 +1,14 @@
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { run } from "../exec.ts";
-import { onHost, type Roots } from "../roots.ts";
+import { reasonOf } from "../base/errors.ts";
+import { parseJson } from "../base/json.ts";
+import { type JsonObject, tryRecord } from "../base/records.ts";
+import { onHost, type Roots } from "../base/roots.ts";
+import { WRITE_LIMITS } from "../bundle/limits.ts";
+import { run } from "../service/exec.ts";
 import type { Collected } from "./collected.ts";
-import { asObject, asObjects, type JsonObject } from "./json.ts";
+import { asObjects } from "./json.ts";
 
 /** Where crictl is looked for, in IBM's order, then where distributions put it; the composer's own directory is last. */
 export const CRICTL_SEARCH_PATH = [
@@ -33,7 +37,7 @@ export const CRI_SOCKETS = [
 const MACHINE_CONFIG = "/etc/crictl.yaml";
 
 /** An image list of some thousand images; more is cut, and that answer is no answer. */
-const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
+const MAX_OUTPUT_BYTES = WRITE_LIMITS.json.bytes;
 const DEFAULT_TIMEOUT_MS = 5000;
 
 /** Say how to find crictl and how to run it. */
@@ -137,7 +141,7 @@ export class Crictl {
     const answer = await this.#parsed(args, signal);
     if ("missing" in answer) return answer;
     // Newer versions answer an array when asked about several, and some when asked about one.
-    const object = asObject(answer.value) ?? asObjects(answer.value)[0];
+    const object = tryRecord(answer.value) ?? asObjects(answer.value)[0];
     return object === undefined ? { missing: "CDH_CRICTL_ANSWER", detail: `${args[0]}: no object` } : { value: object };
   }
 
@@ -148,18 +152,18 @@ export class Crictl {
   ): Promise<Collected<JsonObject[]>> {
     const answer = await this.#parsed(args, signal);
     if ("missing" in answer) return answer;
-    return { value: asObjects(Array.isArray(answer.value) ? answer.value : asObject(answer.value)?.[key]) };
+    return { value: asObjects(Array.isArray(answer.value) ? answer.value : tryRecord(answer.value)?.[key]) };
   }
 
   async #parsed(args: readonly string[], signal: AbortSignal | undefined): Promise<Collected<unknown>> {
     const answer = await this.#ask(args, signal);
     if ("missing" in answer) return answer;
     try {
-      return { value: JSON.parse(answer.value) as unknown };
-    } catch {
+      return { value: parseJson(answer.value, WRITE_LIMITS.json) };
+    } catch (error) {
       return {
         missing: "CDH_CRICTL_ANSWER",
-        detail: `${args[0]}: the answer is no JSON (${answer.value.length} characters)`,
+        detail: `${args[0]}: ${reasonOf(error)} (${answer.value.length} characters)`,
       };
     }
   }

@@ -1,13 +1,14 @@
-import { basename, dirname, join } from "node:path";
+import { type JsonObject, compact } from "../base/records.ts";
+import type { Roots } from "../base/roots.ts";
 import type { ContainerFacts, PodFacts, Problem } from "../bundle/manifest.ts";
-import type { Roots } from "../roots.ts";
 import { noteMiss, type Collected } from "./collected.ts";
-import type { Crictl } from "./crictl.ts";
+import { LOGS_MAX_BYTES, orAskForLog, readLogFile, sizeOf } from "./container-logs.ts";
 import { readContainer, readPod } from "./crictl-facts.ts";
+import type { Crictl } from "./crictl.ts";
 import type { Identity } from "./identify.ts";
-import { asObjects, compact, dig, digText, type JsonObject } from "./json.ts";
-import { POD_LOGS } from "./kubelet-files.ts";
-import { readLogTail, type LogTail } from "./log-file.ts";
+import { findImage, firstDigest } from "./image-facts.ts";
+import { asObjects, dig } from "./json.ts";
+import type { LogSearch } from "./log-search.ts";
 
 /** What is added to a bundle about one container of the pod. */
 export interface EnrichedContainer {
@@ -35,6 +36,8 @@ export interface Enrichment {
   container?: ContainerFacts;
   pod?: PodFacts;
   podLabels: Record<string, string>;
+  /** Lines of the crashed container's log that were looked for. */
+  foundLines?: string[];
   /** The first digest of each container's image, `""` where there is none. */
   repoDigests: string[];
   problems: Problem[];
@@ -47,6 +50,8 @@ export interface EnrichOptions {
   crictl?: Crictl;
   /** LOG_LENGTH. */
   logLines: number;
+  /** What to look for in the crashed container's log. */
+  search?: LogSearch | undefined;
   signal?: AbortSignal;
 }
 
@@ -66,7 +71,11 @@ export async function enrich(options: EnrichOptions): Promise<Enrichment> {
     return undefined;
   };
   // The log that matters most is a file: read it at once, so that no hanging crictl costs it.
-  const early = readLogFile(options, { ...identity.container, logPath: identity.logPath }, identity.pod);
+  const early = readLogFile(
+    options,
+    { ...identity.container, logPath: identity.logPath, search: options.search },
+    identity.pod,
+  );
   const sandboxId = crictl === undefined ? undefined : await findSandbox(crictl, identity, keep, signal);
   let podInfo: JsonObject | undefined;
   let runtimeInfo: JsonObject | undefined;
@@ -93,6 +102,8 @@ export async function enrich(options: EnrichOptions): Promise<Enrichment> {
   const container = completeContainer(identity, inspected);
   const listed = listContainers(psInfo, identity.sandbox === true ? undefined : container);
   const containers: EnrichedContainer[] = [];
+  let logBytes = await sizeOf(early);
+  let foundLines: string[] | undefined;
   for (const { id, name, imageRef } of listed) {
     const crashed = id === identity.container?.id;
     const first = crashed ? await early : undefined;
@@ -100,9 +111,16 @@ export async function enrich(options: EnrichOptions): Promise<Enrichment> {
     const logPath = crashed ? logPathOf(inspected) : undefined;
     const file =
       first === undefined || ("missing" in first && logPath !== undefined)
-        ? await readLogFile(options, { name, logPath }, pod)
+        ? await readLogFile(
+            options,
+            { name, logPath, search: crashed ? options.search : undefined },
+            pod,
+            LOGS_MAX_BYTES - logBytes,
+          )
         : first;
+    if (crashed && file !== undefined && "value" in file) foundLines = file.value.found;
     const log = await orAskForLog(options, id, file, problems);
+    if (first === undefined) logBytes += log?.text.length ?? 0;
     if (crashed && container !== undefined && container.restartCount === undefined && log?.restartCount !== undefined) {
       container.restartCount = log.restartCount;
     }
@@ -117,6 +135,7 @@ export async function enrich(options: EnrichOptions): Promise<Enrichment> {
     container,
     pod,
     podLabels: pod?.labels ?? {},
+    foundLines,
     repoDigests: containers.map(({ imageInfo }) => firstDigest(imageInfo)),
     problems,
   });
@@ -210,64 +229,4 @@ function listContainers(psInfo: JsonObject | undefined, crashed: ContainerFacts 
     listed.push(compact<Listed>({ id: crashed.id, name: crashed.name, imageRef: crashed.imageId ?? crashed.imageRef }));
   }
   return listed;
-}
-
-/** Read a container's log from the kubelet's files; undefined when nobody knows where they are. */
-async function readLogFile(
-  options: EnrichOptions,
-  container: { name?: string | undefined; logPath: string | undefined },
-  pod: PodFacts | undefined,
-): Promise<Collected<LogTail> | undefined> {
-  const { roots, logLines, signal, identity } = options;
-  const directory = logLines > 0 ? logDirectory(identity, container, pod) : undefined;
-  if (directory === undefined) return undefined;
-  return await readLogTail({ roots, directory, lines: logLines, ...(signal === undefined ? {} : { signal }) });
-}
-
-async function orAskForLog(
-  options: EnrichOptions,
-  containerId: string,
-  file: Collected<LogTail> | undefined,
-  problems: Problem[],
-): Promise<{ text: Uint8Array; restartCount?: number } | undefined> {
-  const { crictl, logLines, signal } = options;
-  if (logLines <= 0) return undefined;
-  if (file !== undefined && "value" in file) return file.value;
-  if (file !== undefined) noteMiss(problems, "logs", file);
-  if (crictl === undefined) return undefined;
-  const answer = await crictl.logs(containerId, logLines, signal);
-  if ("value" in answer) return { text: Buffer.from(answer.value) };
-  noteMiss(problems, "logs", answer);
-  return undefined;
-}
-
-function logDirectory(
-  identity: Identity,
-  container: { name?: string | undefined; logPath: string | undefined },
-  pod: PodFacts | undefined,
-): string | undefined {
-  // The runtime's path counts when it looks like the kubelet's: `<pod folder>/<container>/<n>.log`.
-  if (container.logPath?.startsWith("/") === true && /^\d+\.log$/.test(basename(container.logPath)))
-    return dirname(container.logPath);
-  if (container.name === undefined) return undefined;
-  if (identity.logDirectory !== undefined) return join(identity.logDirectory, container.name);
-  if (pod?.namespace === undefined || pod.name === undefined || pod.uid === undefined) return undefined;
-  return join(POD_LOGS, `${pod.namespace}_${pod.name}_${pod.uid}`, container.name);
-}
-
-/** IBM's rule: the image whose id is the container's `imageRef`, or whose digests hold it; else one tagged so. */
-function findImage(images: readonly JsonObject[] | undefined, imageRef: string | undefined): JsonObject | undefined {
-  if (images === undefined || imageRef === undefined) return undefined;
-  const texts = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
-  return (
-    images.find((image) => image["id"] === imageRef) ??
-    images.find((image) => texts(image["repoDigests"]).includes(imageRef)) ??
-    images.find((image) => texts(image["repoTags"]).includes(imageRef)) ??
-    images.find((image) => digText(image, "id")?.replace(/^sha256:/, "") === imageRef.replace(/^sha256:/, ""))
-  );
-}
-
-function firstDigest(imageInfo: JsonObject | undefined): string {
-  const digests = imageInfo?.["repoDigests"];
-  return Array.isArray(digests) && typeof digests[0] === "string" ? digests[0] : "";
 }

@@ -229,6 +229,26 @@ describe("in doubt", () => {
     expect(torn).not.toHaveProperty("container");
   });
 
+  it.each([
+    ["user.slice/user-1000.slice/user@1000.service/app.slice", false],
+    ["system.slice/docker-ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100.scope", true],
+  ])("looks up no id that stands below /%s, where others make cgroups by any name", async (place, hasUid) => {
+    await node.write(
+      `/run/containerd/io.containerd.runtime.v2.task/k8s.io/${ids.serverA}/config.json`,
+      await readRecorded("containerd-1.6/config-server.json"),
+    );
+    const text = `0::/${place}/kubepods-besteffort-pod${UID_A.replaceAll("-", "_")}.slice/cri-containerd-${ids.serverA}.scope\n`;
+    const identity = await find(inCgroup(text), { crictl: await crictlAnswering("containerd-1.6/pods.json") });
+    expect(identity).toMatchObject({
+      source: "none",
+      verified: false,
+      place: "container",
+      container: { id: ids.serverA },
+      problems: [{ code: "CDH_CGROUP_FOREIGN" }],
+    });
+    expect(identity.pod).toEqual(hasUid ? { uid: UID_A } : undefined);
+  });
+
   it("ends at the deadline with what the cgroup said", async () => {
     const hanging = await crictl("sleep 60");
     const started = performance.now();

@@ -1,11 +1,11 @@
+import { compact } from "../base/records.ts";
+import type { Roots } from "../base/roots.ts";
 import type { ContainerFacts, IdentitySource, PodFacts, Problem } from "../bundle/manifest.ts";
 import { parseCgroup, type CgroupIdentity } from "../kernel/cgroup.ts";
 import type { Crash } from "../kernel/crash.ts";
-import type { Roots } from "../roots.ts";
 import { noteMiss } from "./collected.ts";
-import type { Crictl } from "./crictl.ts";
 import { readContainer, readPod } from "./crictl-facts.ts";
-import { compact } from "./json.ts";
+import type { Crictl } from "./crictl.ts";
 import { findKubeletRecord } from "./kubelet-files.ts";
 import type { ProcessSnapshot } from "./process.ts";
 import { findRuntimeRecord } from "./runtime-files.ts";
@@ -49,8 +49,8 @@ const STEP = "identity";
  * 4. crictl, asked by that id (`crictl`);
  * 5. only when the cgroup could not be read: the host name, which any pod may set as it likes (`hostname`, unverified).
  *
- * A process that may not be the crashed one, or records that contradict the kernel, give `none`: the core is kept and
- * attributed to nobody.
+ * A process that may not be the crashed one, records that contradict the kernel, and ids that stand where others may
+ * make cgroups, give `none`: the core is kept and attributed to nobody.
  */
 export async function identify(options: IdentifyOptions): Promise<Identity> {
   const identity: Identity = { source: "none", verified: false, place: "unknown", problems: [] };
@@ -75,6 +75,11 @@ export async function identify(options: IdentifyOptions): Promise<Identity> {
   }
   identity.place = "container";
   startFrom(identity, cgroup);
+  if (cgroup.foreign === true) {
+    const detail = "the cgroup is below a user's or another container's, who may name it as they like";
+    identity.problems.push({ step: STEP, code: "CDH_CGROUP_FOREIGN", detail });
+    return identity;
+  }
   if (cgroup.containerId !== undefined && (await byRuntimeRecord(identity, options, cgroup.containerId)))
     return identity;
   if (cgroup.podUid !== undefined && (await byKubelet(identity, options, cgroup.podUid))) return identity;

@@ -1,21 +1,16 @@
-/** A JSON object of unknown shape. */
-export type JsonObject = Record<string, unknown>;
-
-/** Give the value as an object, or undefined when it is none. */
-export function asObject(value: unknown): JsonObject | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
-}
+import { tryParseJson } from "../base/json.ts";
+import { tryRecord, type JsonObject } from "../base/records.ts";
 
 /** Give the objects of an array; undefined and everything else give none. */
 export function asObjects(value: unknown): JsonObject[] {
-  return Array.isArray(value) ? value.map(asObject).filter((item) => item !== undefined) : [];
+  return Array.isArray(value) ? value.map(tryRecord).filter((item) => item !== undefined) : [];
 }
 
 /** Follow keys into nested objects. */
 export function dig(value: unknown, ...keys: string[]): unknown {
   let current = value;
   for (const key of keys) {
-    const object = asObject(current);
+    const object = tryRecord(current);
     current = object !== undefined && Object.hasOwn(object, key) ? object[key] : undefined;
   }
   return current;
@@ -36,7 +31,7 @@ export function digCount(value: unknown, ...keys: string[]): number | undefined 
 
 /** Follow keys to an object of texts: labels, annotations. Other values are left out. */
 export function digTexts(value: unknown, ...keys: string[]): Record<string, string> {
-  const object = asObject(dig(value, ...keys)) ?? {};
+  const object = tryRecord(dig(value, ...keys)) ?? {};
   return Object.fromEntries(
     Object.entries(object).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
   );
@@ -44,14 +39,5 @@ export function digTexts(value: unknown, ...keys: string[]): Record<string, stri
 
 /** Parse a JSON object; undefined when the text is none. */
 export function tryParseObject(text: string): JsonObject | undefined {
-  try {
-    return asObject(JSON.parse(text));
-  } catch {
-    return undefined;
-  }
-}
-
-/** Leave out what is undefined, so that absent means absent. */
-export function compact<T extends object>(object: { [K in keyof T]: T[K] | undefined }): T {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T;
+  return tryRecord(tryParseJson(text));
 }

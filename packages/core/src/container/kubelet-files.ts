@@ -1,6 +1,6 @@
 import { readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
-import { onHost, type Roots } from "../roots.ts";
+import { onHost, type Roots } from "../base/roots.ts";
 import { missingBecause, within, type Collected } from "./collected.ts";
 import { isNamespaceName, isObjectName } from "./runtime-record.ts";
 

@@ -1,7 +1,7 @@
 import { mkdir, open, symlink, truncate } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { run } from "../exec.ts";
+import { run } from "../service/exec.ts";
 import { FakeNode, readRecorded } from "../testing/fake-node.ts";
 import { SeededRandom } from "../testing/random.ts";
 import { readLogTail } from "./log-file.ts";
@@ -80,6 +80,13 @@ describe("log lines", () => {
   it("begin behind the first newline when the piece may begin anywhere", () => {
     expect(parse(`rest of a line\n${cri("b")}`, false)).toEqual(["b"]);
     expect(parse("no newline at all", false)).toEqual([]);
+  });
+
+  it("are joined in time that grows with their number, however many are parts of one line", () => {
+    const count = 100_000;
+    const part = "2026-11-29T00:00:00.1Z stdout P x\n";
+    const [line, ...more] = parseLogLines(Buffer.from(part.repeat(count)));
+    expect([line?.length, more]).toEqual([count, []]);
   });
 
   it("are total", () => {

@@ -1,13 +1,14 @@
 import { constants } from "node:fs";
 import { open, readdir, readlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
-import { errnoOf } from "../errors.ts";
+import { errnoOf } from "../base/errors.ts";
+import { onHost, type Roots } from "../base/roots.ts";
 import { isContainerId } from "../kernel/cgroup.ts";
-import { onHost, type Roots } from "../roots.ts";
 import { HeldDirectory } from "./bounded-file.ts";
 import { missingBecause, within, type Collected } from "./collected.ts";
 import { unpackTail } from "./compressed-log.ts";
 import { parseLogLines } from "./log-lines.ts";
+import { findInLog, type LogSearch } from "./log-search.ts";
 
 /** Say which log to read. */
 export interface LogTailOptions {
@@ -15,8 +16,10 @@ export interface LogTailOptions {
   /** Folder of the container's log files on the node: `/var/log/pods/<namespace>_<pod>_<uid>/<container>`. */
   directory: string;
   lines: number;
-  /** Bytes read of one file, from its end. Default 4 MiB. */
+  /** Bytes read of one file, from its end. Default 2 MiB. */
   maxBytes?: number;
+  /** Looked for in what the current start wrote, also far above the last lines; as far back as `maxBytes` go. */
+  search?: LogSearch | undefined;
   signal?: AbortSignal;
 }
 
@@ -28,13 +31,16 @@ export interface LogTail {
   files: string[];
   /** How often the container was started again: the kubelet counts it in the file's name. */
   restartCount: number;
+  /** What the search found. */
+  found?: string[];
 }
 
-const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
+const DEFAULT_MAX_BYTES = 2 * 1024 * 1024;
 const FIRST_WINDOW_BYTES = 65536;
 const MAX_FILES = 1000;
 /** The current file, two rotated before it, and the same of the previous start. */
 const MAX_FILES_READ = 6;
+const SEARCHED_FILES = 2;
 
 /**
  * Read the last lines of a container's log from the kubelet's files: the current file from its end, then the rotated
@@ -92,7 +98,35 @@ async function readFolder(options: LogTailOptions, folder: string): Promise<Coll
     }
   }
   const text = Buffer.concat(messages.flatMap((message) => [message, Buffer.from("\n")]));
-  return { value: { text, files: used, restartCount: newest.start } };
+  const found = await searchFiles(options, folder, files);
+  return {
+    value: { text, files: used, restartCount: newest.start, ...(found === undefined ? {} : { found }) },
+  };
+}
+
+/** Look through the file being written, then the one rotated last, of the start that crashed. */
+async function searchFiles(
+  { roots, search, maxBytes = DEFAULT_MAX_BYTES }: LogTailOptions,
+  folder: string,
+  files: readonly LogFile[],
+): Promise<string[] | undefined> {
+  if (search === undefined) return undefined;
+  const plain = files.filter(({ start, compressed }) => start === files[0]?.start && !compressed);
+  let left = maxBytes;
+  for (const file of plain.slice(0, SEARCHED_FILES)) {
+    const handle = left > 0 ? await openLog(roots, `${folder}/${file.name}`) : undefined;
+    if (handle === undefined) continue;
+    try {
+      const { size } = await handle.stat();
+      const length = Math.min(size, left);
+      left -= length;
+      const found = findInLog(await readRange(handle, size - length, length), search);
+      if (found !== undefined) return found;
+    } finally {
+      await handle.close();
+    }
+  }
+  return undefined;
 }
 
 interface LogFile {

@@ -1,3 +1,5 @@
+import { tryParseObject } from "./json.ts";
+
 const NEWLINE = 10;
 const SPACE = 32;
 
@@ -16,20 +18,40 @@ export function parseLogLines(bytes: Uint8Array, startsWhole = true): Buffer[] {
   const open = new Map<string, Buffer[]>();
   for (const line of lines) {
     const entry = readEntry(line);
-    const before = open.get(entry.stream) ?? [];
+    const before = open.get(entry.stream);
     if (entry.partial) {
-      open.set(entry.stream, [...before, entry.message]);
+      // Added to, not copied: a container that writes byte by byte makes a partial line of each.
+      if (before === undefined) open.set(entry.stream, [entry.message]);
+      else before.push(entry.message);
       continue;
     }
     open.delete(entry.stream);
-    messages.push(before.length === 0 ? entry.message : Buffer.concat([...before, entry.message]));
+    messages.push(before === undefined ? entry.message : Buffer.concat([...before, entry.message]));
   }
   for (const parts of open.values()) messages.push(Buffer.concat(parts));
   return messages;
 }
 
+/** One line of a log, by itself. */
+export interface LogLine {
+  /** `stdout` or `stderr`; empty when nothing says it. */
+  stream: string;
+  message: Buffer;
+  /** When it was written, epoch milliseconds; absent when nothing says it. */
+  atMs?: number;
+}
+
+/** Read one line, in either format, with its time. Total; a partial line is one of its own. */
+export function parseLogLine(line: Buffer): LogLine {
+  const { stream, message, time } = readEntry(line);
+  const atMs = time === undefined ? Number.NaN : Date.parse(time);
+  return { stream, message, ...(Number.isNaN(atMs) ? {} : { atMs }) };
+}
+
 interface Entry {
   stream: string;
+  /** RFC 3339. */
+  time?: string;
   partial: boolean;
   message: Buffer;
 }
@@ -59,18 +81,26 @@ function tryReadCri(line: Buffer): Entry | undefined {
   const tagsEnd = line.indexOf(SPACE, afterStream + 1);
   const tags = line.toString("latin1", afterStream + 1, tagsEnd === -1 ? line.length : tagsEnd).split(":");
   if (tags[0] !== "F" && tags[0] !== "P") return undefined;
-  return { stream, partial: tags[0] === "P", message: tagsEnd === -1 ? Buffer.alloc(0) : line.subarray(tagsEnd + 1) };
+  const time = line.toString("latin1", 0, afterTime);
+  return {
+    stream,
+    time,
+    partial: tags[0] === "P",
+    message: tagsEnd === -1 ? Buffer.alloc(0) : line.subarray(tagsEnd + 1),
+  };
 }
 
 function tryReadDocker(line: Buffer): Entry | undefined {
   if (line[0] !== 0x7b) return undefined;
-  try {
-    const entry = JSON.parse(line.toString()) as { log?: unknown; stream?: unknown };
-    if (typeof entry.log !== "string") return undefined;
-    const whole = entry.log.endsWith("\n");
-    const message = Buffer.from(whole ? entry.log.slice(0, -1) : entry.log);
-    return { stream: String(entry.stream), partial: !whole, message };
-  } catch {
-    return undefined;
-  }
+  const entry = tryParseObject(line.toString());
+  if (typeof entry?.["log"] !== "string") return undefined;
+  const whole = entry["log"].endsWith("\n");
+  const message = Buffer.from(whole ? entry["log"].slice(0, -1) : entry["log"]);
+  const time = entry["time"];
+  return {
+    stream: String(entry["stream"]),
+    ...(typeof time === "string" ? { time } : {}),
+    partial: !whole,
+    message,
+  };
 }

@@ -51,6 +51,7 @@ describe("snapshotProcess", () => {
     ["another gid", { gid: 0 }, /gid is 0/],
     ["a start after the crash", { startTicks: 9000 }, /started after/],
     ["no dump under way", { coreDumping: false }, /not dumping/],
+    ["no memory left to say that it is dumping", { coreDumping: "absent" as const }, /nothing says/],
   ])("believes nothing of a process with %s", async (_what, fields, detail) => {
     await node.process(4711, fields);
     const snapshot = await snapshotProcess({ roots: node.roots, crash: CRASH });
@@ -59,6 +60,55 @@ describe("snapshotProcess", () => {
       files: [],
       problems: [{ step: "process", code: "CDH_PROCESS_DOUBTFUL", detail: expect.stringMatching(detail) as string }],
     });
+  });
+
+  it("believes one that does not say whether it is dumping where the kernel never does", async () => {
+    await node.process(4711, { coreDumping: "absent" });
+    const crash = { roots: node.roots, crash: CRASH };
+    expect((await snapshotProcess({ ...crash, kernelRelease: "3.10.0-1160.el7.x86_64" })).state).toBe("verified");
+    expect((await snapshotProcess({ ...crash, kernelRelease: "4.14.336" })).state).toBe("verified");
+    expect((await snapshotProcess({ ...crash, kernelRelease: "4.15.0-20-generic" })).state).toBe("doubtful");
+    expect((await snapshotProcess({ ...crash, kernelRelease: "6.18.44" })).state).toBe("doubtful");
+  });
+
+  it("compares the ids of the thread that crashed, which may have its own", async () => {
+    await node.process(4711, { uid: 0, gid: 0 });
+    await node.thread(4711, 4712, { uid: 1000, gid: 1000 });
+    const crash = { ...CRASH, tid: 4712 };
+    expect(await snapshotProcess({ roots: node.roots, crash })).toMatchObject({
+      state: "verified",
+      uid: 1000,
+      gid: 1000,
+    });
+    // Of another thread it is still an attack.
+    await node.thread(4711, 4713, { uid: 7, gid: 1000 });
+    const other = await snapshotProcess({ roots: node.roots, crash: { ...CRASH, tid: 4713 } });
+    expect(other.problems).toMatchObject([
+      { code: "CDH_PROCESS_DOUBTFUL", detail: "its uid is 7, the kernel said 1000" },
+    ]);
+    // A thread that is not of this process decides nothing.
+    expect((await snapshotProcess({ roots: node.roots, crash: { ...CRASH, tid: 99 } })).state).toBe("doubtful");
+  });
+
+  it("takes the word of a living thread where the first one has ended", async () => {
+    await node.process(4711, { coreDumping: "absent" });
+    await node.thread(4711, 4712, {});
+    expect((await snapshotProcess({ roots: node.roots, crash: { ...CRASH, tid: 4712 } })).state).toBe("verified");
+  });
+
+  it("reads what stands behind 65,536 groups", async () => {
+    await node.process(4711, { coreDumping: false, groups: 65_536 });
+    const { problems } = await snapshotProcess({ roots: node.roots, crash: CRASH });
+    expect(problems).toMatchObject([{ detail: "the process is not dumping core" }]);
+  });
+
+  it("tries the first descriptors of a huge table, whose folder would take a hundred megabytes", async () => {
+    await node.process(4711, { fdSlots: 1_048_576 });
+    await symlink("/dev/null", node.path("/proc/4711/fd/3"));
+    await symlink("/dev/zero", node.path("/proc/4711/fd/900000"));
+    const { files } = await snapshotProcess({ roots: node.roots, crash: CRASH });
+    const fds = Buffer.from(files.find(({ name }) => name === "fds")?.bytes ?? "").toString();
+    expect(fds).toBe("3 -> /dev/null\n… what is open from 4096 on, in a table of 1048576\n");
   });
 
   it("does not believe this very process, which is not dumping", async () => {

@@ -1,18 +1,21 @@
-import { readdir, readlink } from "node:fs/promises";
+import { readlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Problem } from "../bundle/manifest.ts";
-import type { Crash } from "../kernel/crash.ts";
-import type { Roots } from "../roots.ts";
 import { HeldDirectory, readBounded } from "./bounded-file.ts";
 import { missingBecause, noteMiss, within } from "./collected.ts";
+import { listDescriptors } from "./descriptors.ts";
+import { parseCmdline } from "./proc-text.ts";
 import {
-  parseCmdline,
-  parseProcStatus,
-  tryParseBootTime,
-  tryParsePidfdInfo,
-  tryParseProcStat,
-  type ProcStatus,
-} from "./proc-text.ts";
+  contradict,
+  fingerprint,
+  memorySource,
+  readIdentityFile,
+  startedTooLate,
+  startOf,
+  STATUS_BYTES,
+  type Fingerprint,
+  type ProcessAsked,
+} from "./same-process.ts";
 
 /** What `/proc` said about the crashed process while the kernel still held it. */
 export interface ProcessSnapshot {
@@ -35,23 +38,21 @@ export interface ProcessSnapshot {
 }
 
 /** Say what to read. */
-export interface SnapshotOptions {
-  roots: Roots;
-  crash: Crash;
+export interface SnapshotOptions extends ProcessAsked {
   /** The environment may hold secrets, so it is read only by choice. */
   includeEnviron?: boolean;
-  signal?: AbortSignal;
-  /** Bytes of one file; more are left out. Default 4 MiB. */
+  /** Bytes of one file; more are left out. Default 512 KiB, 1 MiB of `status`, 4 MiB of `maps`. */
   maxFileBytes?: number;
+  /** Called when all is read and the process is still the right one; it is looked at once more afterwards. */
+  whileHeld?: (source: string, files: ProcessSnapshot["files"]) => Promise<void>;
 }
 
 const STEP = "process";
 /** Text files that are taken as they are, smallest and most telling first. */
 const FILES = ["cmdline", "status", "limits", "cgroup", "mountinfo", "auxv", "maps"];
-const IDENTITY_BYTES = 65536;
-const MAX_FDS = 4096;
-/** USER_HZ: the unit of start times in /proc on every architecture that we run on. */
-const TICKS_PER_SECOND = 100;
+/** All of them together are what the process may take of our memory. Few are ever longer in earnest. */
+const FILE_MAX_BYTES = 512 * 1024;
+const LONG_FILES: Readonly<Record<string, number>> = { maps: 4 * 1024 * 1024, status: STATUS_BYTES };
 
 /**
  * Read what `/proc` says about the crashed process. Never rejects.
@@ -59,7 +60,8 @@ const TICKS_PER_SECOND = 100;
  * A pid can be used again as soon as its process is gone, and an attacker can make that happen (CVE-2025-4598). So the
  * directory is opened once and held, and the answer counts only when these agree, before and after reading: the pidfd
  * that the kernel gave (`-F`), `CoreDumping` of the process's status, its start, which must lie before the crash, and
- * the uid and gid that the kernel named. Where the kernel does not tell one of them, the others decide.
+ * the uid and gid that the kernel named, which are those of the thread that crashed. Where the kernel does not tell one
+ * of them, the others decide; a kernel that has `CoreDumping` tells it of every process that is being dumped.
  */
 export async function snapshotProcess(options: SnapshotOptions): Promise<ProcessSnapshot> {
   const snapshot: ProcessSnapshot = { state: "gone", files: [], problems: [] };
@@ -70,7 +72,7 @@ export async function snapshotProcess(options: SnapshotOptions): Promise<Process
   }
   let directory: HeldDirectory;
   try {
-    directory = await within(HeldDirectory.open(join(roots.proc, String(crash.pid))), options.signal);
+    directory = await HeldDirectory.open(join(roots.proc, String(crash.pid)), options.signal);
   } catch (error) {
     noteMiss(snapshot.problems, STEP, missingBecause(error, join(roots.proc, String(crash.pid))));
     return snapshot;
@@ -86,10 +88,30 @@ export async function snapshotProcess(options: SnapshotOptions): Promise<Process
   return snapshot;
 }
 
-/** What identifies the process at one moment. */
-interface Fingerprint {
-  startTicks: number;
-  status: ProcStatus;
+/**
+ * Read something else of the crashed process, and believe it only when this is the process, before reading and after.
+ * @param read gets the directory below /proc that describes the process's memory
+ * @returns undefined when the process is gone, or may be another one
+ * @throws what `read` throws, and the signal's reason
+ */
+export async function readHeld<T>(
+  options: SnapshotOptions,
+  read: (directory: string) => Promise<T>,
+): Promise<T | undefined> {
+  const { crash, roots } = options;
+  if (crash.pid === undefined) return undefined;
+  const directory = await HeldDirectory.open(join(roots.proc, String(crash.pid)), options.signal);
+  try {
+    const before = await fingerprint(options, directory.path);
+    const startedAtMs = await startOf(options, before.startTicks);
+    if ((startedTooLate(crash, startedAtMs) ?? (await contradict(options, before))) !== undefined) return undefined;
+    const value = await read(memorySource(options, before, directory.path));
+    const after = await fingerprint(options, directory.path);
+    const isSame = after.startTicks === before.startTicks && (await contradict(options, after)) === undefined;
+    return isSame ? value : undefined;
+  } finally {
+    await directory.close().catch(() => undefined);
+  }
 }
 
 async function fill(snapshot: ProcessSnapshot, options: SnapshotOptions, directory: HeldDirectory): Promise<void> {
@@ -98,10 +120,10 @@ async function fill(snapshot: ProcessSnapshot, options: SnapshotOptions, directo
   const contradiction = startedTooLate(options.crash, startedAtMs) ?? (await contradict(options, before));
   if (contradiction !== undefined) return doubt(snapshot, contradiction);
   if (startedAtMs !== undefined) snapshot.startedAtMs = startedAtMs;
-  if (before.status.uid !== undefined) snapshot.uid = before.status.uid;
-  if (before.status.gid !== undefined) snapshot.gid = before.status.gid;
+  if (before.crashed.uid !== undefined) snapshot.uid = before.crashed.uid;
+  if (before.crashed.gid !== undefined) snapshot.gid = before.crashed.gid;
   const source = memorySource(options, before, directory.path);
-  snapshot.cgroup = await readText(directory.path, "cgroup", options);
+  snapshot.cgroup = await readIdentityFile(directory.path, "cgroup", options);
   const exe = await within(readlink(`${source}/exe`), options.signal).catch(() => undefined);
   if (exe !== undefined) snapshot.exe = exe;
   if (!(await stillTheSame(snapshot, options, directory, before))) return;
@@ -111,7 +133,8 @@ async function fill(snapshot: ProcessSnapshot, options: SnapshotOptions, directo
     for (const name of options.includeEnviron === true ? [...FILES, "environ"] : FILES) {
       await addFile(snapshot, options, source, name);
     }
-    await addFds(snapshot, options, source);
+    await addFds(snapshot, options, source, before.status.fdSlots);
+    await options.whileHeld?.(source, snapshot.files);
     await stillTheSame(snapshot, options, directory, before);
   } catch (error) {
     // What was read after the last check may be another process's.
@@ -136,58 +159,6 @@ async function stillTheSame(
   return change === undefined;
 }
 
-/** The machine's start is known to a second, and the crash too, so a little is forgiven. */
-function startedTooLate(crash: Crash, startedAtMs: number | undefined): string | undefined {
-  if (crash.timestamp === undefined || startedAtMs === undefined) return undefined;
-  return startedAtMs > crash.timestamp * 1000 + 2000 ? "the process started after the crash" : undefined;
-}
-
-async function fingerprint(options: SnapshotOptions, path: string): Promise<Fingerprint> {
-  const stat = tryParseProcStat(await readText(path, "stat", options));
-  if (stat === undefined) throw new Error("stat cannot be read");
-  return { startTicks: stat.startTicks, status: parseProcStatus(await readText(path, "status", options)) };
-}
-
-/** Say what speaks against this being the crashed process, or nothing. */
-async function contradict({ crash, signal }: SnapshotOptions, { status }: Fingerprint): Promise<string | undefined> {
-  if (crash.pidfd !== undefined) {
-    try {
-      const { bytes } = await readBounded(`/proc/self/fdinfo/${crash.pidfd}`, IDENTITY_BYTES, signal);
-      const pid = tryParsePidfdInfo(bytes.toString());
-      if (pid !== undefined && pid !== crash.pid) return `the kernel's pidfd names process ${pid}, not ${crash.pid}`;
-    } catch {
-      // The kernel said -F but this runtime was not given the descriptor: the other signs decide.
-    }
-  }
-  if (status.coreDumping === false) return "the process is not dumping core";
-  if (crash.uid !== undefined && status.uid !== undefined && status.uid !== crash.uid) {
-    return `its uid is ${status.uid}, the kernel said ${crash.uid}`;
-  }
-  if (crash.gid !== undefined && status.gid !== undefined && status.gid !== crash.gid) {
-    return `its gid is ${status.gid}, the kernel said ${crash.gid}`;
-  }
-  return undefined;
-}
-
-/** The first thread may have ended before the others; then only a living thread's directory describes the memory. */
-function memorySource({ crash }: SnapshotOptions, { status }: Fingerprint, path: string): string {
-  return !status.hasMemory && crash.tid !== undefined && crash.tid !== crash.pid ? `${path}/task/${crash.tid}` : path;
-}
-
-async function startOf(options: SnapshotOptions, startTicks: number): Promise<number | undefined> {
-  try {
-    const { bytes } = await readBounded(join(options.roots.proc, "stat"), 1024 * 1024, options.signal);
-    const bootSeconds = tryParseBootTime(bytes.toString());
-    return bootSeconds === undefined ? undefined : bootSeconds * 1000 + (startTicks * 1000) / TICKS_PER_SECOND;
-  } catch {
-    return undefined;
-  }
-}
-
-async function readText(directory: string, name: string, options: SnapshotOptions): Promise<string> {
-  return (await readBounded(`${directory}/${name}`, IDENTITY_BYTES, options.signal)).bytes.toString();
-}
-
 async function addFile(
   snapshot: ProcessSnapshot,
   options: SnapshotOptions,
@@ -197,7 +168,7 @@ async function addFile(
   try {
     const { bytes, cut } = await readBounded(
       `${directory}/${name}`,
-      options.maxFileBytes ?? 4 * 1024 * 1024,
+      options.maxFileBytes ?? LONG_FILES[name] ?? FILE_MAX_BYTES,
       options.signal,
     );
     snapshot.files.push({ name, bytes });
@@ -210,30 +181,18 @@ async function addFile(
   }
 }
 
-/** `fds`: one line for each open descriptor, `3 -> /path`, blanks and control bytes in paths written as in maps. */
-async function addFds(snapshot: ProcessSnapshot, options: SnapshotOptions, directory: string): Promise<void> {
+async function addFds(
+  snapshot: ProcessSnapshot,
+  { signal }: SnapshotOptions,
+  directory: string,
+  slots = 0,
+): Promise<void> {
   try {
-    const names = (await within(readdir(`${directory}/fd`), options.signal)).sort((a, b) => Number(a) - Number(b));
-    const lines = await within(
-      Promise.all(
-        names.slice(0, MAX_FDS).map(async (name) => {
-          const target = await readlink(`${directory}/fd/${name}`).catch(() => "?");
-          return `${name} -> ${escapePath(target)}\n`;
-        }),
-      ),
-      options.signal,
-    );
-    if (names.length > MAX_FDS) lines.push(`… ${names.length - MAX_FDS} more\n`);
-    snapshot.files.push({ name: "fds", bytes: Buffer.from(lines.join("")) });
+    snapshot.files.push({ name: "fds", bytes: await listDescriptors(directory, slots, signal) });
   } catch (error) {
-    if (options.signal?.aborted === true) throw error;
+    if (signal?.aborted === true) throw error;
     noteMiss(snapshot.problems, STEP, missingBecause(error, "fd"));
   }
-}
-
-function escapePath(path: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are exactly what must not stay
-  return path.replaceAll(/[\u0000-\u001f\u007f\\]/g, (byte) => `\\${byte.charCodeAt(0).toString(8).padStart(3, "0")}`);
 }
 
 function doubt(snapshot: ProcessSnapshot, detail: string): void {

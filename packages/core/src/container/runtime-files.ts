@@ -1,9 +1,11 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { onHost, type Roots } from "../roots.ts";
+import { append } from "../base/lists.ts";
+import type { JsonObject } from "../base/records.ts";
+import { onHost, type Roots } from "../base/roots.ts";
 import { readBounded } from "./bounded-file.ts";
 import { within, type Collected } from "./collected.ts";
-import { tryParseObject, type JsonObject } from "./json.ts";
+import { tryParseObject } from "./json.ts";
 import { tryParseDockerConfig, tryParseOciConfig, type RuntimeRecord } from "./runtime-record.ts";
 
 /** State directories of containerd: plain, k3s and rke2, microk8s, k0s, docker's own. */
@@ -74,7 +76,10 @@ async function* candidates(roots: Roots, id: string, signal: AbortSignal | undef
     for (const tasks of CONTAINERD_TASKS) {
       const listed = await list(onHost(roots, join(state, tasks)), signal);
       const namespaces = CONTAINERD_NAMESPACES.filter((name) => listed.includes(name));
-      namespaces.push(...listed.filter((name) => !namespaces.includes(name)));
+      append(
+        namespaces,
+        listed.filter((name) => !CONTAINERD_NAMESPACES.includes(name)),
+      );
       for (const namespace of namespaces.slice(0, MAX_NAMESPACES)) {
         yield { path: join(state, tasks, namespace, id, "config.json"), parse: tryParseOciConfig };
       }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import type { JsonObject } from "../base/records.ts";
 import { parseCgroup } from "../kernel/cgroup.ts";
 import { readRecorded } from "../testing/fake-node.ts";
-import type { JsonObject } from "./json.ts";
 import { tryParseDockerConfig, tryParseOciConfig } from "./runtime-record.ts";
 
 const ID = "a".repeat(64);

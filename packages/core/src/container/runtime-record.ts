@@ -1,6 +1,7 @@
 import { dirname } from "node:path";
+import { type JsonObject, compact } from "../base/records.ts";
 import { isContainerId, isPodUid } from "../kernel/cgroup.ts";
-import { compact, digCount, digText, digTexts, tryParseObject, type JsonObject } from "./json.ts";
+import { digCount, digText, digTexts, tryParseObject } from "./json.ts";
 
 /** What a runtime's own record says about a container. Texts are checked for what they must be; bad ones are absent. */
 export interface RuntimeRecord {

@@ -1,5 +1,5 @@
-import type { ElfLayout } from "./bytes.ts";
 import { parseAuxv } from "./auxv.ts";
+import type { ElfLayout } from "./bytes.ts";
 import type {
   AuxiliaryVector,
   CoreFacts,
@@ -22,7 +22,7 @@ const AUXV_BYTES = 8192;
 /** Collect what the notes of a core say: the first of each kind counts, and every thread. */
 export class CoreNotes {
   readonly #layout: ElfLayout;
-  readonly #machine: CoreMachine["name"];
+  readonly #machine: CoreMachine;
   readonly #limits: ElfLimits;
   readonly #problem: (code: string, detail: string) => void;
   readonly threads: CoreThread[] = [];
@@ -32,10 +32,12 @@ export class CoreNotes {
   #process: CoreProcess | undefined;
   #auxv: AuxiliaryVector | undefined;
   #mappings: CoreMapping[] | undefined;
+  #hasFileNote = false;
+  #isFileNoteCut = false;
 
   constructor(
     layout: ElfLayout,
-    machine: CoreMachine["name"],
+    machine: CoreMachine,
     limits: ElfLimits,
     problem: (code: string, detail: string) => void,
   ) {
@@ -54,6 +56,11 @@ export class CoreNotes {
     return this.#mappings;
   }
 
+  /** Tell whether NT_FILE was longer than is read, or damaged. */
+  get isFileNoteCut(): boolean {
+    return this.#isFileNoteCut;
+  }
+
   /** Say how much of a note's descriptor is wanted, in bytes. */
   keep(name: string, type: number): number {
     // Kernels give NT_SIGINFO and NT_FILE under CORE too; a note under another name with these numbers is another note.
@@ -62,7 +69,10 @@ export class CoreNotes {
     if (type === NT_PRPSINFO) return this.#process === undefined ? SMALL_NOTE_BYTES : 0;
     if (type === NT_SIGINFO) return this.#signal === undefined ? SMALL_NOTE_BYTES : 0;
     if (type === NT_AUXV) return this.#auxv === undefined ? AUXV_BYTES : 0;
-    return type === NT_FILE && this.#mappings === undefined ? this.#limits.fileNoteBytes : 0;
+    if (type !== NT_FILE || this.#hasFileNote) return 0;
+    // The only one that is megabytes long: a second one is not kept beside it.
+    this.#hasFileNote = true;
+    return this.#limits.fileNoteBytes;
   }
 
   take(note: Note): void {
@@ -70,7 +80,7 @@ export class CoreNotes {
     else if (note.type === NT_PRPSINFO)
       this.#process = this.#read("NT_PRPSINFO", tryParsePrpsinfo(note.desc, this.#layout));
     else if (note.type === NT_SIGINFO)
-      this.#signal = this.#read("NT_SIGINFO", tryParseSiginfo(note.desc, this.#layout));
+      this.#signal = this.#read("NT_SIGINFO", tryParseSiginfo(note.desc, this.#layout, this.#machine.elfMachine));
     else if (note.type === NT_AUXV) this.#auxv = parseAuxv(note.desc, this.#layout);
     else if (note.type === NT_FILE) {
       const { mappings, partial } = parseFileMappings(note.desc, this.#layout, this.#limits.mappings);
@@ -80,6 +90,7 @@ export class CoreNotes {
           `NT_FILE: the first ${mappings.length} mappings of a note of ${note.descBytes} bytes`,
         );
       this.#mappings = mappings;
+      this.#isFileNoteCut = partial;
     }
   }
 
@@ -99,13 +110,18 @@ export class CoreNotes {
   #takeThread(note: Note): void {
     this.threadCount += 1;
     if (this.threadCount > this.#limits.threads) return;
-    const status = this.#read("NT_PRSTATUS", tryParsePrstatus(note.desc, this.#layout, this.#machine));
+    const status = this.#read("NT_PRSTATUS", tryParsePrstatus(note.desc, this.#layout, this.#machine.name));
     if (status === undefined) return;
     const crashed = this.threadCount === 1;
     if (crashed) this.#cursig = status.cursig;
     const { tid, pc, sp, fp, registers } = status;
+    const known = {
+      ...(pc === undefined ? {} : { pc }),
+      ...(sp === undefined ? {} : { sp }),
+      ...(fp === undefined ? {} : { fp }),
+    };
     const isKept = this.threads.length < this.#limits.registerSets;
-    this.threads.push({ tid, crashed, pc, sp, ...(fp === undefined ? {} : { fp }), ...(isKept ? { registers } : {}) });
+    this.threads.push({ tid, crashed, ...known, ...(isKept ? { registers } : {}) });
   }
 
   #read<T>(what: string, value: T | undefined): T | undefined {

@@ -1,4 +1,5 @@
-import type { Problem } from "../bundle/manifest.ts";
+import type { Problem } from "../base/problem.ts";
+import type { PackageFacts } from "./package-note.ts";
 
 /** The machine that a core comes from. */
 export interface CoreMachine {
@@ -46,9 +47,10 @@ export interface CoreThread {
   tid: number;
   /** True for the thread that the signal hit: the kernel writes it first. */
   crashed: boolean;
-  pc: bigint;
-  sp: bigint;
-  /** The frame pointer, on machines where compilers keep one in a fixed register (rbp, x29). */
+  /** Absent for a machine whose registers are not read. */
+  pc?: bigint;
+  sp?: bigint;
+  /** The frame pointer, on machines where compilers keep one in a fixed register (rbp, ebp, x29). */
   fp?: bigint;
   /** Every general register by the kernel's name; of the first {@link ElfLimits.registerSets} threads. */
   registers?: Record<string, bigint>;
@@ -68,10 +70,14 @@ export interface CoreModule {
   path: string;
   start: bigint;
   end: bigint;
+  /** Where in the file the first mapping starts, in bytes, when that is not its beginning: Node maps its own code once more. */
+  fileOffset?: bigint;
   /** NT_GNU_BUILD_ID in hexadecimal, when the file has one and its first page is in the core. */
   buildId?: string;
+  /** The id that Go's linker gives, as text. */
+  goBuildId?: string;
   /** FDO_PACKAGING_METADATA: which package the file came from. */
-  package?: Record<string, unknown>;
+  package?: PackageFacts;
   /** Set for the program itself. */
   executable?: true;
 }
@@ -127,6 +133,8 @@ export interface CoreFacts {
   /** Threads in the core, also those that are not listed. */
   threadCount: number;
   mappings: CoreMapping[];
+  /** Whether the core lists the files that were mapped (NT_FILE): `cut` when the list is longer than is read. */
+  fileList: "whole" | "cut" | "missing";
   modules: CoreModule[];
   auxv?: AuxiliaryVector;
   /** The name that the program was started by, where its stack is in the core. */
@@ -159,6 +167,14 @@ export const DEFAULT_ELF_LIMITS: ElfLimits = {
   mappings: 65536,
   segments: 131072,
   modules: 4096,
+};
+
+/** What a manifest has room for: more is only counted. For those who write one, and need nothing else of the core. */
+export const MANIFEST_ELF_LIMITS: Partial<ElfLimits> = {
+  threads: 4096,
+  // The kernel leaves a longer one out, unless told otherwise. @see kernel.core_file_note_size_limit
+  fileNoteBytes: 4 * 1024 * 1024,
+  segments: 65_536,
 };
 
 /** Write an address as the manifest does: `0x7f00…`, lower case, no padding. */

@@ -22,6 +22,8 @@ export function parseFileMappings(bytes: Uint8Array, layout: ElfLayout, maxMappi
   const count = Number(claimed < BigInt(fits) ? claimed : BigInt(fits));
   let partial = BigInt(count) !== claimed || count > maxMappings;
   const mappings: CoreMapping[] = [];
+  let path = "";
+  let pathBytes = bytes.subarray(0, 0);
   let nameAt = 2 * word + count * 3 * word;
   for (let index = 0; index < Math.min(count, maxMappings); index += 1) {
     const entryAt = 2 * word + index * 3 * word;
@@ -30,8 +32,14 @@ export function parseFileMappings(bytes: Uint8Array, layout: ElfLayout, maxMappi
       partial = true;
       break;
     }
+    // The pieces of one file follow each other: their path is one text in memory.
+    const named = bytes.subarray(nameAt, nameEnd);
+    if (index === 0 || Buffer.compare(named, pathBytes) !== 0) {
+      path = decodeText(named);
+      pathBytes = named;
+    }
     mappings.push({
-      path: decodeText(bytes.subarray(nameAt, nameEnd)),
+      path,
       start: at.word(entryAt),
       end: at.word(entryAt + word),
       fileOffset: at.word(entryAt + 2 * word) * pageSize,

@@ -4,8 +4,17 @@ import type { CoreMachine } from "./facts.ts";
 /** Bytes that hold any ELF header. */
 export const ELF_HEADER_BYTES = 64;
 export const ET_CORE = 4;
+/** Kinds of program headers (`p_type`) and entries of the dynamic section (`d_tag`). @see elf(5) */
 export const PT_LOAD = 1;
+export const PT_DYNAMIC = 2;
+export const PT_INTERP = 3;
 export const PT_NOTE = 4;
+export const PT_PHDR = 6;
+export const DT_STRTAB = 5n;
+export const DT_SONAME = 14n;
+export const DT_RPATH = 15n;
+export const DT_DEBUG = 21n;
+export const DT_RUNPATH = 29n;
 /** `e_phnum` of a file with more program headers than it can say. @see elf(5) */
 export const PN_XNUM = 0xffff;
 

@@ -18,31 +18,61 @@ export function groupModules(
   segments: readonly CoreSegment[],
   auxv: AuxiliaryVector | undefined,
 ): CoreModule[] {
-  const startsOf = (wanted: (flags: number) => boolean): Set<bigint> =>
-    new Set(segments.filter(({ flags }) => wanted(flags)).map(({ vaddr }) => vaddr));
-  const executable = startsOf((flags) => (flags & EXECUTABLE) !== 0);
-  const holes = startsOf((flags) => flags === 0);
+  const flagsAt = new Map(segments.map(({ vaddr, flags }) => [vaddr, flags]));
   const modules: CoreModule[] = [];
-  let group: CoreMapping[] = [];
-  const close = (): void => {
-    const module = toModule(group, images, executable);
-    if (module !== undefined) modules.push(module);
-    group = [];
-  };
-  for (const mapping of mappings) {
-    // A loader maps a file in one piece and closes what lies between its segments, 64 KiB and more on arm64: such a hole
-    // says nothing of the file's order.
-    const last = group.findLast(({ start }) => !holes.has(start)) ?? group.at(-1);
-    if (last !== undefined && !continues(last, mapping)) close();
-    group.push(mapping);
-  }
-  close();
+  const groups = new MappingGroups((group) => {
+    const image = group.first.fileOffset === 0n ? images.get(group.first.start) : undefined;
+    if (isModule(group, image)) modules.push(moduleOf(group, image));
+  });
+  for (const mapping of mappings) groups.add(mapping, flagsAt.get(mapping.start));
+  groups.end();
   addVdso(modules, images, segments, auxv?.sysinfoEhdr);
   const entry = auxv?.entry ?? auxv?.phdr;
   const program =
     entry === undefined ? undefined : modules.find((module) => module.start <= entry && entry < module.end);
   if (program !== undefined) program.executable = true;
   return modules;
+}
+
+/** Neighbouring mappings of one file. */
+export interface MappingGroup {
+  first: CoreMapping;
+  last: CoreMapping;
+  /** The last one that is no hole. */
+  lastFilled?: CoreMapping;
+  isExecutable: boolean;
+}
+
+/** Put neighbouring mappings of one file together, in memory for one group at a time. */
+export class MappingGroups {
+  readonly #take: (group: MappingGroup) => void;
+  #group: MappingGroup | undefined;
+
+  /** @param take gets each group when it has ended */
+  constructor(take: (group: MappingGroup) => void) {
+    this.#take = take;
+  }
+
+  /**
+   * Add the next mapping, in the order of addresses.
+   * @param flags PF_X 1, PF_W 2, PF_R 4; undefined where they are not known
+   */
+  add(mapping: CoreMapping, flags: number | undefined): void {
+    const group = this.#group;
+    if (group !== undefined && !continues(group.lastFilled ?? group.last, mapping)) this.end();
+    this.#group ??= { first: mapping, last: mapping, isExecutable: false };
+    this.#group.last = mapping;
+    // A loader maps a file in one piece and closes what lies between its segments, 64 KiB and more on arm64: such a hole
+    // says nothing of the file's order.
+    if (flags !== 0) this.#group.lastFilled = mapping;
+    if (((flags ?? 0) & EXECUTABLE) !== 0) this.#group.isExecutable = true;
+  }
+
+  /** End the group that is open. */
+  end(): void {
+    if (this.#group !== undefined) this.#take(this.#group);
+    this.#group = undefined;
+  }
 }
 
 /**
@@ -59,17 +89,15 @@ function continues(last: CoreMapping, mapping: CoreMapping): boolean {
   );
 }
 
-function toModule(
-  group: readonly CoreMapping[],
-  images: ReadonlyMap<bigint, ModuleImage>,
-  executable: ReadonlySet<bigint>,
-): CoreModule | undefined {
-  const first = group[0];
-  const last = group.at(-1);
-  if (first === undefined || last === undefined) return undefined;
-  const image = first.fileOffset === 0n ? images.get(first.start) : undefined;
-  if (image === undefined && !group.some((mapping) => executable.has(mapping.start))) return undefined;
-  return { path: first.path, start: first.start, end: last.end, ...idsOf(image) };
+/** Tell whether a file is a module: it begins as an ELF file does, or a part of it may be executed. */
+export function isModule({ isExecutable }: MappingGroup, image: ModuleImage | undefined): boolean {
+  return image !== undefined || isExecutable;
+}
+
+/** Describe a file that is a module. */
+export function moduleOf({ first, last }: MappingGroup, image: ModuleImage | undefined): CoreModule {
+  const { path, start, fileOffset } = first;
+  return { path, start, end: last.end, ...(fileOffset === 0n ? {} : { fileOffset }), ...idsOf(image) };
 }
 
 function addVdso(
@@ -84,9 +112,10 @@ function addVdso(
     modules.push({ path: "[vdso]", start, end: start + BigInt(segment.memSize), ...idsOf(images.get(start)) });
 }
 
-function idsOf(image: ModuleImage | undefined): Pick<CoreModule, "buildId" | "package"> {
+function idsOf(image: ModuleImage | undefined): Pick<CoreModule, "buildId" | "goBuildId" | "package"> {
   return {
     ...(image?.buildId === undefined ? {} : { buildId: image.buildId }),
+    ...(image?.goBuildId === undefined ? {} : { goBuildId: image.goBuildId }),
     ...(image?.package === undefined ? {} : { package: image.package }),
   };
 }

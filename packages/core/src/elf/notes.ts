@@ -8,6 +8,8 @@ export const NT_SIGINFO = 0x53494749;
 export const NT_FILE = 0x46494c45;
 /** Under the name `GNU`. */
 export const NT_GNU_BUILD_ID = 3;
+/** Under the name `Go`. */
+export const NT_GO_BUILD_ID = 4;
 /** Under the name `FDO`. @see https://uapi-group.org/specifications/specs/package_metadata_for_executable_files */
 export const NT_FDO_PACKAGING_METADATA = 0xcafe1a7e;
 
@@ -33,7 +35,7 @@ const MAX_NOTES = 1_000_000;
 export class NoteReader {
   readonly #layout: ElfLayout;
   readonly #align: number;
-  readonly #keep: (name: string, type: number) => number;
+  readonly #keep: (name: string, type: number, descBytes: number) => number;
   readonly #onNote: (note: Note) => void;
   readonly #headerBuffer = new Uint8Array(NOTE_HEADER_BYTES);
   readonly #nameBuffer = new Uint8Array(MAX_NAME_BYTES);
@@ -51,7 +53,7 @@ export class NoteReader {
   constructor(
     layout: ElfLayout,
     align: number,
-    keep: (name: string, type: number) => number,
+    keep: (name: string, type: number, descBytes: number) => number,
     onNote: (note: Note) => void,
   ) {
     this.#layout = layout;
@@ -96,7 +98,8 @@ export class NoteReader {
     } else if (this.#stage === "name") {
       this.#name = decodeText(this.#buffer);
       this.#skip = pad(NOTE_HEADER_BYTES + this.#nameBytes, this.#align) - NOTE_HEADER_BYTES - this.#buffer.length;
-      this.#expect("desc", new Uint8Array(Math.min(this.#descBytes, this.#keep(this.#name, this.#type))));
+      const wanted = this.#keep(this.#name, this.#type, this.#descBytes);
+      this.#expect("desc", new Uint8Array(Math.min(this.#descBytes, wanted)));
     } else {
       const desc = this.#buffer;
       this.#skip = pad(this.#descBytes, this.#align) - desc.length;

@@ -38,6 +38,7 @@ const REGISTERS: Partial<Record<CoreMachine["name"], RegisterLayout>> = {
     names: "ebx ecx edx esi edi ebp eax ds es fs gs orig_eax eip cs eflags esp ss".split(" "),
     pc: "eip",
     sp: "esp",
+    fp: "ebp",
   },
   // struct pt_regs, arch/arm/include/uapi/asm/ptrace.h
   arm: {
@@ -53,15 +54,16 @@ export interface ThreadStatus {
   tid: number;
   /** The signal that the thread was hit by; 0 for the bystanders of some writers. */
   cursig: number;
-  pc: bigint;
-  sp: bigint;
+  /** Absent, as sp and every register, for a machine without a register table. */
+  pc?: bigint;
+  sp?: bigint;
   fp?: bigint;
   registers: Record<string, bigint>;
 }
 
 /**
  * Read an NT_PRSTATUS descriptor; undefined when it is too short for its machine. Machines without a register table
- * give no registers and zero for pc and sp.
+ * give no registers.
  * @see include/uapi/linux/elfcore.h
  */
 export function tryParsePrstatus(
@@ -75,13 +77,14 @@ export function tryParsePrstatus(
   const registersAt = pidAt + 16 + 8 * at.wordBytes;
   const table = REGISTERS[machine];
   if (at.length < registersAt) return undefined;
-  const status: ThreadStatus = { tid: at.i32(pidAt), cursig: at.u16(12), pc: 0n, sp: 0n, registers: {} };
+  const status: ThreadStatus = { tid: at.i32(pidAt), cursig: at.u16(12), registers: {} };
   if (table === undefined || table.bits !== layout.bits) return status;
   if (at.length < registersAt + table.names.length * at.wordBytes) return undefined;
   for (const [index, name] of table.names.entries())
     status.registers[name] = at.word(registersAt + index * at.wordBytes);
-  status.pc = status.registers[table.pc] ?? 0n;
-  status.sp = status.registers[table.sp] ?? 0n;
+  const [pc, sp] = [status.registers[table.pc], status.registers[table.sp]];
+  if (pc !== undefined) status.pc = pc;
+  if (sp !== undefined) status.sp = sp;
   const fp = table.fp === undefined ? undefined : status.registers[table.fp];
   if (fp !== undefined) status.fp = fp;
   return status;

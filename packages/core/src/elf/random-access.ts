@@ -1,6 +1,7 @@
 import { FieldReader } from "./bytes.ts";
 import type { CoreFacts, CoreSegment, ElfLimits } from "./facts.ts";
 import { ELF_HEADER_BYTES, PN_XNUM, tryParseElfHeader } from "./format.ts";
+import { findLoadedModules } from "./loaded-modules.ts";
 import { MAX_PROGRAM_HEADERS } from "./program-table.ts";
 import { ElfCoreScanner } from "./scanner.ts";
 
@@ -36,7 +37,22 @@ export async function readCoreFacts(read: ReadAt, options: ReadCoreOptions): Pro
       scanner.push(bytes);
     }
   }
-  return scanner.finish(options.sizeBytes);
+  const facts = scanner.finish(options.sizeBytes);
+  return options.limits?.modules === 0 ? facts : addUnlistedModules(facts, read);
+}
+
+/** Complete the list of modules where the core's own list of files is missing or was cut. */
+async function addUnlistedModules(facts: CoreFacts, read: ReadAt): Promise<CoreFacts> {
+  if (!facts.isCore || facts.threadCount === 0 || facts.fileList === "whole") return facts;
+  const memory = new CoreMemory(facts, read);
+  const found = await findLoadedModules(facts, facts.modules, (address, length) => memory.read(address, length));
+  const problem = {
+    step: "core" as const,
+    code: "CDH_CORE_FILES",
+    detail: `${facts.fileList === "cut" ? "the core's list of files is cut" : "the core lists no files"}: ${found.length} modules were found in memory`,
+  };
+  const problems = facts.problems.filter(({ code }) => code !== problem.code);
+  return { ...facts, modules: [...found, ...facts.modules], problems: [...problems, problem] };
 }
 
 /** Read memory of the crashed process from its core. */

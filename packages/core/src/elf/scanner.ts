@@ -1,4 +1,4 @@
-import type { Problem } from "../bundle/manifest.ts";
+import type { Problem } from "../base/problem.ts";
 import { decodeText } from "./bytes.ts";
 import { CoreNotes } from "./core-notes.ts";
 import { DEFAULT_ELF_LIMITS, type CoreFacts, type CoreSegment, type ElfLimits } from "./facts.ts";
@@ -8,20 +8,19 @@ import {
   programHeaderBytes,
   PT_LOAD,
   PT_NOTE,
-  startsLikeElf,
   tryParseElfHeader,
   type ElfHeader,
   type ProgramHeader,
 } from "./format.ts";
-import { tryParseModuleImage, type ModuleImage } from "./module-image.ts";
+import { IMAGE_BYTES, ModuleImages } from "./module-images.ts";
 import { groupModules } from "./modules.ts";
 import { NoteReader } from "./notes.ts";
 import { readProgramHeaders } from "./program-table.ts";
 import { RegionFeed } from "./regions.ts";
 
-/** What of a mapped file's beginning is kept at first: the one page that the kernel dumps of it. */
-const IMAGE_BYTES = 4096;
 const STRING_BYTES = 512;
+/** So many mappings of one file are looked at: a program may map its data ten thousand times. */
+const SAME_FILE_MAX = 16;
 const MAX_NOTE_SEGMENTS = 16;
 const MAX_PROBLEMS = 32;
 
@@ -35,11 +34,10 @@ export class ElfCoreScanner {
   readonly #knownProgramHeaders: number | undefined;
   readonly #problems: Problem[] = [];
   readonly #regions = new RegionFeed();
-  readonly #images = new Map<bigint, ModuleImage>();
+  readonly #images: ModuleImages;
   readonly #segments: CoreSegment[] = [];
   #segmentsBySortedOffset: CoreSegment[] = [];
   #nextSegment = 0;
-  #captured = 0;
   #position = 0;
   #received = 0;
   #starts: Set<bigint> | undefined;
@@ -47,6 +45,7 @@ export class ElfCoreScanner {
   #headersRead = false;
   #noteSegments = 0;
   #expected = 0;
+  #notesRead = false;
   #notes: CoreNotes | undefined;
   #execfn: string | undefined;
   #platform: string | undefined;
@@ -56,6 +55,7 @@ export class ElfCoreScanner {
   constructor(limits: Partial<ElfLimits> = {}, programHeaders?: number) {
     this.#limits = { ...DEFAULT_ELF_LIMITS, ...limits };
     this.#knownProgramHeaders = programHeaders;
+    this.#images = new ModuleImages(this.#limits.modules, this.#regions, (code, detail) => this.#problem(code, detail));
     this.#regions.collect(0, ELF_HEADER_BYTES, (bytes) => this.#onHeader(bytes));
   }
 
@@ -71,10 +71,8 @@ export class ElfCoreScanner {
       const segment = this.#segmentsBySortedOffset[this.#nextSegment];
       if (segment === undefined || segment.offset >= end || (this.#regions.jumps && segment.offset !== base)) break;
       this.#nextSegment += 1;
-      if (segment.offset >= base && this.#looksLikeModule(chunk.subarray(segment.offset - base))) {
-        this.#captureImage(segment);
-        this.#regions.feed(chunk, base);
-      }
+      if (this.#moduleStarts()?.has(segment.vaddr) === false) continue;
+      if (segment.offset >= base) this.#images.look(segment, chunk.subarray(segment.offset - base));
     }
   }
 
@@ -93,6 +91,16 @@ export class ElfCoreScanner {
       }
     }
     return undefined;
+  }
+
+  /** Tell whether the notes have passed, and did not list all files: then the modules have to be learnt elsewhere. */
+  get lacksFiles(): boolean {
+    return this.#notesRead && this.#fileList !== "whole" && (this.#notes?.threadCount ?? 0) > 0;
+  }
+
+  /** How much was parsed so far: mappings of files, once the notes have passed, and beginnings of ELF files. */
+  get parsedCount(): number {
+    return (this.#notesRead ? (this.#notes?.mappings?.length ?? 0) : 0) + this.#images.found.size;
   }
 
   /** Say at which offset of the core the next pushed bytes lie. */
@@ -119,6 +127,17 @@ export class ElfCoreScanner {
     else if (this.#header === undefined)
       this.#problem("CDH_CORE_NOT_ELF", "the stream does not start with an ELF header");
     const { mappings, ...rest } = this.#notes?.facts() ?? { threads: [], threadCount: 0, mappings: [] };
+    if (rest.threadCount > this.#limits.threads)
+      this.#problem(
+        "CDH_CORE_LIMIT",
+        `only the first ${this.#limits.threads} of ${rest.threadCount} threads are listed`,
+      );
+    this.#images.end();
+    if (isCore && this.lacksFiles)
+      this.#problem(
+        "CDH_CORE_FILES",
+        `${this.#fileList === "cut" ? "the core's list of files is cut" : "the core lists no files"}: only modules that are listed are known`,
+      );
     const expected = this.#headersRead && Number.isFinite(this.#expected) ? this.#expected : undefined;
     this.#finished = {
       isCore,
@@ -128,13 +147,20 @@ export class ElfCoreScanner {
       complete: isCore && expected !== undefined && totalBytes >= expected,
       ...rest,
       mappings,
-      modules: groupModules(mappings, this.#images, this.#segments, rest.auxv),
+      fileList: this.#fileList,
+      modules: groupModules(mappings, this.#images.found, this.#segments, rest.auxv),
       ...(this.#execfn === undefined ? {} : { execfn: this.#execfn }),
       ...(this.#platform === undefined ? {} : { platform: this.#platform }),
       segments: this.#segments,
       problems: this.#problems,
     };
     return this.#finished;
+  }
+
+  get #fileList(): CoreFacts["fileList"] {
+    const { mappings = [], isFileNoteCut = false } = this.#notes ?? {};
+    if (isFileNoteCut) return "cut";
+    return mappings.length > 0 ? "whole" : "missing";
   }
 
   #onHeader(bytes: Uint8Array): void {
@@ -148,9 +174,7 @@ export class ElfCoreScanner {
       this.#problem("CDH_CORE_DAMAGED", `program headers of ${header.phentsize} bytes at ${header.phoff}`);
       return;
     }
-    this.#notes = new CoreNotes(header, header.machine.name, this.#limits, (code, detail) =>
-      this.#problem(code, detail),
-    );
+    this.#notes = new CoreNotes(header, header.machine, this.#limits, (code, detail) => this.#problem(code, detail));
     if (header.shoff > 0) this.#promise(header.shoff + Math.max(header.shnum, 1) * header.shentsize);
     readProgramHeaders(this.#regions, header, this.#knownProgramHeaders, {
       entry: (program) => this.#onProgramHeader(header, program),
@@ -203,6 +227,7 @@ export class ElfCoreScanner {
       feed: (bytes) => reader.push(bytes),
       done: (whole) => {
         if (!whole || !reader.atBoundary) this.#problem("CDH_CORE_DAMAGED", "the notes are cut short");
+        else this.#notesRead = true;
         this.#wantStrings(notes);
       },
     });
@@ -236,27 +261,19 @@ export class ElfCoreScanner {
     });
   }
 
-  #looksLikeModule(bytes: Uint8Array): boolean {
-    return this.#captured < this.#limits.modules && startsLikeElf(bytes);
-  }
-
-  #captureImage(segment: CoreSegment): void {
-    this.#captured += 1;
-    this.#regions.collect(segment.offset, Math.min(IMAGE_BYTES, segment.fileSize), (page) => {
-      const image = tryParseModuleImage(page);
-      if (image !== undefined) this.#images.set(segment.vaddr, image);
-      const wanted = image?.wantedBytes ?? 0;
-      if (wanted <= page.length || wanted > segment.fileSize) return;
-      this.#regions.collect(segment.offset + page.length, wanted - page.length, (more) => {
-        this.#images.set(segment.vaddr, tryParseModuleImage(Buffer.concat([page, more])) ?? {});
-      });
-    });
-  }
-
   #moduleStarts(): Set<bigint> | undefined {
     const mappings = this.#notes?.mappings;
+    // Where files are not listed an ELF file may begin anywhere; a reader that jumps would have to fetch each place.
+    if (this.#notes?.isFileNoteCut === true && !this.#regions.jumps) return undefined;
     if (this.#starts === undefined && mappings !== undefined) {
-      this.#starts = new Set(mappings.filter((mapping) => mapping.fileOffset === 0n).map((mapping) => mapping.start));
+      this.#starts = new Set();
+      const seen = new Map<string, number>();
+      for (const { path, start, fileOffset } of mappings) {
+        const times = seen.get(path) ?? 0;
+        if (fileOffset !== 0n || times >= SAME_FILE_MAX) continue;
+        seen.set(path, times + 1);
+        this.#starts.add(start);
+      }
       if (this.#notes?.auxv?.sysinfoEhdr !== undefined) this.#starts.add(this.#notes.auxv.sysinfoEhdr);
     }
     return this.#starts;

@@ -15,6 +15,7 @@ const COMMON_CODES: Record<number, string> = {
   [-60]: "SI_ASYNCNL",
 };
 
+const EM_MIPS = 8;
 const SIGILL = 4;
 const SIGTRAP = 5;
 const SIGBUS = 7;
@@ -81,11 +82,12 @@ export function signalCodeName(signal: number, code: number): string | undefined
 }
 
 /** Read an NT_SIGINFO descriptor, a `siginfo_t`; undefined when it is too short to be one. */
-export function tryParseSiginfo(bytes: Uint8Array, layout: ElfLayout): CoreSignal | undefined {
+export function tryParseSiginfo(bytes: Uint8Array, layout: ElfLayout, elfMachine?: number): CoreSignal | undefined {
   const at = new FieldReader(bytes, layout);
   if (at.length < 28) return undefined;
   const number = at.i32(0);
-  const code = at.i32(8);
+  // On MIPS the code comes before the error number.
+  const code = at.i32(elfMachine === EM_MIPS ? 4 : 8);
   if (number < 1 || number > 64) return undefined;
   const signal: CoreSignal = { number, code };
   const codeName = signalCodeName(number, code);

@@ -1,4 +1,4 @@
-import type { Problem } from "../bundle/manifest.ts";
+import type { Problem } from "../base/problem.ts";
 import type { Crash, CrashFlag, RlimitBytes } from "./crash.ts";
 import { decodeExecutablePath } from "./executable-path.ts";
 

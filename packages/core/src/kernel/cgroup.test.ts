@@ -84,12 +84,19 @@ const CASES: [string, string, Expected][] = [
   [
     "kind: a kubelet slice inside docker, v2",
     `0::/system.slice/docker-${OTHER}.scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/kubelet-kubepods-besteffort-pod${UID_}.slice/cri-containerd-${ID}.scope`,
-    { containerId: ID, podUid: UID, runtimeHint: "containerd", qos: "besteffort", containerIds: [OTHER, ID] },
+    {
+      containerId: ID,
+      podUid: UID,
+      runtimeHint: "containerd",
+      qos: "besteffort",
+      containerIds: [OTHER, ID],
+      foreign: true,
+    },
   ],
   [
     "kind: v1, cgroupfs, a hierarchy that ends further up",
     `12:misc:/docker/${OTHER}\n4:memory:/docker/${OTHER}/kubelet/kubepods/burstable/pod${UID}/${ID}\n`,
-    { containerId: ID, podUid: UID, qos: "burstable", containerIds: [OTHER, ID] },
+    { containerId: ID, podUid: UID, qos: "burstable", containerIds: [OTHER, ID], foreign: true },
   ],
   [
     "docker inside a pod: the pod's own container",
@@ -138,11 +145,15 @@ const CASES: [string, string, Expected][] = [
   ],
   ["docker without Kubernetes, cgroupfs", `5:pids:/docker/${ID}\n`, { containerId: ID, runtimeHint: "docker" }],
   ["docker, joined", `0::/system.slice:docker:${ID}`, { containerId: ID, runtimeHint: "docker" }],
-  ["podman, rootful", `0::/machine.slice/libpod-${ID}.scope/container`, { containerId: ID, runtimeHint: "podman" }],
+  [
+    "podman, rootful",
+    `0::/machine.slice/libpod-${ID}.scope/container`,
+    { containerId: ID, runtimeHint: "podman", foreign: true },
+  ],
   [
     "podman, rootless",
     `0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-${ID}.scope/container`,
-    { containerId: ID, runtimeHint: "podman" },
+    { containerId: ID, runtimeHint: "podman", foreign: true },
   ],
   ["podman, cgroupfs", `0::/libpod_parent/libpod-${ID}`, { containerId: ID, runtimeHint: "podman" }],
   ["nerdctl", `0::/system.slice/nerdctl-${ID}.scope`, { containerId: ID, runtimeHint: "containerd" }],
@@ -160,6 +171,48 @@ const CASES: [string, string, Expected][] = [
   ["the kubelet itself", "0::/system.slice/kubelet.service", {}],
   ["an id that is too short", `0::/kubepods/pod${UID}/${ID.slice(1)}`, { podUid: UID, qos: "guaranteed" }],
   ["an id in capitals", `0::/docker/${ID.toUpperCase()}`, {}],
+  [
+    "a user who names a cgroup as a pod's",
+    `0::/user.slice/user-1000.slice/user@1000.service/app.slice/kubepods-besteffort-pod${UID_}.slice/cri-containerd-${ID}.scope`,
+    { containerId: ID, runtimeHint: "containerd", foreign: true },
+  ],
+  [
+    "a user who builds the whole tree",
+    `0::/user.slice/user-1000.slice/user@1000.service/kubepods.slice/kubepods-pod${UID_}.slice/cri-containerd-${ID}.scope`,
+    { containerId: ID, runtimeHint: "containerd", foreign: true },
+  ],
+  [
+    "a user who joins it into one name",
+    `0::/user.slice/user-1000.slice/user@1000.service/kubepods-pod${UID_}.slice:cri-containerd:${ID}`,
+    { containerId: ID, runtimeHint: "containerd", foreign: true },
+  ],
+  ["a user's pod without a container", `0::/user.slice/user-1000.slice/kubepods/pod${UID}`, {}],
+  [
+    "a service with a part of the tree of its own",
+    `0::/system.slice/ci-runner.service/kubepods/pod${UID}/${ID}`,
+    { containerId: ID, podUid: UID, qos: "guaranteed", foreign: true },
+  ],
+  [
+    "a docker container with a writable cgroup",
+    `0::/system.slice/docker-${OTHER}.scope/kubepods/pod${UID}/${ID}`,
+    { containerId: ID, podUid: UID, qos: "guaranteed", foreign: true, containerIds: [OTHER, ID] },
+  ],
+  [
+    "a system container",
+    `0::/lxc.payload.web/kubepods/pod${UID}/${ID}`,
+    { containerId: ID, podUid: UID, qos: "guaranteed", foreign: true },
+  ],
+  [
+    "a machine of systemd-nspawn",
+    `0::/machine.slice/machine-web.scope/payload/kubepods/pod${UID}/${ID}`,
+    { containerId: ID, podUid: UID, qos: "guaranteed", foreign: true },
+  ],
+  ["a pod's name outside of the pods", `0::/build/pod${UID}/${ID}`, { containerId: ID }],
+  [
+    "k3s in its own service",
+    `0::/system.slice/k3s.service/kubepods/besteffort/pod${UID}/${ID}`,
+    { containerId: ID, podUid: UID, qos: "besteffort" },
+  ],
   ["a pod uid that is none", `0::/kubepods/pod../../etc/${ID}`, { containerId: ID }],
 ];
 

@@ -14,6 +14,12 @@ export interface CgroupIdentity {
   qos?: QosClass;
   /** Every container id on the path, outermost first; more than one when containers are nested. */
   containerIds: string[];
+  /**
+   * Set when the ids stand in a part of the tree that is not the node's own runtime's: a user's, a machine's, or below
+   * another container. Whoever that part is delegated to makes directories there by any name, so no record of this node
+   * may be looked up by them.
+   */
+  foreign?: true;
   /** Set when the hierarchies name different containers or pods; then no id is given. */
   ambiguous?: true;
   /** The text itself, cut to {@link CGROUP_TEXT_MAX}. */
@@ -30,6 +36,16 @@ const POD_UID = `${UUID}|[0-9a-f]{32}`;
 
 /** `pod<uid>` of the cgroupfs driver; `kubepods-burstable-pod<uid>.slice` of the systemd driver, whatever the cgroup root. */
 const POD_SEGMENT = new RegExp(`^(?:pod|[^/]*-pod)(${POD_UID})(?:\\.slice)?$`);
+
+/** The folder of all pods, of the cgroupfs and the systemd driver, or a slice within it. */
+const PODS_SEGMENT = /^(?:[^/]+-)?kubepods(?:-[^/]*)?(?:\.slice)?(?::.*)?$/;
+
+/** Where others are at home: users, virtual machines and system containers. */
+const DELEGATED_SEGMENT =
+  /^(?:user\.slice|user-\d+\.slice|user@\d+\.service|machine\.slice|machine-.*\.scope|lxc|lxc\.(?:payload|monitor)\..*)$/;
+
+/** Services that are runtimes or run one; to any other one its part of the tree may be delegated. */
+const RUNTIME_SERVICE = /(?:containerd|crio|cri-o|docker|podman|kubelet|k3s|rke2|k0s|microk8s)/;
 
 /** A whole systemd path in one segment: containerd on cgroupfs below a kubelet that speaks systemd. */
 const JOINED_SEGMENT = new RegExp(`^[^/]*-pod(${POD_UID})\\.slice:([a-z-]+):([0-9a-f]{64})$`);
@@ -98,16 +114,25 @@ function pathOf(line: string): string {
 function parsePath(path: string): Place {
   const place: Place = { rank: 0, containerIds: [] };
   const segments = path.split("/", MAX_SEGMENTS);
+  let inPods = false;
+  let [isForeign, isUsers] = [false, false];
   for (const [index, segment] of segments.entries()) {
-    const joined = JOINED_SEGMENT.exec(segment);
+    inPods ||= PODS_SEGMENT.test(segment);
+    const joined = inPods && !isUsers ? JOINED_SEGMENT.exec(segment) : null;
     if (joined !== null) {
-      takePod(place, joined[1] ?? "", segments.slice(0, index + 1));
-      takeContainer(place, joined[3] ?? "", RUNTIMES[joined[2] ?? ""]);
+      takePod(place, joined[1] ?? "", segments.slice(0, index + 1), isForeign);
+      takeContainer(place, joined[3] ?? "", RUNTIMES[joined[2] ?? ""], isForeign);
+      isForeign = true;
       continue;
     }
-    const pod = POD_SEGMENT.exec(segment);
+    const pod = inPods && !isUsers ? POD_SEGMENT.exec(segment) : null;
     if (pod !== null) {
-      takePod(place, pod[1] ?? "", segments.slice(0, index + 1));
+      takePod(place, pod[1] ?? "", segments.slice(0, index + 1), isForeign);
+      continue;
+    }
+    if (isDelegated(segment)) {
+      isForeign = true;
+      isUsers ||= segment.startsWith("user");
       continue;
     }
     const container = CONTAINER_SEGMENT.exec(
@@ -125,14 +150,21 @@ function parsePath(path: string): Place {
       place,
       container[2] ?? "",
       RUNTIMES[prefix] ?? (prefix === "" ? parentRuntime(segments[index - 1]) : undefined),
+      isForeign,
     );
+    isForeign = true;
   }
   place.rank = (place.containerId === undefined ? 0 : 2) + (place.podUid === undefined ? 0 : 1);
   return place;
 }
 
-function takePod(place: Place, uid: string, above: readonly string[]): void {
+function isDelegated(segment: string): boolean {
+  return DELEGATED_SEGMENT.test(segment) || (segment.endsWith(".service") && !RUNTIME_SERVICE.test(segment));
+}
+
+function takePod(place: Place, uid: string, above: readonly string[], foreign: boolean): void {
   if (place.podUid !== undefined) return;
+  if (foreign) place.foreign = true;
   place.podUid = uid.replaceAll("_", "-");
   place.qos = qosOf(above);
   // A container outside the pod is a node of its own (kind); the pod's runtime runs inside it and knows only what follows.
@@ -140,9 +172,10 @@ function takePod(place: Place, uid: string, above: readonly string[]): void {
   delete place.runtimeHint;
 }
 
-function takeContainer(place: Place, id: string, runtime: RuntimeHint | undefined): void {
+function takeContainer(place: Place, id: string, runtime: RuntimeHint | undefined, foreign: boolean): void {
   place.containerIds.push(id);
   if (place.containerId !== undefined) return;
+  if (foreign && place.podUid === undefined) place.foreign = true;
   place.containerId = id;
   if (runtime !== undefined) place.runtimeHint = runtime;
 }

@@ -1,4 +1,4 @@
-import type { Problem } from "../bundle/manifest.ts";
+import type { Problem } from "../base/problem.ts";
 
 /** A soft RLIMIT_CORE: bytes, or `"unlimited"` for the kernel's 2^64 − 1, which no JSON number can hold. */
 export type RlimitBytes = number | "unlimited";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { CdhError } from "../errors.ts";
+import { CdhError } from "../base/errors.ts";
 import { buildCorePattern, CORE_PATTERN_MAX_BYTES, isOurPattern, parseCorePattern } from "./pattern.ts";
 
 const IBM_LINE =

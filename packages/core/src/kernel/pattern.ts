@@ -1,4 +1,4 @@
-import { CdhError } from "../errors.ts";
+import { CdhError } from "../base/errors.ts";
 
 /**
  * What the kernel keeps of a core pattern: 128 bytes with the closing NUL. It cuts a longer one without a word.
@@ -95,6 +95,14 @@ export function isOurPattern(text: string, hostDir?: string): boolean {
   if (hostDir !== undefined) return executable === composerPath(hostDir);
   if (!executable.startsWith("/") || !executable.endsWith(`/${COMPOSER_NAME}`)) return false;
   return pattern.args[0] === "-P=%P" || pattern.args[0] === "-c=%c";
+}
+
+/** Name of the cores that the kernel writes itself in MODE=file. The uploader takes `core*`; the end makes it ours. */
+export const FILE_NAME_PATTERN = "core.%h.%e.%P.%s.%t.cdh";
+
+/** Tell whether a core pattern is one of this kind of handler, in whatever directory: never a node's own. */
+export function isHandlerPattern(pattern: string): boolean {
+  return isOurPattern(pattern) || pattern.endsWith(`/${FILE_NAME_PATTERN}`);
 }
 
 function composerPath(hostDir: string): string {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { makeAddressMap } from "./address-map.ts";
+import { formatPlace, makeAddressMap } from "./address-map.ts";
 
 /** As a real arm64 kernel laid them out: the vDSO in the 64 KiB between the loader's code and its data. */
 const MODULES = [
@@ -27,4 +27,16 @@ it.each([
 
 it("finds nothing where there are no modules", () => {
   expect(makeAddressMap([]).find(0n)).toBeUndefined();
+});
+
+it("finds the module and the offset, and nothing between modules, of empty or of broken ones", () => {
+  const map = makeAddressMap([
+    { path: "/lib/libc.so.6", start: "0x2000", end: "0x3000" },
+    { path: "/bin/server", start: "0x1000", end: "0x1800", buildId: "aa" },
+    { path: "/lib/empty", start: "0x5000", end: "0x5000" },
+    { path: "/lib/broken", start: "here", end: "there" },
+  ]);
+  expect(map.find(0x1010n)).toEqual({ path: "/bin/server", offset: 0x10n, buildId: "aa" });
+  expect(formatPlace(map.find(0x2fffn) ?? { path: "", offset: 0n })).toBe("libc.so.6+0xfff");
+  for (const address of [0n, 0xfffn, 0x1800n, 0x3000n, 0x5000n]) expect(map.find(address)).toBeUndefined();
 });

@@ -1,7 +1,8 @@
 import type { ModuleFacts } from "../bundle/manifest.ts";
+import { makeRangeIndex } from "../elf/range-index.ts";
 import { tryParseAddress } from "./signal-words.ts";
 
-/** Where an address falls: a module and the offset from the start of its mapping. */
+/** Where an address falls: a module and the offset from its file's beginning, as far as its mappings lie as in the file. */
 export interface Place {
   path: string;
   offset: bigint;
@@ -13,36 +14,22 @@ export interface AddressMap {
   find(address: bigint): Place | undefined;
 }
 
-/**
- * Order modules for search. A module whose range cannot be read, or is empty, is left out. Where one lies in a hole of
- * another, as the vDSO does in arm64's dynamic loader, the inner one is found in its range and the outer one around it.
- */
+/** Order modules for search. A module whose range cannot be read is left out. */
 export function makeAddressMap(modules: readonly ModuleFacts[]): AddressMap {
-  const ranges = modules
-    .flatMap((module) => {
+  const find = makeRangeIndex(
+    modules.flatMap((module) => {
       const start = tryParseAddress(module.start);
       const end = tryParseAddress(module.end);
-      return start === undefined || end === undefined || end <= start ? [] : [{ module, start, end }];
-    })
-    .toSorted((left, right) => (left.start < right.start ? -1 : 1));
-  const reach: bigint[] = [];
-  for (const { end } of ranges) reach.push(end > (reach.at(-1) ?? 0n) ? end : (reach.at(-1) ?? 0n));
+      return start === undefined || end === undefined ? [] : [{ module, start, end }];
+    }),
+  );
   return {
     find: (address) => {
-      let low = 0;
-      let high = ranges.length - 1;
-      while (low < high) {
-        const middle = Math.ceil((low + high) / 2);
-        if ((ranges[middle]?.start ?? 0n) <= address) low = middle;
-        else high = middle - 1;
-      }
-      for (; low >= 0 && (reach[low] ?? 0n) > address; low -= 1) {
-        const range = ranges[low];
-        if (range === undefined || address < range.start || address >= range.end) continue;
-        const { path, buildId } = range.module;
-        return { path, offset: address - range.start, ...(buildId === undefined ? {} : { buildId }) };
-      }
-      return undefined;
+      const range = find(address);
+      if (range === undefined) return undefined;
+      const { path, buildId, fileOffset } = range.module;
+      const before = fileOffset === undefined ? undefined : tryParseAddress(fileOffset);
+      return { path, offset: address - range.start + (before ?? 0n), ...(buildId === undefined ? {} : { buildId }) };
     },
   };
 }

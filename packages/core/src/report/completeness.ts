@@ -7,5 +7,32 @@ export function isCompletenessKnown({ core }: Pick<Manifest, "core">): boolean {
 
 /** Tell whether the core's size is known: a compressed stream says it only at its end. */
 export function isSizeKnown({ core }: Pick<Manifest, "core">): boolean {
-  return core.sizeBytes > 0 || core.storedBytes === 0;
+  return core.sizeBytes > 0 || core.storedBytes === 0 || core.truncatedBy === "rlimit";
+}
+
+/** Tell whether a composer died before it had written anything of the core: only that there was a crash is known. */
+export function isMemoryLost({ core, problems }: Pick<Manifest, "core" | "problems">): boolean {
+  return core.sizeBytes === 0 && problems.some(({ code }) => code === "CDH_SALVAGED");
+}
+
+/**
+ * Say why a bundle holds nothing of the process's memory, because its core limit forbade it or because its composer died,
+ * and what would keep it; undefined for every other bundle.
+ */
+export function describeNoMemory({
+  core,
+  container,
+  problems,
+}: Pick<Manifest, "core" | "container" | "problems">): { finding: string; advice: string } | undefined {
+  if (isMemoryLost({ core, problems })) {
+    return {
+      finding: "no memory kept: the composer died before it had written any",
+      advice: "the kernel's log of the node says what killed it",
+    };
+  }
+  if (core.truncatedBy !== "rlimit" || core.sizeBytes > 0) return undefined;
+  return {
+    finding: `no memory kept: the ${container === undefined ? "process" : "container"}'s core limit is 0`,
+    advice: "composer.rlimitCore=ignore (COMP_RLIMIT_CORE) keeps it",
+  };
 }

@@ -12,6 +12,7 @@ body { margin: 0 auto; max-width: 76rem; padding: 1.5rem 1.25rem 3rem; color: va
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .25rem; overflow-wrap: anywhere; }
 h1 strong { color: var(--bad); }
 h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; border-bottom: 1px solid var(--line); padding-bottom: .25rem; }
+.who { margin: 0 0 .25rem; overflow-wrap: anywhere; }
 .meaning { margin: 0 0 1.25rem; color: var(--dim); overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.25rem; margin: 0; }
 dt { color: var(--dim); }
@@ -29,6 +30,8 @@ tr.crashed td { color: var(--bad); font-weight: 600; }
 .registers div { display: flex; gap: .6rem; font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: .84rem; white-space: nowrap; overflow: hidden; }
 .registers dt { width: 4.5em; flex: none; }
 .registers span { color: var(--accent); overflow: hidden; text-overflow: ellipsis; }
+pre + dl { margin-top: .75rem; }
+.scroll + .scroll { margin-top: 1.25rem; }
 pre { background: var(--soft); border: 1px solid var(--line); border-radius: 6px; padding: .75rem; margin: 0; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
 .problem { color: var(--warn); }
 footer { margin-top: 2.5rem; color: var(--dim); font-size: .82rem; }

@@ -10,7 +10,7 @@ function sample(changes: Partial<Manifest> = {}): Report {
   const manifest = makeManifest(makeTinyCore(), 1000, {
     threads: [
       { tid: 8, registers: { pc: "0x2010", sp: "0x1" } },
-      { tid: 7, crashed: true, registers: { rip: "0x1010", rax: "0x0" } },
+      { tid: 7, crashed: true, registers: { pc: "0x1010", rip: "0x1010", rax: "0x0" } },
     ],
     modules: [
       { path: "/usr/bin/server", start: "0x1000", end: "0x1800", buildId: "ab12" },
@@ -31,7 +31,8 @@ describe("renderHtml", () => {
   it("tells what, where, registers, threads, modules, log and problems", () => {
     const html = renderHtml(sample());
     for (const text of [
-      "<title>server died of SIGSEGV in payments/worker</title>",
+      "<title>SIGSEGV (null pointer) in server+0x10</title>",
+      "server died of SIGSEGV in payments/worker",
       "access to address 0x0, not mapped (a null pointer)",
       "Thread 7 crashed, 1 more thread",
       "<h2>Threads (2)</h2>",
@@ -43,6 +44,25 @@ describe("renderHtml", () => {
       "x.core.zst",
     ])
       expect(html).toContain(text);
+  });
+
+  it("shows the crashed thread's stack, and which threads did the same", () => {
+    const stack = (...names: string[]) => ({
+      frames: names.map((name, index) => ({ pc: `0x100${index}`, function: name })),
+      end: { kind: "outermost" },
+    });
+    const threads = [
+      { tid: 7, crashed: true, registers: {}, stack: stack("pay<int>", "main") },
+      ...[8, 9].map((tid) => ({ tid, name: "worker", registers: {}, stack: stack("epoll_wait", "loop") })),
+    ];
+    const html = renderHtml(sample({ threads }));
+    for (const text of [
+      "<h1>SIGSEGV (null pointer) in pay() ← main()</h1>",
+      "#0   pay&#60;int&#62;",
+      "epoll_wait ← loop",
+    ])
+      expect(html).toContain(text);
+    expect(html).toContain('<td class="number">2</td><td class="mono">worker</td>');
   });
 
   it("allows its own style and nothing else, and asks nobody for anything", () => {

@@ -1,11 +1,14 @@
 import { createHash } from "node:crypto";
-import { printable } from "../output.ts";
-import { formatBytes } from "../units.ts";
+import { formatBytes } from "../base/units.ts";
+import type { Manifest } from "../bundle/manifest.ts";
+import { printable } from "../cli/output.ts";
+import { groupName, groupThreads } from "./equal-stacks.ts";
 import { REPORT_STYLE } from "./html-style.ts";
 import { PLAIN } from "./paint.ts";
 import { orderRegisters } from "./registers-text.ts";
 import { placeThreads, type Report } from "./report.ts";
-import { factRows, headline, logTitle, threadTitle } from "./text.ts";
+import { stackLines } from "./stack-text.ts";
+import { factRows, headlines, logTitle, threadTitle } from "./text.ts";
 
 /** A table longer than this helps nobody on a page; the JSON has all of it. */
 const ROWS_MAX = 1000;
@@ -16,15 +19,16 @@ const ROWS_MAX = 1000;
  * @see https://www.w3.org/TR/CSP3/
  */
 export function renderHtml(report: Report): string {
-  const title = text(headline(report, PLAIN));
+  const [title = "", ...more] = headlines(report).map(escapeHtml);
   const { manifest, signalMeaning } = report;
   const body = [
     `<h1>${title}</h1>`,
+    ...more.map((line) => `<p class="who">${line}</p>`),
     signalMeaning === undefined
       ? ""
       : `<p class="meaning">${text(manifest.signal.codeName ?? manifest.signal.name)}: ${text(signalMeaning)}</p>`,
     facts(report),
-    section(text(threadTitle(report)), registers(report)),
+    section(text(threadTitle(report)), `${stack(report)}${registers(report)}`),
     ...report.logs.map((log) => section(text(logTitle(log, report.logs.length)), logBlock(log.lines))),
     problems(report),
     threads(report),
@@ -75,6 +79,13 @@ function facts(report: Report): string {
   return `<dl>\n${rows.join("\n")}\n</dl>`;
 }
 
+function stack(report: Report): string {
+  const lines = stackLines(report, PLAIN);
+  return lines.length === 0
+    ? ""
+    : `<pre>${lines.map((line) => escapeHtml(line.replace(/^ {2}/, ""))).join("\n")}</pre>\n`;
+}
+
 function registers({ crashedThread }: Report): string {
   const cells = orderRegisters(crashedThread?.registers ?? []).map(
     ({ name, value, place }) =>
@@ -103,7 +114,19 @@ function threads({ manifest }: Report): string {
       `<tr${crashed ? ' class="crashed"' : ""}><td class="mono">${tid}</td><td class="mono">${text(pc ?? "")}</td>` +
       `<td class="mono">${text(place ?? "")}</td><td>${crashed ? "crashed" : ""}</td></tr>`,
   );
-  return section(`Threads (${rows.length})`, table(["Thread", "Program counter", "Place", ""], rows));
+  return section(
+    `Threads (${rows.length})`,
+    `${equalStacks(manifest)}${table(["Thread", "Program counter", "Place", ""], rows)}`,
+  );
+}
+
+function equalStacks(manifest: Manifest): string {
+  const rows = groupThreads(manifest).map(
+    (group) =>
+      `<tr${group.crashed ? ' class="crashed"' : ""}><td class="number">${group.threads.length}</td>` +
+      `<td class="mono">${text(groupName(group))}</td><td class="mono path">${text(group.stack)}</td></tr>`,
+  );
+  return rows.length === 0 ? "" : `${table(["Threads", "Name", "Stack"], rows)}\n`;
 }
 
 function modules({ manifest }: Report): string {

@@ -1,4 +1,4 @@
-import { printable } from "../output.ts";
+import { printable } from "../cli/output.ts";
 import type { Paint } from "./paint.ts";
 import type { RegisterReport, Report } from "./report.ts";
 

@@ -1,5 +1,7 @@
 import type { Manifest, ThreadFacts } from "../bundle/manifest.ts";
+import { ABORT_IN_PID1, isAbortInPid1 } from "./abort-in-pid1.ts";
 import { formatPlace, makeAddressMap } from "./address-map.ts";
+import { crashLine } from "./crash-line.ts";
 import { describeSignal, tryParseAddress } from "./signal-words.ts";
 
 /** A register of the crashed thread, and where its value points. */
@@ -34,6 +36,8 @@ export interface Report {
   kind: "bundle" | "older" | "core";
   bundleBytes: number;
   signalMeaning?: string;
+  /** Why and where, in one line: `SIGSEGV (null pointer) in pay() at pay.go:41 ← main()`. */
+  summary?: string;
   crashedThread?: { tid: number; registers: RegisterReport[] };
   logs: LogReport[];
   entries: EntryReport[];
@@ -49,12 +53,16 @@ export type ReportExtras = Pick<Report, "bundle" | "bundleBytes"> &
 /** Tell everything about a crash from its manifest. */
 export function reportOf(manifest: Manifest, extras: ReportExtras): Report {
   const crashed = manifest.threads?.find((thread) => thread.crashed === true) ?? manifest.threads?.[0];
-  const meaning = describeSignal(manifest.signal, crashed === undefined ? undefined : programCounter(crashed));
+  const meaning = isAbortInPid1(manifest, crashed)
+    ? ABORT_IN_PID1
+    : describeSignal(manifest.signal, crashed === undefined ? undefined : programCounter(crashed));
+  const summary = crashLine(manifest);
   return {
     bundle: extras.bundle,
     kind: extras.kind ?? "bundle",
     bundleBytes: extras.bundleBytes,
     ...(meaning === undefined ? {} : { signalMeaning: meaning }),
+    ...(summary === "" ? {} : { summary }),
     ...(crashed === undefined
       ? {}
       : { crashedThread: { tid: crashed.tid, registers: placeRegisters(manifest, crashed) } }),

@@ -66,7 +66,8 @@ export function describeSignal(signal: SignalFacts, pc?: string): string | undef
   return undefined;
 }
 
-function isNullPointer(signal: SignalFacts): boolean {
+/** Tell whether a signal says that a null pointer was followed. */
+export function isNullPointer(signal: SignalFacts): boolean {
   if (signal.name !== "SIGSEGV" || signal.faultAddress === undefined) return false;
   const address = tryParseAddress(signal.faultAddress);
   return address !== undefined && address < NULL_PAGE_END;

@@ -1,11 +1,15 @@
+import { append } from "../base/lists.ts";
+import { formatBytes, formatDuration } from "../base/units.ts";
 import type { Manifest } from "../bundle/manifest.ts";
-import { printable } from "../output.ts";
-import { formatBytes, formatDuration } from "../units.ts";
-import { isCompletenessKnown, isSizeKnown } from "./completeness.ts";
+import { isRestricted } from "../bundle/restricted.ts";
+import { printable } from "../cli/output.ts";
+import { describeNoMemory, isCompletenessKnown, isSizeKnown } from "./completeness.ts";
+import { crashHeadline } from "./crash-line.ts";
 import { formatMoment } from "./moment.ts";
 import type { Paint } from "./paint.ts";
-import type { LogReport, Report } from "./report.ts";
 import { registerLines } from "./registers-text.ts";
+import type { LogReport, Report } from "./report.ts";
+import { stackLines } from "./stack-text.ts";
 
 /** Cuts that a person reads as a reason, after the word "cut". */
 const CUT_WORDS: Record<string, string> = {
@@ -54,21 +58,25 @@ export function factRows(report: Report, paint: Paint, now?: number): FactRow[] 
 
 function suppressedText({ suppressed }: Manifest): string | undefined {
   if (suppressed === undefined || suppressed.count <= 0) return undefined;
-  return `${suppressed.count} more crashes of this workload since ${formatMoment(suppressed.since)} were counted and not kept`;
+  return `${suppressed.count} more crashes of this workload, its pod or its namespace since ${formatMoment(suppressed.since)} were counted and not kept`;
 }
 
 /** Write a report for a person: one screen, what matters first. */
 export function renderText(report: Report, paint: Paint, now: number): string {
   const { manifest } = report;
   const lines: string[] = [
-    headline(report, paint),
+    ...headlines(report).map((line, index) => paint.bold(index === 0 ? paint.red(line) : line)),
     "",
     ...factRows(report, paint, now).map(({ label, value }) => `${paint.dim(label.padEnd(9))} ${value}`),
   ];
-  lines.push(...section(paint, threadTitle(report), registerLines(report, paint)));
+  const stack = stackLines(report, paint);
+  append(
+    lines,
+    section(paint, threadTitle(report), [...stack, ...(stack.length > 0 ? [""] : []), ...registerLines(report, paint)]),
+  );
   for (const log of report.logs) {
     const body = log.lines.map((line) => `  ${printable(line)}`);
-    lines.push(...section(paint, logTitle(log, report.logs.length), body));
+    append(lines, section(paint, logTitle(log, report.logs.length), body));
   }
   const problems = manifest.problems
     .slice(0, PROBLEMS_SHOWN)
@@ -77,12 +85,15 @@ export function renderText(report: Report, paint: Paint, now: number): string {
     );
   if (manifest.problems.length > PROBLEMS_SHOWN)
     problems.push(`  … and ${manifest.problems.length - PROBLEMS_SHOWN} more: -o json has them all`);
-  lines.push(...section(paint, "Problems while collecting", problems));
+  append(lines, section(paint, "Problems while collecting", problems));
   return `${lines.join("\n")}\n`;
 }
 
-/** Say in one line what crashed, of what, and where. */
-export function headline({ manifest }: Pick<Report, "manifest">, paint: Paint): string {
+/**
+ * Say first what a person has to know, safe to print: where it crashed and why, where that is known; then what crashed, and
+ * of what.
+ */
+export function headlines({ manifest }: Pick<Report, "manifest">): string[] {
   const { process, signal, pod, node } = manifest;
   const name = process.comm ?? process.exe?.split("/").at(-1) ?? "a process";
   const where =
@@ -92,7 +103,9 @@ export function headline({ manifest }: Pick<Report, "manifest">, paint: Paint): 
         : ` on ${node.nodeName}`
       : ` in ${pod.namespace ?? "?"}/${pod.name}`;
   const how = signal.name === "" ? "crashed" : `died of ${signal.name}`;
-  return paint.bold(`${paint.red(`${printable(name)} ${printable(how)}`)}${printable(where)}`);
+  const who = printable(`${name} ${how}${where}`);
+  const line = crashHeadline(manifest);
+  return line === undefined ? [who] : [line, who];
 }
 
 function processText({ process }: Manifest, paint: Paint): string {
@@ -163,16 +176,18 @@ function nodeText({ node }: Manifest): string | undefined {
 }
 
 function coreText({ manifest, kind }: Report, paint: Paint): string {
-  const { core, restricted, process } = manifest;
+  const { core, process } = manifest;
   const size = isSizeKnown(manifest) ? formatBytes(core.sizeBytes) : "size not known before it is read";
   const stored =
     core.storedBytes === core.sizeBytes
       ? ""
       : `, ${formatBytes(core.storedBytes)} compressed${kind === "core" ? "" : ` (${printable(core.compression)})`}`;
-  const rest = restricted === true ? "; restricted: the process was not dumpable by its own user" : "";
+  const rest = isRestricted(manifest) ? "; restricted: the process was not dumpable by its own user" : "";
   if (core.complete) return `${size}${stored}, ${paint.green("whole")}${rest}`;
   if (!isCompletenessKnown(manifest))
     return `${size}${stored}, ${paint.yellow("not known to be whole: verify reads it")}${rest}`;
+  const none = describeNoMemory(manifest);
+  if (none !== undefined) return `${paint.yellow(none.finding)}; ${none.advice}${rest}`;
   const how =
     core.truncatedBy === undefined ? "" : ` ${CUT_WORDS[core.truncatedBy] ?? `by ${printable(core.truncatedBy)}`}`;
   const limit =
@@ -188,7 +203,8 @@ function coreText({ manifest, kind }: Report, paint: Paint): string {
 export function threadTitle({ crashedThread, manifest }: Pick<Report, "crashedThread" | "manifest">): string {
   if (crashedThread === undefined) return "";
   const total = manifest.threads?.length ?? 1;
-  return `Thread ${crashedThread.tid} crashed${total > 1 ? `, ${total - 1} more ${total === 2 ? "thread" : "threads"}` : ", the only one"}`;
+  const name = manifest.threads?.find(({ tid }) => tid === crashedThread.tid)?.name;
+  return `Thread ${crashedThread.tid}${name === undefined ? "" : ` (${printable(name)})`} crashed${total > 1 ? `, ${total - 1} more ${total === 2 ? "thread" : "threads"}` : ", the only one"}`;
 }
 
 /** Say whose log it is and how much of it there is. */

@@ -7,6 +7,15 @@ export const QUARANTINE_DIRECTORY = "quarantine";
 /** Where attempts, rate limits and the composers' queue keep their state. */
 export const STATE_DIRECTORY = "state";
 
+/** Where programs and libraries of crashes wait to be sent. @see binaries.ts */
+export const BINARIES_DIRECTORY = "binaries";
+/** Where uploaded bundles are kept when KEEP_UPLOADED says so. */
+export const UPLOADED_DIRECTORY = "uploaded";
+/** Where the kernel's own plain cores arrive in MODE=file: everybody may add to it, and to nothing else. */
+export const PLAIN_DIRECTORY = "plain";
+/** Mode of {@link PLAIN_DIRECTORY}: sticky, everybody may add, nobody but root may look. */
+export const PLAIN_DIRECTORY_MODE = 0o1733;
+
 /** Directories are the owner's alone: cores hold secrets. */
 export const DIRECTORY_MODE = 0o700;
 /** Files likewise. */

@@ -1,15 +1,19 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { crc32 } from "node:zlib";
+import { CdhError } from "../base/errors.ts";
+import { tryParseJson } from "../base/json.ts";
+import { BundleFile, placeInFile } from "../bundle/bundle-file.ts";
 import { formatDumpInfo, type DumpInfo } from "../bundle/dump-info.ts";
+import { encodeManifest } from "../bundle/encode-manifest.ts";
 import { makeFrameCompressor } from "../bundle/frame-compressor.ts";
-import type { Manifest } from "../bundle/manifest.ts";
-import { layOutBundle, type CoreLayout } from "../bundle/writer.ts";
+import type { Compression, Manifest } from "../bundle/manifest.ts";
 import { encodeSeekTable, type FrameSize } from "../bundle/zstd-frames.ts";
+import { findAbortMessageInCore } from "../crash/abort-message.ts";
+import { MANIFEST_ELF_LIMITS } from "../elf/facts.ts";
 import { ElfCoreScanner } from "../elf/scanner.ts";
-import { CdhError } from "../errors.ts";
 import { HEAD_MAX_BYTES, tryReadHead, tryReadHeadName, type SalvagedHead } from "./salvage-head.ts";
-import { describeSalvaged, withNote } from "./salvage-manifest.ts";
+import { describeSalvaged, numberOf, withNote } from "./salvage-manifest.ts";
 import { salvagePieces } from "./salvage-pieces.ts";
 import { differInIdOnly } from "./salvage-twin.ts";
 import { SalvageWindow } from "./salvage-window.ts";
@@ -23,6 +27,7 @@ export interface SalvageFacts {
   /** When the file was last written, epoch milliseconds: the crash's time where the dump info has none. */
   modifiedAt: number;
   version: string;
+  withMessage?: boolean;
   /** What the composer knew when it died. */
   note?: Manifest | undefined;
   signal?: AbortSignal | undefined;
@@ -42,7 +47,7 @@ export async function salvageBundle(handle: FileHandle, facts: SalvageFacts): Pr
   const { core } = head;
   const compressor = makeFrameCompressor(core.compression);
   const hash = createHash("sha256");
-  const scanner = new ElfCoreScanner();
+  const scanner = new ElfCoreScanner(MANIFEST_ELF_LIMITS);
   const frames: FrameSize[] = [];
   let [sizeBytes, bodyBytes, sum] = [0, 0, 0];
   for await (const piece of salvagePieces(window, head.coreOffset, core.compression)) {
@@ -58,12 +63,17 @@ export async function salvageBundle(handle: FileHandle, facts: SalvageFacts): Pr
   const storedBytes = bodyBytes + trailer.length;
   const dumpInfo = parseDumpInfo(head.dumpInfo.bytes);
   const crashedAtMs = timeOf(dumpInfo.timestamp) ?? facts.modifiedAt;
+  const found = scanner.finish();
+  const signal = numberOf(dumpInfo.signal) ?? found.signal?.number;
+  const readCore = readerOf(window, head.coreOffset, core.compression, frames);
+  const message = facts.withMessage === false ? undefined : await findAbortMessageInCore(found, signal, readCore);
   const salvaged = describeSalvaged({
+    message,
     name: facts.name,
     crashId: uuidIn(dumpInfo.uuid) ?? uuidIn(facts.name) ?? randomUUID(),
     crashedAtMs,
     dumpInfo,
-    facts: scanner.finish(),
+    facts: found,
     core: {
       entry: core.name,
       compression: core.compression,
@@ -74,27 +84,45 @@ export async function salvageBundle(handle: FileHandle, facts: SalvageFacts): Pr
     version: facts.version,
     detail: head.formerName === undefined ? DIED : `${DIED}; another bundle was published as ${head.formerName}`,
   });
-  const manifest = facts.note?.crashId === salvaged.crashId ? withNote(salvaged, facts.note) : salvaged;
-  const layout: CoreLayout = {
-    name: core.name,
-    method: core.method,
-    crc32: compressor.crcOf === "core" ? sum : crc32(trailer, sum),
-    storedBytes,
-    sizeBytes,
-  };
-  const { head: asLaidOut, tail } = await layOutBundle(new Date(crashedAtMs), head.dumpInfo, layout, [
-    { name: `${facts.name}-manifest.json`, bytes: Buffer.from(`${JSON.stringify(manifest, undefined, 1)}\n`) },
-  ]);
+  const { manifest, bytes } = encodeManifest(
+    facts.note?.crashId === salvaged.crashId ? withNote(salvaged, facts.note, dumpInfo) : salvaged,
+  );
+  const mtime = new Date(crashedAtMs);
+  const bundle = await BundleFile.resume(placeInFile(handle), { mtime, dumpInfo: head.dumpInfo, core });
   // The central directory points into the head by its length.
-  if (asLaidOut.length !== head.coreOffset)
+  if (bundle.headBytes !== head.coreOffset)
     throw new CdhError("CDH_DAMAGED", `cannot salvage ${facts.name}: its head is not a composer's`);
-  const bodyEnd = head.coreOffset + bodyBytes;
-  await handle.truncate(bodyEnd);
-  await writeAll(handle, Buffer.concat([trailer, tail]), bodyEnd);
+  const sums = { crc32: compressor.crcOf === "core" ? sum : crc32(trailer, sum), storedBytes, sizeBytes };
+  const entries = [{ name: `${facts.name}-manifest.json`, bytes }];
+  await bundle.writeEnd(await bundle.layOutEnd({ bodyBytes, trailer, sums }, entries));
   // Last, and in one write: until then the file is a torn one of its former name.
-  if (head.formerName !== undefined) await writeAll(handle, asLaidOut, 0);
+  if (head.formerName !== undefined) await bundle.writeHead();
   await handle.sync();
   return manifest;
+}
+
+/** Reads bytes of the core by their offset, a piece of the entry at a time. */
+function readerOf(
+  window: SalvageWindow,
+  coreOffset: number,
+  compression: Compression,
+  frames: readonly FrameSize[],
+): (offset: number, length: number) => Promise<Buffer> {
+  return async (offset, length) => {
+    const parts: Buffer[] = [];
+    let [stored, at] = [coreOffset, 0];
+    for (const { storedBytes, coreBytes } of frames) {
+      if (at >= offset + length) break;
+      if (at + coreBytes > offset) {
+        const { value } = await salvagePieces(window, stored, compression).next();
+        if (value === undefined || value.core.length !== coreBytes) break;
+        parts.push(Buffer.from(value.core.subarray(Math.max(0, offset - at), offset + length - at)));
+      }
+      stored += storedBytes;
+      at += coreBytes;
+    }
+    return Buffer.concat(parts);
+  };
 }
 
 /** A head, and the name that it was laid out for when that is not the bundle's any more. */
@@ -113,7 +141,7 @@ async function readOrMakeHead(handle: FileHandle, size: number, facts: SalvageFa
   const core = { name: `${facts.name}.core.zst`, method: "stored", compression: "zstd" } as const;
   const text = formatDumpInfo({
     uuid: uuidIn(facts.name) ?? randomUUID(),
-    dump_file: `${facts.name}.core`,
+    dump_file: core.name,
     timestamp: String(Math.floor(facts.modifiedAt / 1000)),
     hostname: "",
     exe: "",
@@ -123,11 +151,13 @@ async function readOrMakeHead(handle: FileHandle, size: number, facts: SalvageFa
     path: "",
   });
   const dumpInfo = { name: `${facts.name}-dump-info.json`, bytes: Buffer.from(text) };
-  const layout = { ...core, crc32: 0, storedBytes: 0, sizeBytes: 0 };
-  const { head } = await layOutBundle(new Date(facts.modifiedAt), dumpInfo, layout, []);
   await handle.truncate(0);
-  await writeAll(handle, head, 0);
-  return { dumpInfo, core, coreOffset: head.length };
+  const { headBytes } = await BundleFile.begin(placeInFile(handle), {
+    mtime: new Date(facts.modifiedAt),
+    dumpInfo,
+    core,
+  });
+  return { dumpInfo, core, coreOffset: headBytes };
 }
 
 /** Take a head that is laid out for the name that this bundle had before, and give everything in it the new one. */
@@ -152,12 +182,8 @@ function asLatin1(bytes: Uint8Array): string {
 }
 
 function parseDumpInfo(bytes: Uint8Array): Partial<DumpInfo> {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
-    return typeof value === "object" && value !== null ? value : {};
-  } catch {
-    return {};
-  }
+  const value = tryParseJson(bytes);
+  return typeof value === "object" && value !== null ? value : {};
 }
 
 function timeOf(seconds: unknown): number | undefined {
@@ -167,10 +193,4 @@ function timeOf(seconds: unknown): number | undefined {
 function uuidIn(text: unknown): string | undefined {
   if (typeof text !== "string") return undefined;
   return /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i.exec(text)?.[0];
-}
-
-async function writeAll(handle: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
-  for (let at = 0; at < bytes.length;) {
-    at += (await handle.write(bytes, at, bytes.length - at, offset + at)).bytesWritten;
-  }
 }

@@ -1,8 +1,12 @@
+import { compact } from "../base/records.ts";
 import type { DumpInfo } from "../bundle/dump-info.ts";
 import type { Compression, Manifest } from "../bundle/manifest.ts";
-import { describeModules, describeSignal, describeThreads } from "../bundle/manifest-from-core.ts";
-import { toRfc3339 } from "../clock.ts";
+import { isRestricted } from "../bundle/restricted.ts";
+import type { CrashMessage } from "../crash/crash-message.ts";
+import { manifestOf } from "../crash/manifest-of.ts";
+import { stackNotRead } from "../crash/stack-not-read.ts";
 import type { CoreFacts } from "../elf/facts.ts";
+import { decodeExecutablePath } from "../kernel/executable-path.ts";
 
 /** What a salvaged bundle's manifest is made of. */
 export interface SalvagedCrash {
@@ -11,6 +15,7 @@ export interface SalvagedCrash {
   crashedAtMs: number;
   dumpInfo: Partial<DumpInfo>;
   facts: CoreFacts;
+  message: CrashMessage | undefined;
   core: {
     entry: string;
     compression: Compression;
@@ -25,53 +30,48 @@ export interface SalvagedCrash {
 
 /** Make the manifest of a bundle whose composer died: from its dump info and from the core's own notes. */
 export function describeSalvaged(given: SalvagedCrash): Manifest {
-  const { dumpInfo, facts, core } = given;
-  const threads = describeThreads(facts);
-  const modules = describeModules(facts);
-  const psargs = facts.process?.psargs.trimEnd() ?? "";
-  const exeBuildId = facts.modules.find((module) => module.executable === true)?.buildId;
-  return {
-    schemaVersion: 1,
-    crashId: given.crashId,
-    bundle: `${given.name}.zip`,
-    crashedAt: toRfc3339(given.crashedAtMs),
-    composer: { version: given.version },
-    node: known({ nodeName: textOf(dumpInfo.node_hostname), architecture: facts.machine?.name }),
-    process: known({
-      comm: textOf(dumpInfo.exe) ?? facts.process?.fname,
-      pidInNamespace: numberOf(dumpInfo.real_pid) ?? facts.process?.pid,
-      exe: textOf(dumpInfo.path)?.replaceAll("!", "/"),
-      exeBuildId,
-      cmdline: psargs === "" ? undefined : [psargs],
-      hostname: textOf(dumpInfo.hostname),
-      uid: facts.process?.uid,
-      gid: facts.process?.gid,
-    }),
-    signal: describeSignal(numberOf(dumpInfo.signal), facts),
-    core: {
-      ...core,
-      ...(facts.expectedBytes === undefined ? {} : { expectedBytes: facts.expectedBytes }),
-      complete: facts.complete,
-      ...(facts.complete ? {} : { truncatedBy: "shortRead" as const }),
+  const { dumpInfo, name } = given;
+  return manifestOf(
+    {
+      ...given,
+      bundle: `${name}.zip`,
+      composer: { version: given.version },
+      node: { nodeName: textOf(dumpInfo.node_hostname) },
+      process: {
+        comm: textOf(dumpInfo.exe),
+        pidInNamespace: numberOf(dumpInfo.real_pid),
+        exe: decodeExecutablePath(textOf(dumpInfo.path) ?? "").exe,
+        hostname: textOf(dumpInfo.hostname),
+      },
+      signal: numberOf(dumpInfo.signal),
+      identity: { source: "none", verified: false },
+      // The composer may have died before anybody knew: only what says "false" is not restricted.
+      restricted: dumpInfo.restricted !== "false",
+      message: given.message,
+      problems: [
+        { step: "salvage", code: "CDH_SALVAGED", detail: given.detail },
+        ...(given.facts.threads.length === 0 ? [] : [stackNotRead("the composer died")]),
+      ],
     },
-    identity: { source: "none", verified: false },
-    ...(threads.length === 0 ? {} : { threads }),
-    ...(modules.length === 0 ? {} : { modules }),
-    problems: [{ step: "salvage", code: "CDH_SALVAGED", detail: given.detail }, ...facts.problems],
-  };
+    given.facts,
+  );
 }
 
-/** Add what the composer knew of process, pod and node: that came from the living process, and is not in the core. */
-export function withNote(salvaged: Manifest, note: Manifest): Manifest {
+/**
+ * Add what the composer knew of process, pod and node: that came from the living process, and is not in the core. It knew
+ * the dump mode too.
+ */
+export function withNote(salvaged: Manifest, note: Manifest, dumpInfo: Partial<DumpInfo>): Manifest {
+  const { restricted: _restricted, ...rest } = salvaged;
   return {
-    ...salvaged,
+    ...rest,
     node: { ...salvaged.node, ...note.node },
     process: { ...salvaged.process, ...note.process },
-    ...known({
+    ...compact<Pick<Manifest, "container" | "pod" | "identity" | "restricted" | "suppressed">>({
       container: note.container,
       pod: note.pod,
       identity: note.identity,
-      restricted: note.restricted,
+      restricted: isRestricted(note) || dumpInfo.restricted === "true" ? true : undefined,
       suppressed: note.suppressed,
     }),
   };
@@ -81,12 +81,7 @@ function textOf(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
-function numberOf(value: unknown): number | undefined {
+/** Read a number as dump info has it, which is text. */
+export function numberOf(value: unknown): number | undefined {
   return typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : undefined;
-}
-
-function known<T extends object>(value: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  return Object.fromEntries(Object.entries(value).filter(([, found]) => found !== undefined)) as {
-    [Key in keyof T]?: Exclude<T[Key], undefined>;
-  };
 }

@@ -1,9 +1,9 @@
 import { promisify } from "node:util";
 import { constants, crc32, inflateRaw, zstdDecompress, type ZlibOptions, type ZstdOptions } from "node:zlib";
-import { errnoOf } from "../errors.ts";
+import { errnoOf } from "../base/errors.ts";
+import type { Compression } from "../bundle/manifest.ts";
 import { tryZstdFrameBytes } from "../bundle/zstd-frame-length.ts";
 import { FRAME_BYTES } from "../bundle/zstd-frames.ts";
-import type { Compression } from "../bundle/manifest.ts";
 import type { SalvageWindow } from "./salvage-window.ts";
 
 /** A part of the core that is whole in a torn bundle. */

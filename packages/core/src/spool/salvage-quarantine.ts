@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, rename } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { toRfc3339, type Clock } from "../clock.ts";
-import type { CdhError } from "../errors.ts";
-import { DIRECTORY_MODE, publishedPath, QUARANTINE_DIRECTORY } from "./layout.ts";
+import { toRfc3339, type Clock } from "../base/clock.ts";
+import type { CdhError } from "../base/errors.ts";
+import { publishedPath, QUARANTINE_DIRECTORY } from "./layout.ts";
 import { isThere } from "./salvage-twin.ts";
+import { makeOwnDirectory } from "./spool-owner.ts";
 import { writeStateFile } from "./state-file.ts";
 
 /** A torn file that is no composer's, where it lies now. */
@@ -22,7 +23,7 @@ export interface TornFile {
  */
 export async function quarantineTorn(torn: TornFile, error: CdhError, clock: Clock): Promise<string> {
   const directory = join(torn.coreDir, QUARANTINE_DIRECTORY);
-  await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
+  await makeOwnDirectory(directory);
   const wanted = publishedPath(directory, torn.name);
   // What lies there already is another bundle, and stays.
   const target = (await isThere(wanted))

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { link, lstat, open, rename, unlink, type FileHandle } from "node:fs/promises";
+import { CdhError, errnoOf } from "../base/errors.ts";
 import { openBundleFile } from "../bundle/reader.ts";
-import { CdhError, errnoOf } from "../errors.ts";
 import { HEAD_MAX_BYTES, tryReadHead } from "./salvage-head.ts";
 import { salvagePieces } from "./salvage-pieces.ts";
 import { SalvageWindow } from "./salvage-window.ts";

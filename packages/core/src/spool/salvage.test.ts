@@ -16,20 +16,21 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { openBundleFile } from "../bundle/reader.ts";
-import { readManifest } from "../bundle/reader-manifest.ts";
+import type { Clock } from "../base/clock.ts";
 import { openCore } from "../bundle/core-reader.ts";
 import type { Compression, Manifest } from "../bundle/manifest.ts";
-import type { Clock } from "../clock.ts";
-import { run } from "../exec.ts";
+import { readManifest } from "../bundle/reader-manifest.ts";
+import { openBundleFile } from "../bundle/reader.ts";
+import { run } from "../service/exec.ts";
 import { composeBundle } from "../testing/compose-bundle.ts";
 import { buildCore } from "../testing/core-builder.ts";
+import { jumpingClock } from "../testing/jumping-clock.ts";
 import { SeededRandom } from "../testing/random.ts";
 import { makeManifest, SAMPLE_NAME } from "../testing/sample-bundle.ts";
 import { partialPath, publishedPath } from "./layout.ts";
 import { salvageSpool, type Salvaged } from "./salvage.ts";
-import { writerNotePath, writeWriterNote } from "./writer-note.ts";
 import { writerMarkPath, writerMarksDirectory } from "./writer-mark.ts";
+import { writerNotePath, writeWriterNote } from "./writer-note.ts";
 
 const MIB = 1024 * 1024;
 const COMPRESSIONS: Compression[] = ["zstd", "deflate", "none"];
@@ -51,26 +52,19 @@ function makeMemory(): Buffer {
 const CORE = Buffer.from(buildCore({ machine: 62, segments: [{ vaddr: 0x10000n, bytes: makeMemory() }] }));
 
 let coreDir: string;
-let now: number;
-/** A clock that moves only when somebody waits; files are made in its past. */
-const clock: Clock = {
-  now: () => now,
-  monotonic: () => now,
-  sleep: async (ms) => {
-    now += ms;
-  },
-};
+/** Files are made in its past. */
+let clock: Clock;
 
 beforeEach(() => {
   coreDir = mkdtempSync(join(tmpdir(), "cdh-salvage-"));
-  now = Date.now();
+  clock = jumpingClock(Date.now());
 });
 afterEach(() => rmSync(coreDir, { recursive: true, force: true }));
 
 function leave(bytes: Uint8Array, ageSeconds = 3600): string {
   const path = partialPath(coreDir, SAMPLE_NAME);
   writeFileSync(path, bytes, { mode: 0o600 });
-  utimesSync(path, now / 1000 - ageSeconds, now / 1000 - ageSeconds);
+  utimesSync(path, clock.now() / 1000 - ageSeconds, clock.now() / 1000 - ageSeconds);
   return path;
 }
 
@@ -146,7 +140,7 @@ describe.each(COMPRESSIONS)("a bundle torn anywhere, %s", { timeout: 60_000 }, (
     const claim = join(coreDir, `.${SAMPLE_NAME}.0123456789abcdef.salvage`);
     writeFileSync(claim, whole.subarray(0, whole.length - 10), { mode: 0o600 });
     expect(await salvage()).toEqual([]);
-    utimesSync(claim, now / 1000 - 60, now / 1000 - 60);
+    utimesSync(claim, clock.now() / 1000 - 60, clock.now() / 1000 - 60);
     const [second] = await salvage();
     expect((await check(second)).sizeBytes).toBe(sizeBytes);
   });
@@ -176,22 +170,16 @@ describe("who may still be writing", { timeout: 30_000 }, () => {
   it("a dead writer's file is taken at once, after one look for a heartbeat", async () => {
     leave(await torn(), 0);
     await mark();
-    const before = now;
+    const before = clock.now();
     const [result] = await salvage();
     await check(result);
-    expect(now - before).toBe(5_000);
+    expect(clock.now() - before).toBe(5_000);
   });
 
   it("a heartbeat counts more than a mark that another kernel does not see", async () => {
     const path = leave(await torn(), 0);
     await mark();
-    const beating: Clock = {
-      ...clock,
-      sleep: async (ms) => {
-        now += ms;
-        utimesSync(path, now / 1000, now / 1000);
-      },
-    };
+    const beating = jumpingClock(clock.now(), () => utimesSync(path, beating.now() / 1000, beating.now() / 1000));
     expect(await salvageSpool({ coreDir, clock: beating, version: "test 1" })).toEqual([]);
   });
 
@@ -273,7 +261,7 @@ describe("who may still be writing", { timeout: 30_000 }, () => {
     const path = await mark();
     await salvage();
     expect(existsSync(path)).toBe(true);
-    utimesSync(path, now / 1000 - 60, now / 1000 - 60);
+    utimesSync(path, clock.now() / 1000 - 60, clock.now() / 1000 - 60);
     await salvage();
     expect(existsSync(path)).toBe(false);
   });

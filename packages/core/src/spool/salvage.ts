@@ -2,16 +2,17 @@ import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { lstat, open, readdir, rename, unlink, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { CdhError, errnoOf, reasonOf } from "../base/errors.ts";
 import type { Manifest } from "../bundle/manifest.ts";
-import type { Clock } from "../clock.ts";
-import { CdhError, errnoOf, reasonOf } from "../errors.ts";
-import { syncDirectory } from "../sync-directory.ts";
+import { syncDirectory } from "../files/sync-directory.ts";
 import { partialNameOf, publishedPath } from "./layout.ts";
 import { salvageBundle } from "./salvage-bundle.ts";
 import { quarantineTorn } from "./salvage-quarantine.ts";
 import { findTaken, giveName, tryMakeOwnName } from "./salvage-twin.ts";
-import { readWriterNote } from "./writer-note.ts";
+import { ownFilesOf } from "./spool-owner.ts";
 import { HEARTBEAT_MS, readWriterMark, removeWriterMark, writerMarksDirectory } from "./writer-mark.ts";
+import { readWriterNote } from "./writer-note.ts";
 
 /** What a salvage needs. */
 export interface SalvageOptions {
@@ -19,6 +20,8 @@ export interface SalvageOptions {
   clock: Clock;
   /** Program and version, for the manifest. */
   version: string;
+  /** Whether the manifest says what the program said of its own end; default true. */
+  message?: boolean;
   /** Called before a wait of a few seconds, so that a person knows why. */
   onWait?: (name: string, ms: number) => void;
   signal?: AbortSignal | undefined;
@@ -54,10 +57,14 @@ export async function salvageSpool(options: SalvageOptions): Promise<Salvaged[]>
     if (errnoOf(error) === "ENOENT") return [];
     throw new CdhError("CDH_DISK", `cannot look for torn bundles in ${coreDir}: ${reasonOf(error)}`, { cause: error });
   });
+  const isOwn = names.length === 0 ? undefined : await ownFilesOf(coreDir);
   const results: Salvaged[] = [];
   for (const fileName of names) {
     const torn = tornNameOf(fileName);
     if (torn === undefined) continue;
+    const stats = await lstat(join(coreDir, fileName)).catch(() => undefined);
+    // Whoever may write into the spool could have a file of theirs published as a composer's.
+    if (stats?.isFile() === true && isOwn?.(stats) !== true) continue;
     const result = await salvageOne(join(coreDir, fileName), torn, options).catch((error: unknown) => {
       if (options.signal?.aborted !== true) throw error;
     });
@@ -143,7 +150,15 @@ async function endTorn(
       throw new CdhError("CDH_DAMAGED", `cannot salvage ${name}: another bundle is published under its name`);
     const note = await readWriterNote(coreDir, name);
     const mayBeRenamed = torn.claimed || torn.isTaken;
-    const manifest = await salvageBundle(handle, { name, mayBeRenamed, modifiedAt, version, note, signal });
+    const manifest = await salvageBundle(handle, {
+      name,
+      mayBeRenamed,
+      modifiedAt,
+      version,
+      note,
+      signal,
+      withMessage: options.message ?? true,
+    });
     await giveName(claim, publishedPath(coreDir, name));
     await syncDirectory(coreDir);
     await removeWriterMark(coreDir, torn.name);

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { open, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoOf } from "../errors.ts";
+import { errnoOf } from "../base/errors.ts";
 import { STATE_DIRECTORY } from "./layout.ts";
 
 /** How often a composer shows that it lives, by touching its file. */

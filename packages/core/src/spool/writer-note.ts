@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { encodeManifest } from "../bundle/encode-manifest.ts";
 import type { Manifest } from "../bundle/manifest.ts";
 import { parseManifest } from "../bundle/reader-manifest.ts";
 import { FILE_MODE } from "./layout.ts";
@@ -22,7 +23,7 @@ export async function writeWriterNote(coreDir: string, name: string, manifest: M
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = await open(writerNotePath(coreDir, name), flags, FILE_MODE);
   try {
-    await file.writeFile(`${JSON.stringify(manifest)}\n`);
+    await file.writeFile(encodeManifest(manifest).bytes);
   } finally {
     await file.close();
   }

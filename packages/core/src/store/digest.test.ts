@@ -4,15 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  digestBytes,
-  digestFile,
-  encodeCrc32,
-  expectedEtag,
-  MAX_PARTS,
-  openRegularFile,
-  partBytesFor,
-} from "./digest.ts";
+import { openRegularFile } from "../files/regular-file.ts";
+import { digestBytes, digestFile, encodeCrc32, expectedEtag, MAX_PARTS, partBytesFor } from "./digest.ts";
 
 const MIB = 1024 * 1024;
 let directory: string;
@@ -111,13 +104,5 @@ describe("expectedEtag", () => {
   });
   it("encodes a CRC-32 big-endian in base64", () => {
     expect(encodeCrc32(crc32("123456789"))).toBe("y/Q5Jg==");
-  });
-});
-
-describe("openRegularFile", () => {
-  it("opens neither directories nor devices", async () => {
-    await expect(openRegularFile(directory)).rejects.toMatchObject({ code: "CDH_DISK" });
-    await expect(openRegularFile("/dev/null")).rejects.toMatchObject({ code: "CDH_DISK" });
-    await expect(openRegularFile(join(directory, "none"))).rejects.toMatchObject({ code: "CDH_NOT_FOUND" });
   });
 });

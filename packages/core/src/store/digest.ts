@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
-import { constants } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { crc32 } from "node:zlib";
-import { CdhError, errnoOf, reasonOf } from "../errors.ts";
+import { CdhError } from "../base/errors.ts";
 import { hashHere, hashInThread } from "./hash-thread.ts";
 
 /** Know a file by its hashes: of the whole and of each part it is sent in. */
@@ -43,26 +42,6 @@ export function partBytesFor(sizeBytes: number, wantedBytes: number): number {
   return Math.ceil(sizeBytes / MAX_PARTS / mib) * mib;
 }
 
-/**
- * Open a regular file for reading, never through a symbolic link and never waiting for the other end of a fifo.
- * @throws {CdhError} CDH_NOT_FOUND, CDH_DISK
- */
-export async function openRegularFile(path: string): Promise<FileHandle> {
-  let handle: FileHandle;
-  try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    throw new CdhError(
-      errnoOf(error) === "ENOENT" ? "CDH_NOT_FOUND" : "CDH_DISK",
-      `cannot read ${path}: ${reasonOf(error)}`,
-      { cause: error },
-    );
-  }
-  if ((await handle.stat()).isFile()) return handle;
-  await handle.close();
-  throw new CdhError("CDH_DISK", `cannot read ${path}: not a regular file`);
-}
-
 /** Files up to this size are hashed where they are asked for; the way to the thread and back would take longer. */
 const INLINE_BYTES = 256 * 1024;
 
@@ -87,7 +66,7 @@ export async function digestFile(
     crc32: options.crc32 === true,
     readBytes: READ_BYTES,
   };
-  const sums = sizeBytes <= INLINE_BYTES ? hashHere(job) : await hashInThread(job, signal);
+  const sums = sizeBytes <= INLINE_BYTES ? await hashHere(job, handle) : await hashInThread(job, signal);
   if (sums.readBytes < sizeBytes) throw changed(source.path, `it ends after ${sums.readBytes} bytes, not ${sizeBytes}`);
   if (sums.readBytes > sizeBytes) throw changed(source.path, `it is longer than ${sizeBytes} bytes`);
   const { crc32: parts, wholeCrc32: whole } = sums;

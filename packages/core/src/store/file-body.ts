@@ -1,10 +1,14 @@
 import type { FileHandle } from "node:fs/promises";
 import { Readable, type Writable } from "node:stream";
-import { CdhError } from "../errors.ts";
+import { systemClock } from "../base/clock.ts";
+import { CdhError } from "../base/errors.ts";
+import { append } from "../base/lists.ts";
 import type { Throttle } from "./throttle.ts";
 
 /** Bytes read from the file at once: large enough to be quick, small enough that many parts fit into little memory. */
 const READ_BYTES = 512 * 1024;
+/** A local disk that is busy answers in this time, in milliseconds. */
+const ANSWER_MS = 2000;
 /** Buffers that are kept for the next body. */
 const SPARE_MAX = 8;
 
@@ -24,6 +28,8 @@ export interface FileBodyOptions {
  */
 export class FileBody extends Readable {
   static readonly #spare: Buffer[] = [];
+  /** Reads that were under way when their body was given up, by file. */
+  static readonly #abandoned = new WeakMap<FileHandle, Promise<unknown>>();
   readonly #handle: FileHandle;
   readonly #options: FileBodyOptions;
   readonly #end: number;
@@ -73,7 +79,26 @@ export class FileBody extends Readable {
     if (this.destroyed || request.destroyed) return;
     request.end();
     // Only now is it certain that nobody reads from them any more.
-    if (FileBody.#spare.length < SPARE_MAX) FileBody.#spare.push(...buffers);
+    if (FileBody.#spare.length < SPARE_MAX) append(FileBody.#spare, buffers);
+  }
+
+  /**
+   * Read. A read that was under way when a body was given up comes back in a moment, or its file system hangs: then one
+   * lost thread for each file is enough.
+   */
+  async #read(buffer: Buffer, wanted: number): Promise<{ bytesRead: number }> {
+    const abandoned = FileBody.#abandoned;
+    const before = abandoned.get(this.#handle);
+    if (before !== undefined && !(await settlesSoon(before)))
+      throw new CdhError("CDH_DISK", "cannot read the file: its file system does not answer");
+    const reading = this.#handle.read(buffer, 0, wanted, this.#offset);
+    const onClose = (): void => void abandoned.set(this.#handle, Promise.allSettled([before, reading]));
+    this.once("close", onClose);
+    try {
+      return await reading;
+    } finally {
+      this.off("close", onClose);
+    }
   }
 
   /** @returns how many bytes there are now in the buffer; 0 at the end */
@@ -82,13 +107,24 @@ export class FileBody extends Readable {
     signal?.throwIfAborted();
     const wanted = Math.min(buffer.length, this.#end - this.#offset);
     if (wanted === 0) return 0;
-    const { bytesRead } = await this.#handle.read(buffer, 0, wanted, this.#offset);
+    const { bytesRead } = await this.#read(buffer, wanted);
     if (bytesRead === 0) throw new CdhError("CDH_STORE_MISMATCH", "cannot send the file: it became shorter meanwhile");
     await throttle.take(bytesRead, signal);
     this.#offset += bytesRead;
     onChunk(bytesRead);
     return bytesRead;
   }
+}
+
+async function settlesSoon(work: Promise<unknown>): Promise<boolean> {
+  const stop = new AbortController();
+  const late = systemClock.sleep(ANSWER_MS, stop.signal).then(
+    () => false,
+    () => false,
+  );
+  const inTime = await Promise.race([work.then(() => true), late]);
+  stop.abort();
+  return inTime;
 }
 
 function takeSpare(spare: Buffer[]): Buffer {

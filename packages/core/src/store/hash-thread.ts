@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readSync } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import { crc32 } from "node:zlib";
 
@@ -30,10 +30,9 @@ export interface HashSums {
 type Hasher = (job: HashJob, buffer: Uint8Array, isStopped: () => boolean, modules: HashModules) => HashSums;
 interface HashModules {
   createHash: typeof createHash;
-  readSync: typeof readSync;
+  readSync: (fd: number, buffer: Uint8Array, offset: number, length: number, position: number) => number;
   crc32: typeof crc32;
 }
-const MODULES: HashModules = { createHash, readSync, crc32 };
 
 /**
  * Hash a file with plain blocking reads. It runs in a thread from its own source text, so it uses nothing but what it is
@@ -93,10 +92,18 @@ interface Answer {
 const waiting: { settle: (answer: Answer) => void }[] = [];
 let thread: Worker | undefined;
 
-/** Hash a small file at once. */
-export function hashHere(job: HashJob): HashSums {
+/** Hash a small file here. It is read by the pool: a file system that hangs must not hold the whole program. */
+export async function hashHere(job: HashJob, handle: FileHandle): Promise<HashSums> {
+  const content = Buffer.allocUnsafe(job.sizeBytes + 1);
+  let filled = 0;
+  for (let bytes = -1; bytes !== 0 && filled < content.length; filled += bytes)
+    bytes = (await handle.read(content, filled, content.length - filled, filled)).bytesRead;
+  const readSync: HashModules["readSync"] = (_fd, buffer, offset, length, position) => {
+    const bytes = content.copy(buffer, offset, position, Math.min(position + length, filled));
+    return bytes;
+  };
   const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(job.readBytes, job.sizeBytes)));
-  return hash(job, buffer, () => false, MODULES);
+  return hash(job, buffer, () => false, { createHash, crc32, readSync });
 }
 
 /**

@@ -1,4 +1,4 @@
-import { CdhError } from "../errors.ts";
+import { CdhError } from "../base/errors.ts";
 
 /** S3 takes keys of at most so many bytes. */
 export const KEY_MAX_BYTES = 1024;

@@ -1,25 +1,10 @@
 import { describe, expect, it } from "vitest";
-import type { Clock } from "../clock.ts";
-import { backoffMs, retrying } from "./backoff.ts";
+import { backoffMs, retrying } from "../async/backoff.ts";
+import { jumpingClock } from "../testing/jumping-clock.ts";
 import { checkKey, compareKeys, keyPart } from "./keys.ts";
-import { decodeMetadata, encodeMetadata } from "./s3-metadata.ts";
+import { decodeMetadata, encodeMetadata } from "./metadata-text.ts";
 import { Semaphore } from "./semaphore.ts";
 import { createThrottle } from "./throttle.ts";
-
-/** A clock that jumps to the end of each sleep. */
-function jumpingClock(): Clock & { slept: number[] } {
-  let now = 0;
-  const slept: number[] = [];
-  return {
-    slept,
-    now: () => now,
-    monotonic: () => now,
-    sleep: async (ms) => {
-      slept.push(ms);
-      now += ms;
-    },
-  };
-}
 
 describe("backoff", () => {
   it("doubles up to the cap, half of it by chance", () => {

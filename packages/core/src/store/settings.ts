@@ -1,5 +1,5 @@
-import { CdhError } from "../errors.ts";
-import { defineSettings, parsers, setting, type SettingsOf } from "../config.ts";
+import { CdhError } from "../base/errors.ts";
+import { defineSettings, parsers, setting, type SettingsOf } from "../service/config.ts";
 
 const partSize = (text: string): number => {
   const bytes = parsers.bytes(text);
@@ -8,14 +8,33 @@ const partSize = (text: string): number => {
   return bytes;
 };
 
+/** The service wants them as they are written here. */
+const ACCESS_TIERS = { hot: "Hot", cool: "Cool", cold: "Cold", archive: "Archive" } as const;
+
+const accessTier = (text: string): string | undefined =>
+  text === "" ? undefined : ACCESS_TIERS[parsers.oneOf("hot", "cool", "cold", "archive")(text)];
+
+/** @see https://learn.microsoft.com/azure/storage/blobs/storage-manage-find-blobs */
+const blobTags = (text: string): Record<string, string> | undefined => {
+  const pairs = text
+    .split(",")
+    .map((pair) => pair.trim())
+    .filter((pair) => pair !== "")
+    .map((pair) => /^([\w +\-./:=]{1,128}?)=([\w +\-./:]{0,256})$/.exec(pair));
+  if (pairs.includes(null) || pairs.length > 10)
+    throw new CdhError("CDH_CONFIG_INVALID", "at most 10 of name=value, of letters, digits, spaces and + - . / : _");
+  return pairs.length === 0 ? undefined : Object.fromEntries(pairs.map((pair) => [pair?.[1] ?? "", pair?.[2] ?? ""]));
+};
+
 /** The settings that name a store and say how to talk to it; every program that opens one spreads them into its table. */
 export const storeSettings = defineSettings({
   storeUrl: setting<string | undefined>({
     env: "STORE_URL",
     flag: "--store",
+    word: "URL",
     parse: parsers.optionalText,
     default: undefined,
-    doc: "Where bundles go: s3://bucket/prefix or file:///directory. Without it: S3_BUCKET_NAME.",
+    doc: "Where bundles go: s3://bucket/prefix, gs://bucket/prefix, azblob://container/prefix or file:///directory. Without it: S3_BUCKET_NAME.",
   }),
   s3BucketName: setting<string | undefined>({
     env: "S3_BUCKET_NAME",
@@ -56,6 +75,12 @@ export const storeSettings = defineSettings({
     secret: true,
     doc: "Session token that belongs to temporary keys.",
   }),
+  s3KeysDir: setting<string | undefined>({
+    env: "S3_KEYS_DIR",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Directory with files s3AccessKey, s3Secret and perhaps s3SessionToken: a mounted Secret. They win over S3_ACCESS_KEY and the like, and are read again every 30 s.",
+  }),
   s3ForcePathStyle: setting<boolean | undefined>({
     env: "S3_FORCE_PATH_STYLE",
     parse: (text) => (text === "" ? undefined : parsers.boolean(text)),
@@ -92,6 +117,82 @@ export const storeSettings = defineSettings({
     default: "auto",
     doc: "Whole-object checksum kept by the server: crc32, none, or auto (crc32 with AWS, none with other services).",
   }),
+  azureAccount: setting<string | undefined>({
+    env: "AZURE_STORAGE_ACCOUNT",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "The storage account of STORE_URL=azblob://container/prefix.",
+  }),
+  azureEndpoint: setting<string | undefined>({
+    env: "AZURE_STORAGE_ENDPOINT",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Address of the blob service, for sovereign clouds, private links and emulators. Default: https://ACCOUNT.blob.core.windows.net.",
+  }),
+  azureKey: setting<string | undefined>({
+    env: "AZURE_STORAGE_KEY",
+    parse: parsers.optionalText,
+    default: undefined,
+    secret: true,
+    doc: "Key of the account. Without key, signature and connection string: a token of workload identity, client secret, managed identity or `az login`.",
+  }),
+  azureSasToken: setting<string | undefined>({
+    env: "AZURE_STORAGE_SAS_TOKEN",
+    parse: parsers.optionalText,
+    default: undefined,
+    secret: true,
+    doc: "Shared access signature, in place of the key.",
+  }),
+  azureConnectionString: setting<string | undefined>({
+    env: "AZURE_STORAGE_CONNECTION_STRING",
+    parse: parsers.optionalText,
+    default: undefined,
+    secret: true,
+    doc: "Account, endpoint and key or signature in one text, as the portal shows it.",
+  }),
+  azureAccessTier: setting<string | undefined>({
+    env: "AZURE_ACCESS_TIER",
+    parse: accessTier,
+    default: undefined,
+    doc: "Access tier of new blobs: Hot, Cool, Cold or Archive (which cannot be read before it is rehydrated).",
+  }),
+  azureEncryptionScope: setting<string | undefined>({
+    env: "AZURE_ENCRYPTION_SCOPE",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Encryption scope of new blobs.",
+  }),
+  azureCustomerProvidedKey: setting<string | undefined>({
+    env: "AZURE_CUSTOMER_PROVIDED_KEY",
+    parse: parsers.optionalText,
+    default: undefined,
+    secret: true,
+    doc: "Base64 of the 32 bytes of a key that the service encrypts with and does not keep; readers need it too.",
+  }),
+  azureBlobTags: setting<Record<string, string> | undefined>({
+    env: "AZURE_BLOB_TAGS",
+    parse: blobTags,
+    default: undefined,
+    doc: "Index tags of new blobs: name=value, name=value; at most 10.",
+  }),
+  gcsEndpoint: setting<string | undefined>({
+    env: "GCS_ENDPOINT",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Address of Google Cloud Storage for STORE_URL=gs://bucket/prefix; default https://storage.googleapis.com. Credentials as Google's tools find them: GOOGLE_APPLICATION_CREDENTIALS, `gcloud auth application-default login`, workload identity of GKE, the node's service account.",
+  }),
+  gcsKmsKey: setting<string | undefined>({
+    env: "GCS_KMS_KEY",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Cloud KMS key of new objects: projects/P/locations/L/keyRings/R/cryptoKeys/K.",
+  }),
+  gcsStorageClass: setting<string | undefined>({
+    env: "GCS_STORAGE_CLASS",
+    parse: parsers.optionalText,
+    default: undefined,
+    doc: "Storage class of new objects, such as NEARLINE.",
+  }),
   partBytes: setting<number>({
     env: "PART_SIZE",
     parse: partSize,
@@ -108,7 +209,7 @@ export const storeSettings = defineSettings({
     env: "STORE_TIMEOUT",
     parse: (text) => Math.max(100, parsers.durationFromSeconds(text)),
     default: 60_000,
-    doc: "A request or a body on which nothing moves for so long is given up and tried again.",
+    doc: "A request or a body, or a file of a directory store, on which nothing moves for so long is given up and tried again.",
   }),
   bandwidthLimit: setting<number | undefined>({
     env: "BANDWIDTH_LIMIT",

@@ -61,6 +61,28 @@ export interface ListOptions {
   signal?: AbortSignal;
 }
 
+/** How one right went that only interrupted uploads need. */
+export interface CheckedRight {
+  step: "list uploads" | "list parts" | "abort upload";
+  /** As the store's policies name it. */
+  right: string;
+  /** What happens without it. */
+  without: string;
+  detail?: string;
+  /** Why it failed; absent: it went well. */
+  error?: unknown;
+}
+
+/** What a look at the settings of a bucket found about who else may read its objects. */
+export interface CheckedAccess {
+  /** `unknown`: the identity may not look, or the store does not say. */
+  result: "ok" | "warning" | "unknown";
+  /** The right that looking needs. */
+  right: string;
+  detail: string;
+  hint?: string;
+}
+
 /**
  * Keep objects: an S3-compatible bucket or a directory. Both pass the same contract suite (`testing/store-contract.ts`).
  * Every failure is a CdhError of the CDH_STORE family; a missing object is `undefined`, never an error.
@@ -76,7 +98,7 @@ export interface ObjectStore {
   /** Store a small body under a key, like {@link putFile}. */
   putBytes(key: string, body: Uint8Array, options?: PutOptions): Promise<PutResult>;
   head(key: string, signal?: AbortSignal): Promise<ObjectInfo | undefined>;
-  /** Read an object or a range of it, chunk by chunk. A range past the end gives what there is. */
+  /** Read an object or a range of it, chunk by chunk, and never more. A range past the end gives what there is. */
   get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array> | undefined>;
   /** List everything whose key starts with the prefix, in key order (UTF-8 bytes). */
   list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo>;
@@ -84,5 +106,18 @@ export interface ObjectStore {
   delete(key: string, signal?: AbortSignal): Promise<void>;
   /** Make a URL that reads an object without credentials for a while. A store that cannot has no such method. */
   presign?(key: string, options: PresignOptions): Promise<string>;
+  /** What the store's policies call the rights, for messages; absent where it has no rights of its own. */
+  readonly rights?: Readonly<Record<"write" | "read" | "list" | "delete", string>> | undefined;
+  /** The cloud's own role that holds all of these rights, and where it is given; absent where there is none. */
+  readonly role?: string | undefined;
+  /** Whether the store itself refuses to replace an object; undefined while that is not known. Absent: it does. */
+  readonly refusesToReplace?: boolean | undefined;
+  /**
+   * Try what only interrupted uploads need, with one that is begun under the key and aborted.
+   * @throws {CdhError} when none can be begun
+   */
+  checkUploads?(key: string, signal?: AbortSignal): AsyncIterable<CheckedRight>;
+  /** Look at who else may read the objects, where the store has settings for that. @throws the signal's reason only */
+  checkAccess?(signal?: AbortSignal): Promise<CheckedAccess | undefined>;
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../base/clock.ts";
 
 /** Hold a stream of bytes to a rate over all who share it. */
 export interface Throttle {

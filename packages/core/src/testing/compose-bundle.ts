@@ -3,7 +3,7 @@ import { formatDumpInfo } from "../bundle/dump-info.ts";
 import { makeFrameCompressor } from "../bundle/frame-compressor.ts";
 import type { Compression } from "../bundle/manifest.ts";
 import { layOutBundle, type SmallEntry } from "../bundle/writer.ts";
-import { SAMPLE_NAME } from "./sample-bundle.ts";
+import { SAMPLE_NAME, sampleDumpInfo } from "./sample-bundle.ts";
 
 /** A core as a pipeline wrote it. */
 export interface PipedCore {
@@ -53,20 +53,11 @@ export async function composeBundle(
   compression: Compression,
   rest: readonly SmallEntry[] = [{ name: `${SAMPLE_NAME}-0.log`, bytes: Buffer.from("last words\n") }],
 ): Promise<{ bytes: Buffer; coreOffset: number; storedBytes: number }> {
-  const dumpInfo = formatDumpInfo({
-    uuid: SAMPLE_NAME.slice(0, 36),
-    dump_file: `${SAMPLE_NAME}.core`,
-    timestamp: "1795249571",
-    hostname: "worker",
-    exe: "server",
-    real_pid: "1",
-    signal: "11",
-    node_hostname: "worker-3",
-    path: "!usr!bin!server",
-  });
+  const name = `${SAMPLE_NAME}.core${compression === "zstd" ? ".zst" : ""}`;
+  const dumpInfo = formatDumpInfo(sampleDumpInfo(name));
   const { stored, summary } = await pipeCore(core, compression);
   const layout = {
-    name: compression === "zstd" ? `${SAMPLE_NAME}.core.zst` : `${SAMPLE_NAME}.core`,
+    name,
     method: compression === "deflate" ? ("deflate" as const) : ("stored" as const),
     ...summary,
   };

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { zstdCompressSync } from "node:zlib";
+import type { DumpInfo } from "../bundle/dump-info.ts";
 import type { Manifest } from "../bundle/manifest.ts";
 import { encodeSeekTable, FRAME_BYTES, type FrameSize } from "../bundle/zstd-frames.ts";
 import type { RawZipEntry } from "./raw-zip.ts";
@@ -58,16 +59,11 @@ export function makeManifest(core: Uint8Array, storedBytes: number, changes: Par
   };
 }
 
-/** The entries of a good bundle, to be changed by a test. */
-export function makeSampleEntries(
-  core: Uint8Array = makeTinyCore(),
-  changes: Partial<Manifest> = {},
-): { dumpInfo: RawZipEntry; core: RawZipEntry; log: RawZipEntry; manifest: RawZipEntry } {
-  const { bytes } = makeFrames(core);
-  const manifest = makeManifest(core, bytes.length, changes);
-  const dumpInfo = {
+/** What the dump info of {@link SAMPLE_NAME} says. @param coreEntry name of the core's entry */
+export function sampleDumpInfo(coreEntry: string): DumpInfo {
+  return {
     uuid: SAMPLE_NAME.slice(0, 36),
-    dump_file: `${SAMPLE_NAME}.core.zst`,
+    dump_file: coreEntry,
     timestamp: "1795249571",
     hostname: "worker",
     exe: "server",
@@ -76,6 +72,16 @@ export function makeSampleEntries(
     node_hostname: "worker-3",
     path: "!usr!bin!server",
   };
+}
+
+/** The entries of a good bundle, to be changed by a test. */
+export function makeSampleEntries(
+  core: Uint8Array = makeTinyCore(),
+  changes: Partial<Manifest> = {},
+): { dumpInfo: RawZipEntry; core: RawZipEntry; log: RawZipEntry; manifest: RawZipEntry } {
+  const { bytes } = makeFrames(core);
+  const manifest = makeManifest(core, bytes.length, changes);
+  const dumpInfo = sampleDumpInfo(`${SAMPLE_NAME}.core.zst`);
   return {
     dumpInfo: { name: `${SAMPLE_NAME}-dump-info.json`, data: Buffer.from(JSON.stringify(dumpInfo)), method: 8 },
     core: { name: `${SAMPLE_NAME}.core.zst`, data: bytes },

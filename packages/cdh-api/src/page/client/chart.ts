@@ -77,7 +77,7 @@ export function drawChart(crashes: readonly Crash[], since: number | undefined, 
       role: "img",
       "aria-label": caption,
     },
-    ...bars,
+    bars,
     svg("line", {
       class: "axis",
       x1: 0,
@@ -98,7 +98,7 @@ export function drawChart(crashes: readonly Crash[], since: number | undefined, 
     h(
       "div",
       { class: "ticks", "aria-hidden": "true" },
-      ...[0, 0.25, 0.5, 0.75].map((share) =>
+      [0, 0.25, 0.5, 0.75].map((share) =>
         h("span", {}, label(buckets[Math.floor(share * buckets.length)]?.start ?? now)),
       ),
       h("span", {}, "now"),
@@ -111,7 +111,7 @@ export function drawChart(crashes: readonly Crash[], since: number | undefined, 
         "table",
         { class: "plain" },
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From (UTC)"), h("th", { scope: "col" }, "Crashes"))),
-        h("tbody", {}, ...rows),
+        h("tbody", {}, rows),
       ),
     ),
   );

@@ -1,10 +1,12 @@
-import { orderRegisters } from "@cdh/core/report/registers-text";
+import { groupName, groupThreads } from "@cdh/core/report/equal-stacks";
 import { PLAIN } from "@cdh/core/report/paint";
+import { orderRegisters } from "@cdh/core/report/registers-text";
 import { placeThreads, type Report } from "@cdh/core/report/report";
-import { factRows, headline, logTitle, threadTitle } from "@cdh/core/report/text";
+import { stackLines } from "@cdh/core/report/stack-text";
+import { factRows, headlines, logTitle, threadTitle } from "@cdh/core/report/text";
 import { formatBytes } from "@cdh/core/units";
 import type { Api } from "./api.ts";
-import { h, type Child } from "./dom.ts";
+import { append, h, type Children } from "./dom.ts";
 import { download, saveBlob } from "./download.ts";
 
 /** Rows of a table that are drawn at first; a button brings the rest. */
@@ -41,12 +43,14 @@ export function drawCrash(
     "article",
     { class: "crash" },
     h("a", { href: "#/", id: "back" }, "← All crashes"),
-    h("h1", { tabindex: "-1" }, headline(report, PLAIN)),
+    headlines(report).map((line, index) =>
+      index === 0 ? h("h1", { tabindex: "-1" }, line) : h("p", { class: "who" }, line),
+    ),
     h("p", { class: "meaning" }, report.signalMeaning ?? ""),
     h(
       "div",
       { class: "actions" },
-      ...parts.map(({ words, ...wanted }, index) =>
+      parts.map(({ words, ...wanted }, index) =>
         action(`Download ${words}`, index === 0, tell, () => download(api, { ...id, ...wanted })),
       ),
       action("Download report", false, tell, saveReport),
@@ -54,12 +58,12 @@ export function drawCrash(
     h(
       "dl",
       { class: "facts" },
-      ...factRows(report, PLAIN, now).flatMap(({ label, value }) => [h("dt", {}, label), h("dd", {}, value)]),
+      factRows(report, PLAIN, now).flatMap(({ label, value }) => [h("dt", {}, label), h("dd", {}, value)]),
       h("dt", {}, "kubectl"),
       h("dd", {}, `kubectl coredump get -n ${namespace} ${name}`),
     ),
-    section(threadTitle(report), registers(report)),
-    ...report.logs.map((log) =>
+    section(threadTitle(report), stackAndRegisters(report)),
+    report.logs.map((log) =>
       section(
         logTitle(log, report.logs.length),
         log.lines.length > 0 && h("pre", { class: "log", tabindex: "0" }, log.lines.map(visible).join("\n")),
@@ -94,8 +98,16 @@ function action(words: string, isFirst: boolean, tell: (text: string) => void, w
   return button;
 }
 
-function section(title: string, body: Child): HTMLElement | undefined {
+function section(title: string, body: Children): HTMLElement | undefined {
   return body === undefined || body === false ? undefined : h("section", {}, h("h2", {}, title), body);
+}
+
+function stackAndRegisters(report: Report): Children {
+  const stack = stackLines(report, PLAIN);
+  const below = registers(report);
+  if (stack.length === 0) return below;
+  const lines = stack.map((line) => line.replace(/^ {2}/, "")).join("\n");
+  return [h("pre", { class: "log stack", tabindex: "0" }, lines), below];
 }
 
 function registers({ crashedThread }: Report): HTMLElement | undefined {
@@ -104,7 +116,7 @@ function registers({ crashedThread }: Report): HTMLElement | undefined {
   return h(
     "dl",
     { class: "registers" },
-    ...shown.map(({ name, value, place }) =>
+    shown.map(({ name, value, place }) =>
       h(
         "div",
         {},
@@ -115,7 +127,8 @@ function registers({ crashedThread }: Report): HTMLElement | undefined {
   );
 }
 
-function threads({ manifest }: Report): HTMLElement | undefined {
+function threads(report: Report): HTMLElement | undefined {
+  const { manifest } = report;
   const rows = placeThreads(manifest).map(({ tid, crashed, pc, place }) => [
     h("td", { class: "mono" }, tid),
     h("td", { class: "mono" }, pc ?? ""),
@@ -126,7 +139,16 @@ function threads({ manifest }: Report): HTMLElement | undefined {
   body
     ?.querySelector("tbody tr")
     ?.classList.toggle("crashed", manifest.threads?.some(({ crashed }) => crashed) === true);
-  return section(`Threads (${rows.length})`, body);
+  return section(`Threads (${rows.length})`, body && [equalStacks(report), body]);
+}
+
+function equalStacks({ manifest }: Report): HTMLElement | undefined {
+  const rows = groupThreads(manifest).map((group) => [
+    h("td", { class: "number" }, group.threads.length),
+    h("td", { class: "mono" }, visible(groupName(group))),
+    h("td", { class: "mono path" }, visible(group.stack)),
+  ]);
+  return table(["Threads", "Name", "Stack"], rows);
 }
 
 function modules({ manifest }: Report): HTMLElement | undefined {
@@ -140,11 +162,15 @@ function modules({ manifest }: Report): HTMLElement | undefined {
 
 function table(headers: readonly string[], rows: readonly HTMLElement[][]): HTMLElement | undefined {
   if (rows.length === 0) return undefined;
-  const body = h("tbody", {}, ...rows.slice(0, ROWS_FIRST).map((cells) => h("tr", {}, ...cells)));
+  const body = h(
+    "tbody",
+    {},
+    rows.slice(0, ROWS_FIRST).map((cells) => h("tr", {}, cells)),
+  );
   const rest = rows.slice(ROWS_FIRST);
   const more = h("button", { type: "button", class: "quiet" }, `Show ${rest.length} more`);
   more.addEventListener("click", () => {
-    body.append(...rest.map((cells) => h("tr", {}, ...cells)));
+    append(body, [rest.map((cells) => h("tr", {}, cells))]);
     more.remove();
   });
   return h(
@@ -153,7 +179,15 @@ function table(headers: readonly string[], rows: readonly HTMLElement[][]): HTML
     h(
       "table",
       { class: "plain" },
-      h("thead", {}, h("tr", {}, ...headers.map((header) => h("th", { scope: "col" }, header)))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          headers.map((header) => h("th", { scope: "col" }, header)),
+        ),
+      ),
       body,
     ),
     rest.length > 0 && more,

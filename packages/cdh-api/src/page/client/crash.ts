@@ -11,6 +11,8 @@ export interface Crash {
   node: string;
   program: string;
   signal: string;
+  /** Function that crashed, and its callers. */
+  place: string;
   coreBytes: number;
   bundleBytes: number;
   complete: boolean;
@@ -51,6 +53,7 @@ export function parseCrash(value: unknown): Crash {
     node: text("spec", "node", "nodeName"),
     program: text("spec", "process", "exe") || text("spec", "process", "comm"),
     signal: text("spec", "signal", "name"),
+    place: text("status", "where"),
     coreBytes: number("status", "core", "sizeBytes"),
     bundleBytes: number("status", "bundle", "sizeBytes"),
     complete: at("status", "complete") === true,

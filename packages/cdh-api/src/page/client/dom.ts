@@ -9,11 +9,14 @@ export interface Attributes {
 /** A child: text never becomes markup. */
 export type Child = Node | string | number | undefined | false;
 
+/** A child, or a list of them. */
+export type Children = Child | readonly Child[];
+
 /** Make an element. */
 export function h<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   { on, ...attributes }: Attributes = {},
-  ...children: readonly Child[]
+  ...children: readonly Children[]
 ): HTMLElementTagNameMap[Tag] {
   const element = document.createElement(tag);
   setAttributes(element, attributes);
@@ -23,7 +26,11 @@ export function h<Tag extends keyof HTMLElementTagNameMap>(
 }
 
 /** Make an element of a drawing. */
-export function svg(tag: string, attributes: Record<string, unknown> = {}, ...children: readonly Child[]): SVGElement {
+export function svg(
+  tag: string,
+  attributes: Record<string, unknown> = {},
+  ...children: readonly Children[]
+): SVGElement {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   setAttributes(element, attributes);
   append(element, children);
@@ -44,8 +51,9 @@ function setAttributes(element: Element, attributes: Record<string, unknown>): v
   }
 }
 
-function append(element: Element, children: readonly Child[]): void {
-  for (const child of children) {
+/** Put children at the end of an element, however many there are. */
+export function append(element: Element, children: readonly Children[]): void {
+  for (const child of children.flat() as Child[]) {
     if (child === undefined || child === false) continue;
     element.append(child instanceof Node ? child : String(child));
   }

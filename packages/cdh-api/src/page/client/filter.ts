@@ -62,8 +62,8 @@ export function choose(crashes: readonly Crash[], filter: Filter, now: number): 
     .toSorted((left, right) => right.time - left.time);
 }
 
-function textOf({ namespace, name, pod, container, workload, node, program, signal }: Crash): string {
-  return [namespace, name, pod, container, workload, node, program, signal].join("\n").toLowerCase();
+function textOf({ namespace, name, pod, container, workload, node, program, signal, place }: Crash): string {
+  return [namespace, name, pod, container, workload, node, program, signal, place].join("\n").toLowerCase();
 }
 
 /** List what a column holds, sorted, without the empty. */

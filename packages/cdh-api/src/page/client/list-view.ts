@@ -1,7 +1,7 @@
 import { formatBytes } from "@cdh/core/units";
 import { drawChart } from "./chart.ts";
 import { formatTime, stateOf, type Crash } from "./crash.ts";
-import { h } from "./dom.ts";
+import { append, h } from "./dom.ts";
 import { choose, EVERYTHING, sinceOf, TIMES, valuesOf, type Filter } from "./filter.ts";
 import { panel } from "./panels.ts";
 import { crashHash } from "./route.ts";
@@ -39,13 +39,14 @@ export class ListView {
       h(
         "tr",
         {},
-        ...(
+        (
           [
             ["time", "Time (UTC)"],
             ["where", "Namespace/pod"],
             ["container", "Container"],
             ["program", "Program"],
             ["signal", "Signal"],
+            ["place", "Where"],
             ["size", "Core"],
             ["state", "State"],
           ] as const
@@ -67,7 +68,7 @@ export class ListView {
       search: h("input", {
         type: "search",
         id: "search",
-        placeholder: "pod, program, node …",
+        placeholder: "pod, program, function …",
         "aria-keyshortcuts": "/",
       }),
       namespace: h("input", { list: "namespaces", id: "namespace", placeholder: "all", autocomplete: "off" }),
@@ -77,7 +78,7 @@ export class ListView {
         "select",
         { id: "time" },
         h("option", { value: "" }, "ever"),
-        ...TIMES.map(({ value, words }) => h("option", { value }, words)),
+        TIMES.map(({ value, words }) => h("option", { value }, words)),
       ),
     };
     for (const field of Object.values(this.#fields)) field.addEventListener("input", () => this.#changed());
@@ -110,10 +111,9 @@ export class ListView {
     fillOptions(this.#lists.workload, this.#known.workload);
     const { signal } = this.#fields;
     const signals = new Set([...this.#known.signal, this.#filter.signal].filter(Boolean));
-    signal.replaceChildren(
-      h("option", { value: "" }, "all"),
-      ...[...signals].toSorted().map((name) => h("option", { value: name }, name)),
-    );
+    const options = [...signals].toSorted().map((name) => h("option", { value: name }, name));
+    signal.replaceChildren();
+    append(signal, [h("option", { value: "" }, "all"), options]);
     signal.value = this.#filter.signal;
     this.#render();
   }
@@ -250,7 +250,8 @@ function cutWords(crashes: readonly Crash[], total: number | undefined): string 
 }
 
 function fillOptions(list: HTMLDataListElement, values: ReadonlySet<string>): void {
-  list.replaceChildren(...[...values].toSorted().map((value) => h("option", { value })));
+  list.replaceChildren();
+  append(list, [[...values].toSorted().map((value) => h("option", { value }))]);
 }
 
 function drawRow(crash: Crash, index: number): HTMLTableRowElement {
@@ -264,6 +265,7 @@ function drawRow(crash: Crash, index: number): HTMLTableRowElement {
     h("td", { class: "container" }, crash.container || "–"),
     h("td", { class: "program", title: crash.program }, crash.program || "–"),
     h("td", { class: "signal" }, crash.signal || "–"),
+    h("td", { class: "place", title: crash.place }, crash.place || "–"),
     h("td", { class: "size" }, crash.coreBytes === 0 ? "–" : formatBytes(crash.coreBytes)),
     h("td", { class: `state ${crash.complete ? "good" : "warn"}` }, `${stateOf(crash)}${crash.keep ? " · kept" : ""}`),
   );

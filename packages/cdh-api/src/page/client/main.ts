@@ -1,12 +1,12 @@
 import type { Report } from "@cdh/core/report/report";
 import { Api, ApiError } from "./api.ts";
-import { parseCrash, type Crash } from "./crash.ts";
 import { drawCrash } from "./crash-view.ts";
+import { parseCrash, type Crash } from "./crash.ts";
 import { byId, h } from "./dom.ts";
 import { covers, queryOf, type Query } from "./filter.ts";
-import { errorPanel, panel, tokenPanel } from "./panels.ts";
 import { listenToKeys } from "./keys.ts";
 import { ListView, type ListState } from "./list-view.ts";
+import { errorPanel, panel, tokenPanel } from "./panels.ts";
 import { listHash, parseRoute } from "./route.ts";
 
 /** The first page is small, so that something shows at once. */
@@ -14,7 +14,7 @@ const FIRST_ROWS = 500;
 const PAGE_ROWS = 2500;
 /** More than this is of no use to a person, and every row costs memory. */
 const ROWS_MAX = 20_000;
-/** While more is being loaded, the list is drawn again only so often. */
+/** While more is being loaded: shortest time between two drawings of the list. */
 const REDRAW_MS = 400;
 /** A name is typed letter by letter: the server is asked when the hand rests. */
 const REST_MS = 350;
@@ -113,7 +113,7 @@ async function loadPages(query: Query, signal: AbortSignal): Promise<void> {
     const limit = from === "" ? FIRST_ROWS : Math.min(PAGE_ROWS, ROWS_MAX - crashes.length);
     const page = await api.list({ query, limit, from, now }, signal);
     if (signal.aborted) return;
-    crashes.push(...page.items.map(parseCrash));
+    for (const item of page.items) crashes.push(parseCrash(item));
     if (page.remaining !== undefined) total = crashes.length + page.remaining;
     from = page.continue;
     const isCut = crashes.length >= ROWS_MAX && from !== "";

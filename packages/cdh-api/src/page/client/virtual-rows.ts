@@ -1,4 +1,4 @@
-import { h } from "./dom.ts";
+import { append, h } from "./dom.ts";
 
 /** Rows beyond the window's edges, so that a fast scroll finds them drawn. */
 const MARGIN_ROWS = 12;
@@ -61,7 +61,8 @@ export class VirtualRows<Row> {
     const rows = this.#rows.slice(start, end).map((row, index) => this.#draw(row, start + index));
     this.#before.style.height = `${start * height}px`;
     this.#after.style.height = `${(this.#rows.length - end) * height}px`;
-    this.body.replaceChildren(this.#before, ...rows, this.#after);
+    this.body.replaceChildren();
+    append(this.body, [this.#before, rows, this.#after]);
     if (kept >= start && kept < end)
       this.body.children[kept - start + 1]?.querySelector("a")?.focus({ preventScroll: true });
   }

@@ -1,0 +1,179 @@
+import type { CoreFacts, CoreThread } from "@cdh/core/elf/facts";
+import { mappingAt, type HeldProcess } from "./held-process.ts";
+import { findMapping, type Mapping } from "./maps.ts";
+import { readMemory, wordAt } from "./read-memory.ts";
+
+/** Bytes of the process, and where they lay. */
+export interface MemoryChunk {
+  address: bigint;
+  bytes: Buffer;
+}
+
+const KIB = 1024;
+/** Compilers may keep data below the stack pointer. @see System V ABI AMD64, 3.2.2 */
+const RED_ZONE = 128n;
+/** A stack of the usual size is taken whole: recursion has its beginning at the far end. */
+const CRASHED_BYTES = 8 * KIB * KIB + 256 * KIB;
+/** Of a stack that lies in a larger piece of memory, as goroutines' do. */
+const IN_HEAP_BYTES = 1024 * KIB;
+/** All others together, and each of them. */
+const OTHERS_BYTES = 8 * KIB * KIB;
+const OTHER_MAX_BYTES = 64 * KIB;
+const OTHER_MIN_BYTES = 8 * KIB;
+/** Of everything; it waits in the composer's memory for the core to be written. */
+const TOTAL_BYTES = 20 * KIB * KIB;
+const VDSO_MAX_BYTES = 64 * KIB;
+/** A stack that has overflowed: its pointer lies in front of what is mapped. */
+const OVERFLOW_BYTES = 1024n * 1024n;
+/** Where frames of signals on stacks of their own are looked for. */
+const SIGNAL_SEARCH_BYTES = 128 * KIB;
+const SIGNAL_STACKS_MAX = 4;
+const READS_AT_ONCE = 8;
+
+/** What was read of a held process. */
+export interface TakenMemory {
+  chunks: MemoryChunk[];
+  /** Go's `g`s that belong to the crashed thread; empty for programs in other languages. */
+  goroutines: Buffer[];
+}
+
+/** Threads whose stacks are taken, the crashed one among them. */
+export const STACK_THREADS_MAX = 1000;
+
+/**
+ * Read the memory that walking the stacks needs, while the process is held: each thread's stack from its pointer upwards,
+ * what a signal's handler interrupted on another stack, the goroutine behind Go's system stack, and the vDSO's code.
+ * Total: what cannot be read is left out. @param stop ends it early
+ */
+export async function takeMemory(
+  held: HeldProcess,
+  facts: Pick<CoreFacts, "threads" | "machine" | "auxv">,
+  stop: AbortSignal,
+): Promise<TakenMemory> {
+  const { mem, mappings } = held;
+  if (mem === undefined) return { chunks: [], goroutines: [] };
+  const chunks: MemoryChunk[] = [];
+  const goroutines: Buffer[] = [];
+  let room = TOTAL_BYTES;
+  const take = async (address: bigint, end: bigint): Promise<Buffer | undefined> => {
+    if (stop.aborted || end <= address) return undefined;
+    const length = Math.min(Number(end - address), room);
+    room -= length;
+    const bytes = await readMemory(mem, address, length);
+    room += length - (bytes?.length ?? 0);
+    if (bytes !== undefined) chunks.push({ address, bytes });
+    return bytes;
+  };
+  const takeStack = async (sp: bigint, size: number): Promise<MemoryChunk | undefined> => {
+    const around = stackAt(mappings, sp);
+    if (around === undefined || around.start > sp + OVERFLOW_BYTES) return undefined;
+    const start = max(around.start, sp - RED_ZONE);
+    const isHeap = Number(around.end - around.start) > CRASHED_BYTES;
+    const bytes = await take(start, min(around.end, start + BigInt(isHeap ? Math.min(size, IN_HEAP_BYTES) : size)));
+    return bytes === undefined ? undefined : { address: start, bytes };
+  };
+  const crashed = facts.threads.find((thread) => thread.crashed) ?? facts.threads[0];
+  if (crashed?.sp !== undefined) {
+    const stack = await takeStack(crashed.sp, CRASHED_BYTES);
+    for (const sp of interruptedStacks(stack, facts.machine?.name)) await takeStack(sp, CRASHED_BYTES);
+    const { running, others } = await takeGoroutines(crashed, facts, held, take);
+    for (const g of [...others, running]) if (g !== undefined) goroutines.push(g);
+    for (const sp of goroutineStacks(others)) await takeStack(sp, IN_HEAP_BYTES);
+  }
+  const vdso = facts.auxv?.sysinfoEhdr;
+  const code = vdso === undefined ? undefined : mappingAt(mappings, vdso);
+  if (code !== undefined) await take(code.start, min(code.end, code.start + BigInt(VDSO_MAX_BYTES)));
+  const others = facts.threads.filter((thread) => thread !== crashed).slice(0, STACK_THREADS_MAX - 1);
+  const share = Math.min(OTHER_MAX_BYTES, Math.max(OTHER_MIN_BYTES, Math.floor(OTHERS_BYTES / (others.length || 1))));
+  for (let at = 0; at < others.length && !stop.aborted; at += READS_AT_ONCE)
+    await Promise.all(
+      others
+        .slice(at, at + READS_AT_ONCE)
+        .map((thread) => (thread.sp === undefined ? undefined : takeStack(thread.sp, share))),
+    );
+  return { chunks, goroutines };
+}
+
+/** Find the memory of a stack. One that has overflowed has its pointer in front of that: in nothing, or in a thread's guard page. */
+function stackAt(mappings: readonly Mapping[], sp: bigint): Mapping | undefined {
+  const found = findMapping(mappings, sp);
+  return found === undefined || found.isWritable ? found : findMapping(mappings, found.end);
+}
+
+/** Where a `ucontext` has its stack's description, and from there the interrupted stack pointer, in words. @see ucontext.h */
+const SAVED_SP: Readonly<Record<string, number>> = { x64: 3 + 15, arm64: 52 };
+const ALT_STACK_MIN = 2048n;
+const ALT_STACK_MAX = 64n * 1024n * 1024n;
+
+/**
+ * Find the stacks that handlers of signals interrupted: the kernel writes down the stack that it changed to, and its own
+ * frame lies in that.
+ */
+function interruptedStacks(stack: MemoryChunk | undefined, machine: string | undefined): bigint[] {
+  const savedSp = SAVED_SP[machine ?? ""];
+  if (stack === undefined || savedSp === undefined) return [];
+  const { bytes, address } = stack;
+  const found: bigint[] = [];
+  const first = Number((8n - (address % 8n)) % 8n);
+  const end = Math.min(bytes.length, SIGNAL_SEARCH_BYTES) - (savedSp + 1) * 8;
+  for (let at = first; at <= end && found.length < SIGNAL_STACKS_MAX; at += 8) {
+    const size = bytes.readBigUInt64LE(at + 16);
+    if (size < ALT_STACK_MIN || size > ALT_STACK_MAX) continue;
+    const base = bytes.readBigUInt64LE(at);
+    const here = address + BigInt(at);
+    if (here < base || here >= base + size) continue;
+    const sp = bytes.readBigUInt64LE(at + savedSp * 8);
+    if (sp < base || sp >= base + size) found.push(sp);
+  }
+  return found;
+}
+
+/** Fields of Go's `g`, in bytes. @see runtime/runtime2.go */
+const GO = { gBytes: 0x80n, gM: 0x30, gSchedSp: 0x38, mBytes: 0x200n };
+const GOROUTINES_MAX = 8;
+
+/** Go's own stack changes: from the thread's `g` to its `m`, and from there to the goroutine that it ran. @returns the `g` that runs, and its `m`'s others */
+async function takeGoroutines(
+  { registers }: CoreThread,
+  { machine }: Pick<CoreFacts, "machine">,
+  { mappings }: HeldProcess,
+  take: (address: bigint, end: bigint) => Promise<Buffer | undefined>,
+): Promise<{ running?: Buffer; others: Buffer[] }> {
+  const isWritable = (address: bigint): boolean => mappingAt(mappings, address)?.isWritable === true;
+  const takeAt = async (address: bigint | undefined, size: bigint): Promise<Buffer | undefined> =>
+    address === undefined || address % 8n !== 0n || !isWritable(address) ? undefined : take(address, address + size);
+  const base = registers?.["fs_base"];
+  const running =
+    machine?.name === "arm64"
+      ? registers?.["x28"]
+      : wordAt(await takeAt(base === undefined ? undefined : base - 8n, 8n), 0);
+  const first = await takeAt(running, GO.gBytes);
+  const m = wordAt(first, GO.gM);
+  const words = await takeAt(m, GO.mBytes);
+  const others: Buffer[] = [];
+  const seen = new Set<bigint>();
+  for (let at = 0; at + 8 <= (words?.length ?? 0) && seen.size < GOROUTINES_MAX; at += 8) {
+    const candidate = wordAt(words, at) ?? 0n;
+    if (candidate === running || seen.has(candidate) || candidate % 8n !== 0n || !isWritable(candidate)) continue;
+    seen.add(candidate);
+    const g = await takeAt(candidate, GO.gBytes);
+    if (g !== undefined && wordAt(g, GO.gM) === m) others.push(g);
+  }
+  return { others, ...(first === undefined || words === undefined ? {} : { running: first }) };
+}
+
+/** Where goroutines go on, as they noted it when they left their stacks. */
+function goroutineStacks(goroutines: readonly Buffer[]): bigint[] {
+  return goroutines.flatMap((g) => {
+    const [low, high, sp] = [wordAt(g, 0) ?? 0n, wordAt(g, 8) ?? 0n, wordAt(g, GO.gSchedSp) ?? 0n];
+    return sp > low && sp <= high ? [sp] : [];
+  });
+}
+
+function min(left: bigint, right: bigint): bigint {
+  return left < right ? left : right;
+}
+
+function max(left: bigint, right: bigint): bigint {
+  return left > right ? left : right;
+}

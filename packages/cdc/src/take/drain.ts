@@ -1,0 +1,133 @@
+import type { CorePipeline, FrameBuffer } from "@cdh/core/bundle/core-pipeline";
+import { FRAME_BYTES } from "@cdh/core/bundle/zstd-frames";
+import type { CoreInput } from "../self/input.ts";
+
+/** What a drain needs. */
+export interface DrainOptions {
+  input: CoreInput;
+  pipeline: CorePipeline;
+  /** Keep no more than so many bytes. */
+  limitBytes: number;
+  /** Ends the drain at once: deadline reached, or the crash is not wanted. */
+  stop: AbortSignal;
+  /** A slot in the node's waiting line, wanted after each frame. */
+  slot: WorkSlot;
+  /** Sees every byte in order, also those past the limit that are read only to learn what crashed. */
+  observe: (chunk: Uint8Array) => void;
+}
+
+/** What lets the drain go on: composers that compress at once share the node's slots. */
+export interface WorkSlot {
+  /** Wait for a slot; undefined when it is held. */
+  enter(): Promise<void> | undefined;
+  /** The next frame is being read. */
+  reading(): void;
+}
+
+/** How a drain ended. */
+export interface DrainResult {
+  endedBy: "end" | "limit" | "stop" | "writeFailure" | "readFailure";
+  /** Bytes that arrived, kept or not. */
+  receivedBytes: number;
+  error?: unknown;
+}
+
+/** A core's notes stand before its memory. So much of a core that isn't kept is read to find them. */
+const OBSERVE_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Read a core to its end into the pipeline. While one frame is hashed and handed over, the next is being read. The
+ * caller closes the input, because the crashed process stays readable in /proc until then.
+ */
+export async function drain(options: DrainOptions): Promise<DrainResult> {
+  const { input, pipeline, stop, observe } = options;
+  let receivedBytes = 0;
+  let keptBytes = 0;
+  let fill = new FrameFill(input, pipeline, await pipeline.acquire());
+  options.slot.reading();
+  for (;;) {
+    const isStopped = (await unlessStopped(fill.done, stop)) === STOPPED;
+    const current = fill;
+    // After a stop this is what has arrived of the frame so far; a read under way only adds behind it.
+    const { count, error } = current;
+    receivedBytes += count;
+    const keep = Math.min(count, Math.max(0, options.limitBytes - keptBytes));
+    keptBytes += keep;
+    const isLimited = keep < count;
+    const hasMore = !isStopped && !current.ended && error === undefined;
+    let goesOn = hasMore && (!isLimited || receivedBytes < OBSERVE_BYTES);
+    const waiting = goesOn ? options.slot.enter() : undefined;
+    if (waiting !== undefined) await unlessStopped(waiting, stop);
+    if (goesOn) {
+      const next = await unlessStopped(pipeline.acquire(), stop);
+      goesOn = next !== STOPPED;
+      if (next !== STOPPED) {
+        fill = new FrameFill(input, pipeline, next);
+        options.slot.reading();
+      }
+    }
+    if (count > 0) observe(current.buffer.subarray(0, count));
+    pipeline.submit(current.buffer, keep);
+    if (pipeline.failure !== undefined) return { endedBy: "writeFailure", receivedBytes, error: pipeline.failure };
+    if (error !== undefined) return { endedBy: "readFailure", receivedBytes, error };
+    if (stop.aborted && !goesOn && !current.ended) return { endedBy: "stop", receivedBytes };
+    if (!goesOn) return { endedBy: isLimited ? "limit" : "end", receivedBytes };
+  }
+}
+
+/** One frame being filled. A pipe gives as much as it holds at a time, so this takes several reads. */
+class FrameFill {
+  readonly buffer: FrameBuffer;
+  /** Resolves when the frame is full, or the input has ended or failed. */
+  readonly done: Promise<void>;
+  count = 0;
+  ended = false;
+  error: unknown;
+  readonly #input: CoreInput;
+  readonly #pipeline: CorePipeline;
+
+  constructor(input: CoreInput, pipeline: CorePipeline, buffer: FrameBuffer) {
+    this.#input = input;
+    this.#pipeline = pipeline;
+    this.buffer = buffer;
+    // Reads that keep the thread come after the frame before this one was handed on.
+    this.done = this.#readsNow() ? Promise.resolve().then(() => this.#fill()) : this.#fill();
+  }
+
+  async #fill(): Promise<void> {
+    try {
+      while (this.count < FRAME_BYTES && !this.ended) {
+        const { buffer, count } = this;
+        const room = FRAME_BYTES - count;
+        const now = this.#readsNow() ? this.#input.readNow?.(buffer, count, room) : undefined;
+        const got = now ?? (await this.#input.read(buffer, count, room));
+        this.count += got;
+        this.ended = got === 0;
+      }
+    } catch (error) {
+      this.error = error;
+    }
+    // Deadlines, /proc and the disk have their turn once a frame.
+    if (this.#input.readNow !== undefined) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /**
+   * Zeros give the compressors nothing to do, and come faster than the event loop turns. While frames are compressed, the
+   * event loop is what keeps the compressors busy: then a read must not hold it up.
+   */
+  #readsNow(): boolean {
+    return this.#input.readNow !== undefined && !this.#pipeline.isBusy;
+  }
+}
+
+const STOPPED = Symbol("stopped");
+
+/** Wait for work or for the stop, whichever comes first, and leave nothing hanging on the signal. */
+function unlessStopped<T>(work: Promise<T>, stop: AbortSignal): Promise<T | typeof STOPPED> {
+  if (stop.aborted) return Promise.resolve(STOPPED);
+  return new Promise((resolve, reject) => {
+    const onStop = (): void => resolve(STOPPED);
+    stop.addEventListener("abort", onStop, { once: true });
+    work.then(resolve, reject).finally(() => stop.removeEventListener("abort", onStop));
+  });
+}

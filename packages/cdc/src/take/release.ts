@@ -1,0 +1,28 @@
+import { soon } from "@cdh/core/async/soon";
+import type { Work } from "../request.ts";
+import type { Learning } from "../who/learn.ts";
+import type { TakenCore } from "./take-core.ts";
+
+/** How long a crashed process is held for the runtime's record of its container to be read; that takes milliseconds. */
+const RECORD_WAIT_MS = 1_000;
+
+/**
+ * Let the crashed process go. The kernel keeps /proc/<pid> only until the last reader of the pipe closes, and the runtime
+ * removes its record of the container as soon as that has ended: first learn, then let go.
+ * @returns milliseconds that the process was held
+ */
+export async function release(
+  given: Pick<Work, "input" | "clock" | "onRelease" | "memory" | "startedAt" | "stacks">,
+  learning: Pick<Learning, "process" | "place">,
+  taken: Pick<TakenCore, "processRead" | "finishFacts">,
+): Promise<number> {
+  const { input, clock, onRelease, memory, startedAt, stacks } = given;
+  const crashed = await learning.process;
+  await soon(learning.place(), RECORD_WAIT_MS, clock);
+  await taken.processRead();
+  await stacks?.take(taken.finishFacts(), crashed);
+  await input.close();
+  onRelease?.();
+  memory.start();
+  return Math.round(clock.monotonic() - startedAt);
+}

@@ -1,0 +1,136 @@
+import { availableParallelism } from "node:os";
+import { soon } from "@cdh/core/async/soon";
+import { CorePipeline } from "@cdh/core/bundle/core-pipeline";
+import type { CoreSink } from "@cdh/core/bundle/core-pipeline";
+import { makeFrameCompressor } from "@cdh/core/bundle/frame-compressor";
+import type { TruncatedBy } from "@cdh/core/bundle/manifest";
+import { MANIFEST_ELF_LIMITS, type CoreFacts } from "@cdh/core/elf/facts";
+import { ElfCoreScanner } from "@cdh/core/elf/scanner";
+import type { Work } from "../request.ts";
+import { NO_NATIVE } from "../self/no-native.ts";
+import { ownerOf } from "../who/crash-owner.ts";
+import type { Learning } from "../who/learn.ts";
+import { UnlistedModules } from "../who/unlisted-modules.ts";
+import { drain, type DrainResult } from "./drain.ts";
+import { sizeLimit } from "./size-limit.ts";
+import { SpaceGuard } from "./space-guard.ts";
+import { LinePlace } from "./waiting-line.ts";
+
+/** Frames in memory: enough to take a small core whole, few enough to stay far below 128 MiB. */
+const BUFFERS = 28;
+
+/** Cores of fewer frames are compressed after the crashed process was let go. */
+export const HOLD_BACK = 12;
+
+/** Who waits in line must be known by then, in milliseconds, or counts as unknown. */
+const OWNER_WAIT_MS = 500;
+
+/** More parallel frames than this cost the node more than they save the crashed pod. */
+const THREADS_MAX = 4;
+
+/** Mappings and ELF files that were parsed since the last time: they leave tens of megabytes of garbage. Few programs have as many. */
+const MUCH_PARSED = 1_500;
+
+/** What taking a core needs. */
+type Given = Pick<Work, "input" | "crash" | "settings" | "coreDir" | "clock" | "native" | "limit" | "ends">;
+
+/** What goes on beside the drain. */
+export interface Beside {
+  learning: Pick<Learning, "identity" | "modules">;
+  /** The bundle, once it can be written. */
+  opening: Promise<{ bundle: CoreSink }>;
+  /** Whether the crash is wanted at all. */
+  judging: Promise<{ skip?: unknown }>;
+}
+
+/** A core that was read to its end. Its last frames may still be compressed and written. */
+export interface TakenCore {
+  drained: DrainResult;
+  /** The limit that ended it, where one did. */
+  limitedBy: TruncatedBy;
+  pipeline: CorePipeline;
+  /** Wait for what is read of the crashed process for the core's sake: afterwards it may go. */
+  processRead: () => Promise<void>;
+  /** What the core says; after its end and {@link processRead}. */
+  finishFacts: () => CoreFacts;
+  /** Give the slot in the node's waiting line back. */
+  releaseSlot: () => Promise<void>;
+}
+
+/** Read the core to its end, or until it is not wanted, or until TIMEOUT; compress and write it meanwhile. Never rejects. */
+export async function takeCore(given: Given, beside: Beside): Promise<TakenCore> {
+  const { crash, settings, limit, ends } = given;
+  const unwanted = new AbortController();
+  ends.defer(() => unwanted.abort());
+  const onVerdict = ({ skip }: { skip?: unknown }): void => {
+    if (skip !== undefined) unwanted.abort();
+  };
+  void beside.judging.then(onVerdict, () => {});
+  const pipeline = makePipeline(given, beside.opening);
+  ends.defer(() => pipeline.abandon());
+  const slot = makeSlot(given, beside);
+  ends.defer(() => void slot.release().catch(() => {}));
+  const { bytes: limitBytes, by: limitedBy } = sizeLimit(crash, settings);
+  const stop = AbortSignal.any([unwanted.signal, limit.signal]);
+  const scanner = new ElfCoreScanner(MANIFEST_ELF_LIMITS);
+  const unlisted = new UnlistedModules(scanner, () => beside.learning.modules(stop));
+  let facts: CoreFacts | undefined;
+  let tidiedAt = 0;
+  const drained = await drain({
+    input: given.input,
+    pipeline,
+    limitBytes,
+    stop,
+    slot: { enter: () => slot.enter(stop), reading: () => slot.reading() },
+    observe: (chunk) => {
+      unlisted.push(chunk);
+      if (scanner.parsedCount < tidiedAt + MUCH_PARSED) return;
+      tidiedAt = scanner.parsedCount;
+      given.native.collectGarbage();
+    },
+  });
+  return {
+    drained,
+    limitedBy,
+    pipeline,
+    processRead: () => unlisted.settled(),
+    finishFacts: () => (facts ??= tidyAfter(unlisted.complete(scanner.finish()), given)),
+    releaseSlot: () => slot.release(),
+  };
+}
+
+/** The last frames may still be in memory: what was parsed of so many mappings must not stay beside them. */
+function tidyAfter(facts: CoreFacts, { native }: Given): CoreFacts {
+  if (facts.mappings.length + facts.modules.length > MUCH_PARSED) native.collectGarbage();
+  return facts;
+}
+
+/** Frames go into the bundle's file, as long as the node's disk keeps its space. */
+function makePipeline({ settings, coreDir, limit }: Given, opening: Beside["opening"]): CorePipeline {
+  const space = new SpaceGuard(coreDir, settings);
+  return new CorePipeline({
+    compressor: makeFrameCompressor(settings.compression, settings.compressionLevel),
+    threads: settings.compressionThreads || Math.min(THREADS_MAX, availableParallelism()),
+    buffers: BUFFERS,
+    holdBack: HOLD_BACK,
+    sink: {
+      write: async (bytes, offset) => {
+        const { bundle } = await opening;
+        await limit.watch(space.admit(bytes.length));
+        await bundle.write(bytes, offset);
+      },
+    },
+  });
+}
+
+function makeSlot({ crash, settings, coreDir, clock, native }: Given, { learning, opening }: Beside): LinePlace {
+  return new LinePlace({
+    coreDir,
+    slots: settings.queueSlots,
+    // What is not compressed needs no share of the processors.
+    native: settings.compression === "none" ? NO_NATIVE : native,
+    clock,
+    ready: opening,
+    owner: soon(learning.identity, OWNER_WAIT_MS, clock).then((identity) => ownerOf(identity, crash)),
+  });
+}

@@ -1,0 +1,68 @@
+import { isRestricted } from "@cdh/core/bundle/restricted";
+import type { ManifestHead } from "../manifests/head.ts";
+import type { DumpRecord } from "./dump-record.ts";
+import type { RecordPool } from "./packed-record.ts";
+
+/** What the store tells of a dump beside its manifest. */
+export interface StoreFacts {
+  stem: string;
+  manifestStamp: string;
+  bundleBytes: number | undefined;
+  storedAt: number;
+  keep: boolean;
+}
+
+/** Make the record of a manifest, for its place in the index. */
+export function recordOf(
+  manifest: ManifestHead,
+  store: StoreFacts,
+  place: { name: string; namespace: string; revision: number; keepByPod: boolean },
+  pool: RecordPool,
+): DumpRecord {
+  const { process: crashed, signal, container, pod, node, core, identity } = manifest;
+  const crashedAt = Date.parse(manifest.crashedAt);
+  return pool.pack({
+    stem: store.stem,
+    name: place.name,
+    namespace: place.namespace,
+    manifestStamp: store.manifestStamp,
+    bundleBytes: store.bundleBytes,
+    storedAt: store.storedAt,
+    keep: store.keep || place.keepByPod,
+    revision: place.revision,
+    crashedAt: Number.isNaN(crashedAt) ? store.storedAt : crashedAt,
+    pid: crashed.pid,
+    uid: crashed.uid,
+    comm: crashed.comm,
+    exe: crashed.exe,
+    signalNumber: signal.number,
+    signalName: signal.name,
+    codeName: signal.codeName,
+    faultAddress: signal.faultAddress,
+    containerName: container?.name,
+    imageRef: container?.imageRef,
+    restartCount: container?.restartCount,
+    podName: pod?.name,
+    podNamespace: pod?.namespace,
+    podUid: pod?.uid,
+    ownerKind: pod?.owner?.kind,
+    ownerName: pod?.owner?.name,
+    nodeName: node.nodeName,
+    clusterName: node.clusterName,
+    architecture: node.architecture,
+    compression: core.compression,
+    coreBytes: core.sizeBytes,
+    coreStoredBytes: core.storedBytes,
+    expectedBytes: core.expectedBytes,
+    complete: core.complete,
+    truncatedBy: core.truncatedBy,
+    identitySource: identity?.source,
+    identityVerified: identity?.verified,
+    restricted: isRestricted(manifest),
+    suppressedCount: manifest.suppressed?.count,
+    problemCount: manifest.problemCount,
+    summary: manifest.summary,
+    where: manifest.where,
+    keepByPod: place.keepByPod,
+  });
+}

@@ -1,0 +1,86 @@
+import type { Manifest } from "@cdh/core/bundle/manifest";
+import { parseManifest } from "@cdh/core/bundle/reader-manifest";
+import { tryParseJson } from "@cdh/core/json";
+import { parseContainerNames } from "@cdh/core/report/bundle-logs";
+import { renderHtml } from "@cdh/core/report/html";
+import { PLAIN } from "@cdh/core/report/paint";
+import { reportOf, type ReportExtras } from "@cdh/core/report/report";
+import { renderText } from "@cdh/core/report/text";
+import { headOf, type ManifestHead } from "./head.ts";
+import { parseJournal, type JournalEntry } from "./journal-entries.ts";
+import { parseLedger, type GoneLedger } from "./ledger.ts";
+import { STATE_LIMITS } from "./state-limits.ts";
+
+/** In which form a report is wanted. */
+export type ReportFormat = "json" | "text" | "html";
+
+/** What can be made of a document, and what is given beside its bytes: of a manifest, but where it says otherwise. */
+export interface TaskInputs {
+  head: undefined;
+  detail: undefined;
+  koredump: undefined;
+  report: { extras: ReportExtras; format: ReportFormat; now: number };
+  /** Of crictl's `ps`. */
+  containers: undefined;
+  /** Of retention's ledger: what it says of these pods. @see ledgerKeys */
+  ledger: readonly string[];
+  /** Of retention's journals. */
+  journal: undefined;
+}
+
+/** What comes of it: little, or text that is sent as it is. */
+export interface TaskResults {
+  head: ManifestHead;
+  /** JSON texts of the object's `spec` and of its status's `problems`. */
+  detail: { spec: string; problems: string };
+  /** What koredump's record tells beyond a listing. */
+  koredump: Pick<Manifest["process"], "gid" | "hostname" | "rlimitCoreBytes"> & { cmdline?: string; bootId?: string };
+  report: string;
+  containers: (string | undefined)[];
+  ledger: GoneLedger;
+  journal: JournalEntry[];
+}
+
+export type TaskName = keyof TaskInputs;
+
+/**
+ * Parse a document and make of it what is asked for. Nothing else in cdh-api parses what lies in the store.
+ * @param label names it in messages
+ * @throws {CdhError} CDH_BUNDLE_JSON, CDH_BUNDLE_SCHEMA
+ */
+export function runTask<Name extends TaskName>(
+  name: Name,
+  bytes: Uint8Array,
+  label: string,
+  input: TaskInputs[Name],
+): TaskResults[Name] {
+  const manifest = (): Manifest => parseManifest(bytes, label);
+  const tasks: { [Each in TaskName]: (given: TaskInputs[Each]) => TaskResults[Each] } = {
+    head: () => headOf(manifest(), label),
+    detail: () => {
+      const { schemaVersion: _version, bundle: _bundle, problems, ...spec } = manifest();
+      return { spec: JSON.stringify(spec), problems: JSON.stringify(problems) };
+    },
+    koredump: () => koredumpOf(manifest()),
+    report: ({ extras, format, now }) => {
+      const report = reportOf(manifest(), extras);
+      if (format === "json") return `${JSON.stringify(report)}\n`;
+      return format === "text" ? renderText(report, PLAIN, now) : renderHtml(report);
+    },
+    containers: () => parseContainerNames(bytes),
+    ledger: (keys) => parseLedger(tryParseJson(bytes, STATE_LIMITS), keys),
+    journal: () => parseJournal(tryParseJson(bytes, STATE_LIMITS)),
+  };
+  return tasks[name](input);
+}
+
+function koredumpOf({ process: crashed, node }: Manifest): TaskResults["koredump"] {
+  const { gid, hostname, rlimitCoreBytes, cmdline } = crashed;
+  return {
+    ...(gid === undefined ? {} : { gid }),
+    ...(hostname === undefined ? {} : { hostname }),
+    ...(rlimitCoreBytes === undefined ? {} : { rlimitCoreBytes }),
+    ...(cmdline === undefined ? {} : { cmdline: cmdline.join(" ") }),
+    ...(node.bootId === undefined ? {} : { bootId: node.bootId }),
+  };
+}

@@ -1,0 +1,291 @@
+import { BASE_PATH, GROUP, KIND, LINK_KIND, LIST_KIND, RESOURCE } from "./group.ts";
+import {
+  BUILD_ID,
+  DECOMPRESS,
+  DRY_RUN,
+  FORMAT,
+  LIST,
+  NAME,
+  NAMESPACE,
+  NODE_AND_ID,
+  OF_NAMESPACE_AND_POD,
+  SECTION,
+  SELECT,
+} from "./route/route-parameters.ts";
+import type { Route, RouteAnswer } from "./route/route.ts";
+
+const ALL = `${BASE_PATH}/${RESOURCE}`;
+const SOME = `${BASE_PATH}/namespaces/{namespace}/${RESOURCE}`;
+const ONE = `${SOME}/{name}`;
+
+/** An answer of the Kubernetes API: an object with a schema, or content types. */
+function done(answer: string | readonly string[], status = 200): Readonly<Record<number, RouteAnswer>> {
+  const shown = typeof answer === "string" ? { schema: answer } : { types: answer };
+  return { [status]: { description: "done", ...shown }, 401: { description: "Unauthorized" } };
+}
+
+/** Refusals of koredump's routes on one core. */
+const REST_REFUSALS: Readonly<Record<number, RouteAnswer>> = {
+  401: { description: "No token, or none for this server." },
+  404: { description: "No such core, or not for this caller." },
+  503: { description: "The store, or the cluster's API server, does not answer." },
+};
+
+const JSON_TYPE = ["application/json"];
+const read = { kind: KIND, isAdvertised: true } as const;
+
+/** A document that clients read before they ask for objects. */
+function document(path: string, description: string): Route {
+  const answers = { 200: { description: "The document.", types: JSON_TYPE } };
+  return {
+    method: "GET",
+    path,
+    counted: "discovery",
+    right: { asked: "path" },
+    description,
+    parameters: [],
+    answers,
+  };
+}
+
+/** A part of a dump that is read under a path, a metric and a right of its own name. */
+function part(
+  name: "bundle" | "core" | "report",
+  asked: "dump" | "ticket",
+  description: string,
+  types: readonly string[],
+): Route {
+  return {
+    method: "GET",
+    path: `${ONE}/${name}`,
+    counted: name,
+    right: { asked, verb: "get", subresource: name },
+    description,
+    parameters: [NAMESPACE, NAME],
+    answers: done(types),
+    kubernetes: { ...read, action: "connect" },
+  };
+}
+
+/**
+ * A file of a program, by build-id, as debuginfod's clients ask for it. The path names no namespace: it is for those who may have
+ * every core. A build-id that a namespace's own crash names proves nothing, since a process maps what it likes.
+ */
+function buildIdFile(path: string, description: string, parameters: Route["parameters"]): Route {
+  const answers = {
+    200: { description: "The file.", types: ["application/octet-stream"] },
+    206: { description: "A range of it." },
+    401: { description: "No token, or none for this server." },
+    403: { description: "The caller may not download the cores of all namespaces." },
+    404: { description: "No such file." },
+  };
+  const right = { asked: "dump", verb: "get", subresource: "core" } as const;
+  return { method: "GET", path, counted: "buildid", right, description, parameters, answers };
+}
+
+/** What a kubelet or a load balancer asks. */
+function probe(path: string, description: string): Route {
+  const answers = { 200: { description: "OK", types: ["text/plain"] } };
+  return { method: "GET", path, counted: "probe", right: { asked: "open" }, description, parameters: [], answers };
+}
+
+const LISTING = {
+  method: "GET",
+  answers: done(LIST_KIND),
+} as const;
+
+const TABLE = {
+  watchCoreDumpForAllNamespaces: {
+    ...LISTING,
+    path: ALL,
+    flag: "watch",
+    counted: "watch",
+    right: { asked: "dump", verb: "watch" },
+    description: "watch dumps of all namespaces",
+    parameters: LIST,
+    kubernetes: { ...read, action: "watch" },
+  },
+  listCoreDumpForAllNamespaces: {
+    ...LISTING,
+    path: ALL,
+    counted: "list",
+    right: { asked: "dump", verb: "list" },
+    description: "list or watch dumps of all namespaces",
+    parameters: LIST,
+    kubernetes: { ...read, action: "list" },
+  },
+  watchNamespacedCoreDump: {
+    ...LISTING,
+    path: SOME,
+    flag: "watch",
+    counted: "watch",
+    right: { asked: "dump", verb: "watch" },
+    description: "watch dumps",
+    parameters: [NAMESPACE, ...LIST],
+    kubernetes: { ...read, action: "watch" },
+  },
+  listNamespacedCoreDump: {
+    ...LISTING,
+    path: SOME,
+    counted: "list",
+    right: { asked: "dump", verb: "list" },
+    description: "list or watch dumps",
+    parameters: [NAMESPACE, ...LIST],
+    kubernetes: { ...read, action: "list" },
+  },
+  /**
+   * This and the next work and are not advertised: the cluster's namespace controller deletes at once whatever says that it
+   * can be deleted, and a namespace that was removed by mistake would take its dumps along; how long they outlive it is for
+   * retention to say. See docs/decisions/0060-api.md.
+   */
+  deleteCollectionNamespacedCoreDump: {
+    method: "DELETE",
+    path: SOME,
+    counted: "delete",
+    right: { asked: "dump", verb: "deletecollection" },
+    description: "delete all selected dumps",
+    parameters: [NAMESPACE, ...SELECT, DRY_RUN],
+    answers: done(JSON_TYPE),
+    kubernetes: { kind: KIND, action: "deletecollection", isAdvertised: false },
+  },
+  deleteNamespacedCoreDump: {
+    method: "DELETE",
+    path: ONE,
+    counted: "delete",
+    right: { asked: "dump", verb: "delete" },
+    description: "delete one dump, bundle and all",
+    parameters: [NAMESPACE, NAME, DRY_RUN],
+    answers: done(JSON_TYPE),
+    kubernetes: { kind: KIND, action: "delete", isAdvertised: false },
+  },
+  readNamespacedCoreDump: {
+    method: "GET",
+    path: ONE,
+    counted: "get",
+    right: { asked: "dump", verb: "get" },
+    description: "read one dump with its whole manifest",
+    parameters: [NAMESPACE, NAME],
+    answers: done(KIND),
+    kubernetes: { ...read, action: "get" },
+  },
+  patchNamespacedCoreDump: {
+    method: "PATCH",
+    path: ONE,
+    counted: "patch",
+    right: { asked: "dump", verb: "patch" },
+    description: "set or remove the label that protects a dump from retention",
+    parameters: [NAMESPACE, NAME, DRY_RUN],
+    answers: done(KIND),
+    kubernetes: { ...read, action: "patch", body: KIND, bodyType: "application/merge-patch+json" },
+  },
+  connectGetNamespacedCoreDumpBundle: part("bundle", "ticket", "download the bundle, a zip; ranges are served", [
+    "application/zip",
+  ]),
+  connectGetNamespacedCoreDumpCore: part("core", "ticket", "download the core, decompressed", [
+    "application/octet-stream",
+  ]),
+  connectGetNamespacedCoreDumpReport: {
+    ...part("report", "dump", "read the report on the crash", ["application/json", "text/plain", "text/html"]),
+    parameters: [NAMESPACE, NAME, FORMAT],
+  },
+  createNamespacedCoreDumpLink: {
+    method: "POST",
+    path: `${ONE}/link`,
+    counted: "link",
+    right: { asked: "dump", verb: "create", subresource: "link" },
+    description: "make a link that downloads without a login for a short while",
+    parameters: [NAMESPACE, NAME],
+    answers: done(LINK_KIND, 201),
+    kubernetes: { kind: LINK_KIND, action: "post", isAdvertised: true, body: LINK_KIND, bodyType: "application/json" },
+  },
+  restList: {
+    method: "GET",
+    path: "/apiv1/cores",
+    counted: "rest",
+    isKoredumps: true,
+    right: { asked: "dump", verb: "list" },
+    description: "List cores, oldest first. Without a namespace: all, for who may list them all.",
+    parameters: OF_NAMESPACE_AND_POD,
+    answers: {
+      200: { description: "The cores.", schema: "Core", isArray: true },
+      401: { description: "No token, or none for this server." },
+      403: { description: "The caller may not list that namespace." },
+      503: { description: "The store, or the cluster's API server, does not answer." },
+    },
+  },
+  restMetadata: {
+    method: "GET",
+    path: "/apiv1/cores/metadata/{node}/{id}",
+    counted: "rest",
+    isKoredumps: true,
+    right: { asked: "found", verb: "get" },
+    description: "Read what is known of a core.",
+    parameters: NODE_AND_ID,
+    answers: { 200: { description: "The core.", schema: "Core" }, ...REST_REFUSALS },
+  },
+  restDownload: {
+    method: "GET",
+    path: "/apiv1/cores/download/{node}/{id}",
+    counted: "rest",
+    isKoredumps: true,
+    right: { asked: "found", verb: "get", subresource: "core" },
+    description: "Download a core. Ranges, ETag and HEAD work.",
+    parameters: [...NODE_AND_ID, DECOMPRESS],
+    answers: {
+      200: { description: "The core.", types: ["application/octet-stream"] },
+      206: { description: "A range of it." },
+      ...REST_REFUSALS,
+      415: { description: "It is not compressed." },
+      416: { description: "Nothing of it is in that range." },
+      429: { description: "Too many downloads at the same time." },
+    },
+  },
+  restDelete: {
+    method: "DELETE",
+    path: "/apiv1/cores/delete/{node}/{id}",
+    counted: "rest",
+    isKoredumps: true,
+    right: { asked: "found", verb: "delete" },
+    description: "Delete a core, bundle and all.",
+    parameters: NODE_AND_ID,
+    answers: { 200: { description: "It is gone.", types: JSON_TYPE }, ...REST_REFUSALS },
+  },
+  restOpenApi: {
+    method: "GET",
+    path: "/apiv1/openapi.json",
+    counted: "rest",
+    isKoredumps: true,
+    right: { asked: "open" },
+    description: "Read this document.",
+    parameters: [],
+    answers: { 200: { description: "The document.", types: JSON_TYPE } },
+  },
+  buildIdExecutable: buildIdFile("/buildid/{buildid}/executable", "download a program or library", [BUILD_ID]),
+  buildIdDebuginfo: buildIdFile("/buildid/{buildid}/debuginfo", "download debug info", [BUILD_ID]),
+  buildIdSection: buildIdFile("/buildid/{buildid}/section/{section}", "download a section", [BUILD_ID, SECTION]),
+  apiVersions: document("/api", "the core group, of which nothing is here"),
+  apiGroups: document("/apis", "all groups, or everything at once in the aggregated form"),
+  apiGroup: document(`/apis/${GROUP}`, "the group"),
+  apiResources: document(BASE_PATH, "the resources and their verbs"),
+  openApiV2: document("/openapi/v2", "these routes as OpenAPI 2"),
+  openApiV3Index: document("/openapi/v3", "where OpenAPI 3 documents are"),
+  openApiV3: document(`/openapi/v3${BASE_PATH}`, "these routes as OpenAPI 3"),
+  health: { ...probe("/health", "Tell that it runs."), isKoredumps: true },
+  healthz: probe("/healthz", "tell that it runs"),
+  livez: probe("/livez", "tell that it runs"),
+  readyz: probe("/readyz", "tell that the store is listed and the front proxy known, or why not"),
+  page: { ...probe("/", "the page"), counted: "page" },
+  pageFile: { ...probe("/page/{file}", "a file of the page"), counted: "page" },
+} as const satisfies Record<string, Route>;
+
+/** Name of a route; of the Kubernetes API's it is the operation's id. */
+export type RouteId = keyof typeof TABLE;
+
+/** A route with its name. */
+export type NamedRoute = Route & { id: RouteId };
+
+/** Everything that the server does. The first that fits a request answers it. */
+export const ROUTES: readonly NamedRoute[] = (Object.entries(TABLE) as [RouteId, Route][]).map(([id, route]) => ({
+  id,
+  ...route,
+}));

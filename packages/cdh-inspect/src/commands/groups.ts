@@ -1,0 +1,78 @@
+import { Command } from "clipanion";
+import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
+import { CdhError, EXIT } from "@cdh/core/errors";
+import { groupCrashes, type CrashGroup } from "@cdh/core/groups/crash-groups";
+import { renderRows, type Column } from "@cdh/core/output";
+import { formatMoment } from "@cdh/core/report/moment";
+import { fitColumns, terminalWidth } from "@cdh/core/table-width";
+import { parseLocation } from "../find/location.ts";
+import { firstOf, whatOf } from "../text/group-text.ts";
+import { emptyMessage, ListingCommand } from "./listing-command.ts";
+
+/** List bugs, the one seen last first. */
+export class GroupsCommand extends ListingCommand {
+  static override paths = [["groups"]];
+
+  static override usage = Command.Usage({
+    category: "Look",
+    description: "one line per bug: how often, since when, in which image, on which nodes",
+    details: `
+      PLACE is as for \`ls\`: a directory, \`file:///…\` or \`s3://bucket/prefix\`; when left out, STORE_URL, else the current directory. In a
+      store only the small manifests are read.
+
+      Crashes of one namespace are one bug when the functions in which they happened are the same; without names, when the places in the same build are. The id
+      (\`bug-3f9a12bc07\`) is the same in every store. \`show\`, \`bt\`, \`get\` and the others take it for the bug's newest whole crash, as
+      \`s3://cores/bug-3f9a12bc07\` or alone; \`ls --group\` lists all of them.
+
+      EXIT STATUS: ${EXIT_STATUS_HELP}. 3 when some bundle could not be read.
+    `,
+    examples: [
+      ["What crashes in a bucket", "$0 groups s3://cores"],
+      ["What crashed in one version within a day", "$0 groups --image shop:1.8 --since 1d"],
+      ["The crash to look at", "$0 show s3://cores/bug-3f9a12bc07"],
+    ],
+  });
+
+  override async run(): Promise<number> {
+    const format = parseOutputFormat(this.output);
+    const limit = this.readLimit();
+    if (parseLocation(this.placeOf(this.where())).kind === "kube")
+      throw new CdhError("CDH_CONFIG_INVALID", "a cluster's API does not tell groups yet", {
+        hint: "give the store that it reads: s3://bucket/prefix",
+      });
+    const { all, wanted, unreadable, found, place } = await this.loadWanted();
+    const readable = wanted.filter(({ error }) => error === undefined);
+    const groups = groupCrashes(readable, all).slice(0, limit);
+    if (format === "table" && groups.length === 0) this.context.stderr.write(emptyMessage(found, place));
+    else
+      this.write(
+        renderRows(format, "groups", groups, fitColumns(columns(groups), groups, terminalWidth(this.context.stdout))),
+      );
+    if (format === "table") this.warnOf(unreadable);
+    return unreadable.length > 0 ? EXIT.incomplete : EXIT.ok;
+  }
+}
+
+const toMinutes = (moment: string | undefined): string =>
+  formatMoment(moment).slice(0, "2026-11-21 08:26".length) || "-";
+
+const columns = (groups: readonly CrashGroup[]): Column<CrashGroup>[] => [
+  { header: "GROUP", value: ({ id }) => id },
+  { header: "CRASHES", align: "right", value: ({ count }) => String(count) },
+  { header: "CORES", align: "right", value: ({ wholeCores }) => String(wholeCores), optional: 3 },
+  { header: "FIRST SEEN (UTC)", value: ({ firstSeen }) => toMinutes(firstSeen), optional: 4 },
+  { header: "LAST SEEN (UTC)", value: ({ lastSeen }) => toMinutes(lastSeen) },
+  { header: "SIGNAL", value: ({ signals }) => firstOf(signals), optional: 5 },
+  { header: "WORKLOADS", value: ({ workloads }) => firstOf(workloads), optional: 6, minWidth: 12 },
+  { header: "FIRST IMAGE", value: ({ images }) => firstOf(images), optional: 2, minWidth: 12 },
+  { header: "NODES", value: ({ nodes }) => firstOf(nodes), optional: 1, minWidth: 8 },
+  { header: "WHAT", value: whatOf, minWidth: 24 },
+  ...(groups.some(({ message }) => message !== undefined) ? [MESSAGE] : []),
+];
+
+const MESSAGE: Column<CrashGroup> = {
+  header: "MESSAGE",
+  value: ({ message }) => message ?? "-",
+  optional: 7,
+  minWidth: 16,
+};
