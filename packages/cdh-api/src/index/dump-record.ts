@@ -51,6 +51,10 @@ export interface DumpRecord {
   readonly summary: string;
   /** Where alone. */
   readonly where: string | undefined;
+  /** Where in its files it happened, hashed; the same for one bug in one build. */
+  readonly site: string | undefined;
+  /** Functions in which it happened; the same for one bug in all builds. */
+  readonly signature: string | undefined;
   /** The pod itself asked for it to be kept. */
   readonly keepByPod: boolean;
 }

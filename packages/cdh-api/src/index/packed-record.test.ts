@@ -16,7 +16,7 @@ const plain = (record: DumpRecord): Record<string, unknown> =>
   Object.fromEntries(FIELDS.map((name) => [name, record[name]]));
 
 it("gives back whatever was packed, shared or not", () => {
-  expect(FIELDS).toHaveLength(42);
+  expect(FIELDS).toHaveLength(44);
   const random = new SeededRandom(11);
   const pool = new RecordPool();
   const text = (): string => ["a", "b", "ab", "ba", "x".repeat(90), "ü\u0001,"][random.integer(6)] ?? "";
@@ -33,6 +33,8 @@ it("gives back whatever was packed, shared or not", () => {
       ...fields,
       podName: maybe(fields.podName),
       podUid: maybe(text()),
+      site: maybe(text()),
+      signature: maybe(text()),
       uid: maybe(number()),
     };
     expect(plain(pool.pack(record))).toEqual(record);

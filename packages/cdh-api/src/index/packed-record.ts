@@ -1,41 +1,20 @@
+import { commonOf, isSame, type CommonFacts } from "./common-facts.ts";
 import type { DumpRecord } from "./dump-record.ts";
+import { hashOf } from "./hash-of.ts";
 import { packWhere, unpackWhere } from "./packed-where.ts";
 
-/** What many dumps have in common, such as all those of one workload on one node: held once for all of them. */
-type CommonFacts = Pick<
-  DumpRecord,
-  | "namespace"
-  | "uid"
-  | "comm"
-  | "exe"
-  | "signalNumber"
-  | "signalName"
-  | "codeName"
-  | "containerName"
-  | "imageRef"
-  | "restartCount"
-  | "podNamespace"
-  | "ownerKind"
-  | "ownerName"
-  | "nodeName"
-  | "clusterName"
-  | "architecture"
-  | "compression"
-  | "complete"
-  | "truncatedBy"
-  | "identitySource"
-  | "identityVerified"
-  | "restricted"
-  | "suppressedCount"
-  | "problemCount"
-  | "keepByPod"
->;
+/** What crashes of one bug have in common, held once for all of them. */
+type CrashKeys = Pick<DumpRecord, "site" | "signature">;
+
+const NO_KEYS: CrashKeys = { site: undefined, signature: undefined };
 
 /** Past so many, facts are simply not shared: nobody fills memory with what occurs once. */
 const FACTS_MAX = 20_000;
 const TEXTS_MAX = 50_000;
 /** So many lines of why and where are known at a time: a crash loop's are the same, others hold an id or an address. */
 const SUMMARIES_MAX = 10_000;
+/** So many bugs are known at a time. */
+const KEYS_MAX = 20_000;
 /** Between the texts of one dump: none of them holds it. */
 const BETWEEN = "\0";
 
@@ -44,11 +23,23 @@ export class RecordPool {
   readonly #facts = new Map<number, CommonFacts>();
   readonly #texts = new Map<string, string>();
   readonly #summaries = new Map<string, string>();
+  readonly #keys = new Map<string, CrashKeys>();
 
   /** Pack a record. It is then an object of its own, and what `record` was made of can go. */
   pack(record: DumpRecord): DumpRecord {
     const facts = this.#share(commonOf(record, (text) => this.#text(text)));
-    return new PackedRecord(record, facts, this.#summary(record.summary));
+    return new PackedRecord(record, { facts, keys: this.#keysOf(record), summary: this.#summary(record.summary) });
+  }
+
+  #keysOf({ site, signature }: CrashKeys): CrashKeys {
+    if (site === undefined && signature === undefined) return NO_KEYS;
+    const text = JSON.stringify([site, signature]);
+    const known = this.#keys.get(text);
+    if (known !== undefined) return known;
+    if (this.#keys.size >= KEYS_MAX) this.#keys.clear();
+    const keys = { site, signature };
+    this.#keys.set(text, keys);
+    return keys;
   }
 
   /** What occurs once fills this over and over; it is emptied then, and the next crash loop is shared again. */
@@ -87,6 +78,13 @@ export function changedRecord(record: DumpRecord, changes: Changes): DumpRecord 
   return { ...record, ...changes };
 }
 
+/** What a record holds by reference. */
+interface SharedParts {
+  facts: CommonFacts;
+  keys: CrashKeys;
+  summary: string;
+}
+
 /**
  * A record in a third of the memory of a plain object with forty properties: what is common is a reference, and the texts
  * that only this dump has are one text.
@@ -107,8 +105,9 @@ class PackedRecord implements DumpRecord {
   /** Stamp, pod's name, its UID, address of the fault, where. */
   readonly #texts: string;
   readonly #facts: CommonFacts;
+  readonly #keys: CrashKeys;
 
-  constructor(from: DumpRecord, facts: CommonFacts, summary: string, texts?: string) {
+  constructor(from: DumpRecord, { facts, keys, summary }: SharedParts, texts?: string) {
     this.stem = from.stem;
     this.name = from.name;
     this.bundleBytes = from.bundleBytes;
@@ -122,6 +121,7 @@ class PackedRecord implements DumpRecord {
     this.expectedBytes = from.expectedBytes;
     this.summary = summary;
     this.#facts = facts;
+    this.#keys = keys;
     this.#texts = texts ?? textsOf(from);
   }
 
@@ -130,7 +130,8 @@ class PackedRecord implements DumpRecord {
     const { crashedAt, pid, coreBytes, coreStoredBytes, expectedBytes } = this;
     const own = { stem, name, bundleBytes, storedAt, keep, revision };
     const fixed = { crashedAt, pid, coreBytes, coreStoredBytes, expectedBytes };
-    return new PackedRecord({ ...own, ...fixed, ...changes } as DumpRecord, this.#facts, this.summary, this.#texts);
+    const shared = { facts: this.#facts, keys: this.#keys, summary: this.summary };
+    return new PackedRecord({ ...own, ...fixed, ...changes } as DumpRecord, shared, this.#texts);
   }
 
   get manifestStamp(): string {
@@ -220,6 +221,12 @@ class PackedRecord implements DumpRecord {
   get where(): string | undefined {
     return unpackWhere(this.#text(4), this.summary);
   }
+  get site(): string | undefined {
+    return this.#keys.site;
+  }
+  get signature(): string | undefined {
+    return this.#keys.signature;
+  }
   get keepByPod(): boolean {
     return this.#facts.keepByPod;
   }
@@ -240,58 +247,4 @@ function textsOf({ manifestStamp, podName, podUid, faultAddress, summary, where 
 
 function withoutBetween(text: string | undefined): string {
   return text === undefined ? "" : text.replaceAll(BETWEEN, "\ufffd");
-}
-
-function commonOf(record: DumpRecord, share: (text: string) => string): CommonFacts {
-  const shared = (text: string | undefined): string | undefined =>
-    text === undefined || text === "" ? undefined : share(text);
-  return {
-    namespace: share(record.namespace),
-    uid: record.uid,
-    comm: shared(record.comm),
-    exe: shared(record.exe),
-    signalNumber: record.signalNumber,
-    signalName: share(record.signalName),
-    codeName: shared(record.codeName),
-    containerName: shared(record.containerName),
-    imageRef: shared(record.imageRef),
-    restartCount: record.restartCount,
-    podNamespace: shared(record.podNamespace),
-    ownerKind: shared(record.ownerKind),
-    ownerName: shared(record.ownerName),
-    nodeName: shared(record.nodeName),
-    clusterName: shared(record.clusterName),
-    architecture: shared(record.architecture),
-    compression: share(record.compression),
-    complete: record.complete,
-    truncatedBy: shared(record.truncatedBy),
-    identitySource: shared(record.identitySource),
-    identityVerified: record.identityVerified,
-    restricted: record.restricted,
-    suppressedCount: record.suppressedCount,
-    problemCount: record.problemCount,
-    keepByPod: record.keepByPod,
-  };
-}
-
-function isSame(one: CommonFacts, other: CommonFacts): boolean {
-  for (const key in one) {
-    if (one[key as keyof CommonFacts] !== other[key as keyof CommonFacts]) return false;
-  }
-  return true;
-}
-
-/** 53 bits of a text: two multiplicative hashes side by side. Equal ones are compared by what they stand for. */
-function hashOf(text: string): number {
-  let high = 0xdeadbeef;
-  let low = 0x41c6ce57;
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
-    high = Math.imul(high ^ code, 2_654_435_761);
-    low = Math.imul(low ^ code, 1_597_334_677);
-    // Turned, because the low bits of a product know nothing of the high ones.
-    high = (high << 13) | (high >>> 19);
-    low = (low << 11) | (low >>> 21);
-  }
-  return (high & 0x1fffff) * 0x1_0000_0000 + (low >>> 0);
 }

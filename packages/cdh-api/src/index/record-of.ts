@@ -63,6 +63,8 @@ export function recordOf(
     problemCount: manifest.problemCount,
     summary: manifest.summary,
     where: manifest.where,
+    site: manifest.site,
+    signature: manifest.signature,
     keepByPod: place.keepByPod,
   });
 }

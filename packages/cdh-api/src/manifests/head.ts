@@ -1,5 +1,7 @@
 import type { Manifest } from "@cdh/core/bundle/manifest";
+import { isRestricted } from "@cdh/core/bundle/restricted";
 import { CdhError } from "@cdh/core/errors";
+import { crashKeys } from "@cdh/core/groups/crash-keys";
 import { crashLine, crashPlace } from "@cdh/core/report/crash-line";
 import { KEEP_LABEL } from "../group.ts";
 
@@ -7,17 +9,22 @@ import { KEEP_LABEL } from "../group.ts";
 const TEXT_MAX = 8192;
 /** Fields of one object; ours has a dozen, and a newer composer may know some more. */
 const FIELDS_MAX = 64;
+/** Characters of a key; those of our own composers have half as many. */
+const KEY_MAX = 1024;
 
 /**
  * What the index and retention need of a manifest: its single fields, without its lists. However large the manifest is,
  * this takes some kilobytes.
  */
-export type ManifestHead = Omit<Manifest, "threads" | "modules" | "problems" | "composer"> & {
+export type ManifestHead = Omit<Manifest, "threads" | "modules" | "problems" | "composer" | "site" | "signature"> & {
   problemCount: number;
   /** Why and where, in one line; empty when nothing tells. */
   summary: string;
   /** Where alone. */
   where: string | undefined;
+  /** What crashes of one bug have in common; of a restricted crash no function is told. */
+  site: string | undefined;
+  signature: string | undefined;
 };
 
 /** @throws {CdhError} CDH_BUNDLE_JSON when a field holds more than any that describes a crash */
@@ -25,6 +32,7 @@ export function headOf(manifest: Manifest, label: string): ManifestHead {
   const single = <T extends object>(object: T): T => singleFields(object, label);
   const { node, process: crashed, signal, core, container, pod, identity, suppressed, problems } = manifest;
   const keep = pod?.labels?.[KEEP_LABEL];
+  const keys = crashKeys(manifest);
   return {
     ...single(manifest),
     node: single(node),
@@ -46,6 +54,8 @@ export function headOf(manifest: Manifest, label: string): ManifestHead {
     problemCount: problems.length,
     summary: crashLine(manifest),
     where: crashPlace(manifest),
+    site: keys.site?.slice(0, KEY_MAX),
+    signature: isRestricted(manifest) ? undefined : keys.signature?.slice(0, KEY_MAX),
   };
 }
 

@@ -48,6 +48,8 @@ export function makeRecord(changes: Partial<DumpRecord> = {}): DumpRecord {
     problemCount: 0,
     summary: "SIGSEGV (null pointer) in pay() at pay.c:41 ← main()",
     where: "pay() at pay.c:41 ← main()",
+    site: undefined,
+    signature: undefined,
     keepByPod: false,
     ...changes,
   });

@@ -1,4 +1,6 @@
-import { createHash } from "node:crypto";
+import { groupIdOf, groupKeyOf, placeText, type GroupKey } from "./group-key.ts";
+
+export { GROUP_ID } from "./group-key.ts";
 
 /** What of a crash counts for its group. Absent means unknown. */
 export interface CrashFacts {
@@ -25,7 +27,7 @@ export interface CrashGroup {
   /** `bug-` and ten hexadecimal digits: what `show` and `ls --group` take. The same for the same key in every store. */
   id: string;
   /** What the crashes have in common: `none` where no stack is known, and only executable and signal are the same. */
-  key: "signature" | "site" | "none";
+  key: GroupKey["key"];
   /** Of the pods; absent for crashes of no known pod. Crashes of two namespaces are never in one group. */
   namespace?: string;
   signature?: string;
@@ -52,18 +54,13 @@ export interface CrashGroup {
 }
 
 const LISTED_MAX = 100;
-const ID_LENGTH = 10;
-
-/** What the id of a group looks like. */
-export const GROUP_ID = /^bug-[\da-f]{10}$/;
-
 /**
  * Put crashes into groups, those seen last first.
  * @param all what the place holds, whatever is wanted of it: a crash without names has its group from the others of its site
  */
 export function groupCrashes(wanted: readonly CrashFacts[], all: readonly CrashFacts[]): CrashGroup[] {
   const keyOf = makeKeyOf(all);
-  const groups = Map.groupBy(wanted, (crash) => idOf(keyOf(crash)));
+  const groups = Map.groupBy(wanted, (crash) => groupIdOf(keyOf(crash)));
   return [...groups.values()].map((members) => describeGroup(members, keyOf)).toSorted(lastSeenFirst);
 }
 
@@ -74,45 +71,19 @@ export function crashesOfGroup<Crash extends CrashFacts>(
   all: readonly CrashFacts[],
 ): Crash[] {
   const keyOf = makeKeyOf(all);
-  return wanted.filter((crash) => idOf(keyOf(crash)) === id);
+  return wanted.filter((crash) => groupIdOf(keyOf(crash)) === id);
 }
 
-interface GroupKey {
-  key: CrashGroup["key"];
-  namespace: string | undefined;
-  text: string;
-}
-
-/** For what belongs to no pod: no namespace has this name. */
-const NO_NAMESPACE = "_host";
-
-/**
- * A crash without names belongs to those of the same site that have some, where they agree. A namespace has its own groups:
- * names are the crashed program's choice, and one tenant's must not lead to another's crash.
- */
+/** A crash without names belongs to those of the same site that have some, where they agree. */
 function makeKeyOf(all: readonly CrashFacts[]): (crash: CrashFacts) => GroupKey {
   const named = new Map<string, string | undefined>();
   for (const { namespace, site, signature } of all) {
     if (site === undefined || signature === undefined) continue;
-    const place = textOf(namespace, site);
+    const place = placeText(namespace, site);
     named.set(place, named.has(place) && named.get(place) !== signature ? undefined : signature);
   }
-  return ({ namespace, site, signature, exe, signal }) => {
-    const known = signature ?? (site === undefined ? undefined : named.get(textOf(namespace, site)));
-    if (known !== undefined) return { key: "signature", namespace, text: known };
-    if (site !== undefined) return { key: "site", namespace, text: site };
-    return { key: "none", namespace, text: `${exe ?? ""} ${signal ?? ""}` };
-  };
-}
-
-function idOf({ key, namespace, text }: GroupKey): string {
-  const hash = createHash("sha256").update(`${key} ${textOf(namespace, text)}`);
-  return `bug-${hash.digest("hex").slice(0, ID_LENGTH)}`;
-}
-
-/** No two pairs have one text, whatever characters are in them. */
-function textOf(namespace: string | undefined, text: string): string {
-  return JSON.stringify([namespace ?? NO_NAMESPACE, text]);
+  return (crash) =>
+    groupKeyOf(crash, crash.site === undefined ? undefined : named.get(placeText(crash.namespace, crash.site)));
 }
 
 function describeGroup(members: readonly CrashFacts[], keyOf: (crash: CrashFacts) => GroupKey): CrashGroup {
@@ -128,7 +99,7 @@ function describeGroup(members: readonly CrashFacts[], keyOf: (crash: CrashFacts
   const summary = inOrder.findLast((crash) => crash.summary !== undefined)?.summary;
   const message = inOrder.findLast((crash) => crash.message !== undefined)?.message;
   return {
-    id: idOf(common),
+    id: groupIdOf(common),
     key,
     ...(common.namespace === undefined ? {} : { namespace: common.namespace }),
     ...(key === "signature" ? { signature: text } : {}),
