@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 const server = { deps: { inline: ["clipanion"] } };
@@ -11,6 +12,9 @@ const patient = { poll: { timeout: 20_000, interval: 50 } };
  */
 const retry = process.env["CI"] === undefined ? 0 : 1;
 
+/** Most suites wait for processes they started; vitest would leave one of the processors to itself. */
+const maxWorkers = availableParallelism();
+
 /**
  * Four projects: `unit` needs no build, `blackbox` runs the built executables, `kernel` changes this machine's core
  * pattern, so its files run one after the other, and `pods` does so too, with a container runtime beside it.
@@ -19,6 +23,7 @@ export default defineConfig({
   test: {
     reporters: ["default", "./scripts/skip-reporter.ts"],
     allowOnly: false,
+    maxWorkers,
     projects: [
       {
         test: {

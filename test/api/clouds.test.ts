@@ -13,7 +13,7 @@ import { openStore } from "@cdh/core/store/open";
 import { storeSettings } from "@cdh/core/store/settings";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { startAzurite } from "../helpers/azurite.ts";
-import { notBuilt } from "../helpers/built.ts";
+import { notBuilt, runBuilt } from "../helpers/built.ts";
 import { selfSign } from "../helpers/cluster-pki.ts";
 import { startFakeGcs } from "../helpers/fake-gcs.ts";
 import { startForwardProxy } from "../helpers/forward-proxy.ts";
@@ -236,6 +236,24 @@ for (const [name, start] of [
       await expectSoon("it is listed", async () => (await get(`${LIST}/${other.name}`)).status === 200);
       for (const suffix of [".manifest.json", ".zip"]) await store.delete(`${other.stem}${suffix}`);
       await expectSoon("it is gone", async () => (await get(`${LIST}/${other.name}`)).status === 404);
+    });
+
+    it("prune shows what is past its limits, changes nothing, and then removes all of it", async () => {
+      const newer = await putDump(store, { crashedAt: "2026-11-29T10:00:00.000Z" });
+      const env = { PATH: process.env["PATH"] ?? "", ...cloud.env, STORE_TIMEOUT: "10s" };
+      const prune = async (...args: string[]): Promise<{ removed: number; removals: { bundle: string }[] }> => {
+        const { exitCode, stdout, stderr } = await runBuilt("cdh-api", ["prune", ...args, "-o", "json"], { env });
+        expect(exitCode, stderr).toBe(0);
+        return JSON.parse(stdout) as { removed: number; removals: { bundle: string }[] };
+      };
+      const shown = await prune("--max-count", "1", "--dry-run");
+      expect(shown).toMatchObject({ removed: 0, removals: [{ bundle: `${dump.stem}.zip` }] });
+      const endings = [".manifest.json", ".zip"];
+      for (const ending of endings) expect(await store.head(`${dump.stem}${ending}`)).toBeDefined();
+      expect(await prune("--max-count", "1")).toMatchObject({ removed: 1 });
+      for (const ending of endings) expect(await store.head(`${dump.stem}${ending}`)).toBeUndefined();
+      for (const ending of endings) expect(await store.head(`${newer.stem}${ending}`)).toBeDefined();
+      await expectSoon("it is gone", async () => (await get(`${LIST}/${dump.name}`)).status === 404);
     });
   });
 }

@@ -370,7 +370,7 @@ describeUnless(missingTools("helm"), "the environment of the API", () => {
           encryptionScope: "s",
           blobTags: "a=b",
         },
-        gcs: { endpoint: "https://g.example", kmsKey: "k", storageClass: "NEARLINE" },
+        gcs: { endpoint: "https://g.example", kmsKey: "k", storageClass: "NEARLINE", acls: "allow" },
       },
     };
     const azure = { ...every, store: { url: "azblob://cores", existingSecret: "keys" } };

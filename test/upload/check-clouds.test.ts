@@ -107,6 +107,41 @@ describeUnless(missing, "cdh-upload check of a cloud", () => {
     },
   );
 
+  const forBucket =
+    (answer: Fault): FaultProxy["decide"] =>
+    ({ path, method }) =>
+      method === "GET" && path === "/storage/v1/b/cores" ? answer : { kind: "pass" };
+
+  it("of google fails before anything is written, where ACLs may let others read", async () => {
+    const { proxy, env } = clouds.google;
+    const sent: string[] = [];
+    proxy.decide = (request) => {
+      if (request.method !== "GET") sent.push(request.path);
+      return forBucket(uniform(false))(request);
+    };
+    const { exitCode, steps, told } = await check(env);
+    expect(exitCode, told).toBe(15);
+    expect(steps.map(({ step, result }) => [step, result])).toEqual([["write", "failed"]]);
+    expect(told).toContain("uniform access is off");
+    expect(told).toMatch(/^hint: .*buckets update gs:\/\/cores --uniform-bucket-level-access; or say GCS_ACLS=allow$/m);
+    expect(sent).toEqual([]);
+  });
+
+  it("of google: bundles wait while ACLs may let others read, and go once they cannot", async () => {
+    const { proxy, env } = clouds.google;
+    proxy.decide = forBucket(uniform(false));
+    await using work = await makeWorkbench({ ...env, STORE_TIMEOUT: "5s" });
+    await work.publish();
+    const refused = await work.sweep();
+    expect(refused.exitCode, refused.stderr).toBe(15);
+    expect(refused.stdout + refused.stderr).toContain("uniform access is off");
+    expect(await work.spool()).toHaveLength(1);
+    proxy.decide = forBucket(uniform(true));
+    const sent = await work.sweep();
+    expect(sent.exitCode, sent.stderr).toBe(0);
+    expect(await work.spool()).toEqual([]);
+  });
+
   const uniform = (enabled: boolean, more: object = {}): Fault =>
     json(200, {
       iamConfiguration: { uniformBucketLevelAccess: { enabled }, publicAccessPrevention: "inherited" },
@@ -127,9 +162,8 @@ describeUnless(missing, "cdh-upload check of a cloud", () => {
     ["not said", { kind: "pass" }, "skipped", "the answer does not say"],
   ])("of google tells that uniform access is %s; it fails nothing", async (_what, answer, result, detail) => {
     const { proxy, env } = clouds.google;
-    proxy.decide = ({ path, method }) =>
-      method === "GET" && path === "/storage/v1/b/cores" ? answer : { kind: "pass" };
-    const { exitCode, steps, told } = await check(env);
+    proxy.decide = forBucket(answer);
+    const { exitCode, steps, told } = await check({ ...env, GCS_ACLS: result === "warning" ? "allow" : "refuse" });
     expect(exitCode, told).toBe(0);
     const access = steps.find(({ step }) => step === "access");
     expect(access).toMatchObject({ result, right: "storage.buckets.get" });

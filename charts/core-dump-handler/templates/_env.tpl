@@ -204,6 +204,7 @@ file:///store
   (list "GCS_ENDPOINT" $s.gcs.endpoint)
   (list "GCS_KMS_KEY" $s.gcs.kmsKey)
   (list "GCS_STORAGE_CLASS" $s.gcs.storageClass)
+  (list "GCS_ACLS" $s.gcs.acls)
   (list "GOOGLE_APPLICATION_CREDENTIALS" (ternary "/etc/core-dump-handler/gcs/credentials.json" "" (ne $s.gcs.credentialsSecret "")))
   (list "S3_CA_BUNDLE" (ternary "/etc/core-dump-handler/store-ca/ca.crt" "" (ne $s.caConfigMap.name "")))
 ) }}

@@ -193,6 +193,12 @@ export const storeSettings = defineSettings({
     default: undefined,
     doc: "Storage class of new objects, such as NEARLINE.",
   }),
+  gcsAcls: setting<"refuse" | "allow">({
+    env: "GCS_ACLS",
+    parse: (text) => (text === "" ? "refuse" : parsers.oneOf("refuse", "allow")(text)),
+    default: "refuse",
+    doc: "A bucket whose uniform access is off, where ACLs of objects may let others read cores: refuse puts nothing there, and bundles wait; allow warns. Looking needs storage.buckets.get; without it nothing is refused.",
+  }),
   partBytes: setting<number>({
     env: "PART_SIZE",
     parse: partSize,

@@ -1,4 +1,5 @@
-import { reasonOf } from "../../base/errors.ts";
+import type { Clock } from "../../base/clock.ts";
+import { CdhError, reasonOf } from "../../base/errors.ts";
 import { formatDuration } from "../../base/units.ts";
 import type { CheckedAccess } from "../store.ts";
 import type { GcsBucket } from "./bucket.ts";
@@ -9,19 +10,57 @@ const RIGHT = "storage.buckets.get";
 /** The settings of a bucket that are told. */
 const FIELDS = "iamConfiguration,retentionPolicy,softDeletePolicy";
 
+/** A bucket is asked again after this: somebody may have changed its settings. */
+const AGAIN_MS = 10 * 60_000;
+
+/**
+ * Refuse to put cores where ACLs may let others read them: a bucket whose uniform access is off. Where the identity may not look, or the service does not
+ * answer, nothing is refused.
+ */
+export class AclGuard {
+  readonly #bucket: GcsBucket;
+  readonly #clock: Clock;
+  #looked: { access: Promise<CheckedAccess>; at: number } | undefined;
+
+  constructor(bucket: GcsBucket, clock: Clock) {
+    this.#bucket = bucket;
+    this.#clock = clock;
+  }
+
+  /** @throws {CdhError} CDH_STORE where uniform access is off; the signal's reason */
+  async mayPut(what: string, signal: AbortSignal | undefined): Promise<void> {
+    const now = this.#clock.monotonic();
+    // Puts at one time share a look; whose signal began it must not end it for the others.
+    if (this.#looked === undefined || now - this.#looked.at >= AGAIN_MS)
+      this.#looked = { access: checkUniformAccess(this.#bucket, undefined, 1), at: now };
+    const { result, detail, hint = "" } = await this.#looked.access;
+    signal?.throwIfAborted();
+    if (result !== "warning") return;
+    // It may be mended at any time, and bundles wait for that.
+    this.#looked = undefined;
+    throw new CdhError("CDH_STORE", `cannot ${what} in ${this.#bucket.url}: ${detail}`, {
+      hint: `${hint}; or say GCS_ACLS=allow`,
+    });
+  }
+}
+
 /**
  * Look whether the bucket has uniform access, and how long it keeps what is deleted. Without it each object has a list of readers of its own (ACL), made from the
  * bucket's default list when the object is written: who may read a core is then said in two places.
  * @see https://cloud.google.com/storage/docs/uniform-bucket-level-access
  * @throws the signal's reason only
  */
-export async function checkUniformAccess(bucket: GcsBucket, signal: AbortSignal | undefined): Promise<CheckedAccess> {
+export async function checkUniformAccess(
+  bucket: GcsBucket,
+  signal: AbortSignal | undefined,
+  attempts?: number,
+): Promise<CheckedAccess> {
   const { serviceUrl, bucket: name } = bucket.target;
   const url = `${serviceUrl}/storage/v1/b/${encodeURIComponent(name)}?fields=${FIELDS}`;
   try {
     const { value } = await bucket.requests.send(
       ({ abortSignal }) => bucket.http.json({ method: "GET", url, abortSignal }),
-      { what: "look at the bucket's settings", signal },
+      { what: "look at the bucket's settings", signal, ...(attempts === undefined ? {} : { attempts }) },
     );
     const access = judge(name, value["iamConfiguration"]);
     return { ...access, detail: [access.detail, ...keptFor(value)].join("; ") };

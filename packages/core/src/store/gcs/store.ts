@@ -21,7 +21,7 @@ import type {
   VerifiedBy,
 } from "../store.ts";
 import type { Throttle } from "../throttle.ts";
-import { checkUniformAccess } from "./access.ts";
+import { AclGuard, checkUniformAccess } from "./access.ts";
 import { GcsBucket, type ShownObject } from "./bucket.ts";
 import { isTransient, toStoreError } from "./errors.ts";
 import { GcsHttp } from "./http.ts";
@@ -56,6 +56,7 @@ export class GcsStore implements ObjectStore {
   readonly #bucket: GcsBucket;
   readonly #settings: StoreSettings;
   readonly #tools: UploadTools;
+  readonly #acls: AclGuard | undefined;
   readonly #agents: Agents;
   readonly #log: Logger;
 
@@ -73,6 +74,7 @@ export class GcsStore implements ObjectStore {
     const bucket = new GcsBucket(new GcsHttp(tokens, agents), target, { requests, url });
     this.url = url;
     this.#bucket = bucket;
+    this.#acls = settings.gcsAcls === "refuse" ? new AclGuard(bucket, clock) : undefined;
     this.#settings = settings;
     this.#tools = {
       bucket,
@@ -87,6 +89,7 @@ export class GcsStore implements ObjectStore {
 
   async putFile(key: string, source: PutSource, options: PutOptions = {}): Promise<PutResult> {
     this.#bucket.nameOf(key);
+    await this.#acls?.mayPut(`store ${key}`, options.signal);
     const handle = await openRegularFile(source.path);
     try {
       // Looked up first, because hashing a large file for a store that is down would be for nothing.
@@ -101,6 +104,7 @@ export class GcsStore implements ObjectStore {
   }
 
   async putBytes(key: string, body: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
+    await this.#acls?.mayPut(`store ${key}`, options.signal);
     const before = await this.#bucket.head(key, options.signal);
     return await this.#put(key, { source: body, digest: digestBytes(body), before }, options);
   }
