@@ -122,3 +122,27 @@ it("lists the newest of all namespaces first, in pages, back to a time", () => {
     expect(paged).toEqual(wanted);
   }
 });
+
+it("gives blocks up of which little is left, while who lists goes on reading what was there", () => {
+  const index = new DumpIndex(new ChangeLog(1));
+  const count = 80_000;
+  for (let at = 0; at < count; at += 1) {
+    index.put(makeRecord({ name: `d${at}`, stem: `shop/d${at}`, crashedAt: at }), { quiet: true });
+  }
+  const before = index.list();
+  expect(before.next().value?.name).toBe(`d${count - 1}`);
+  const blocks = (): number => index.pool.blocks.filter((block) => block !== undefined).length;
+  const [all, isKept] = [blocks(), (at: number): boolean => at % 100 === 0];
+  for (let at = 0; at < count; at += 1) if (!isKept(at)) index.remove(`shop/d${at}`, at);
+  index.compact();
+  expect(blocks()).toBeLessThan(all);
+  expect(index.size).toBe(count / 100);
+  expect([...index.list()].map(({ name }) => name)).toEqual(
+    Array.from({ length: count / 100 }, (_, at) => `d${count - 100 * (at + 1)}`),
+  );
+  for (const at of [0, 100, 79_900]) expect(index.byStem(`shop/d${at}`)?.crashedAt).toBe(at);
+  expect(index.byName("d100")?.crashedAt).toBe(100);
+  let [seen, last] = [1, ""];
+  for (const { name } of before) [seen, last] = [seen + 1, name];
+  expect([seen, last]).toEqual([count, "d0"]);
+});

@@ -1,15 +1,23 @@
-import { append } from "@cdh/core/lists";
 import type { Change, ChangeLog } from "./change-log.ts";
 import type { DumpRecord } from "./dump-record.ts";
-import { byAge, firstOf, merge } from "./merge.ts";
-import { type Position } from "./position.ts";
+import { byAge, firstOf, merge, type Run } from "./merge.ts";
+import { OrderedRows } from "./ordered-rows.ts";
+import type { Position } from "./position.ts";
+import { type Blocks, recordAt, RecordPool } from "./record-pool.ts";
+import { BLOCK_ROWS, LINKED, type RowBlock, WAS_LINKED } from "./row-block.ts";
+import { RowMap } from "./row-map.ts";
+
+/** A block of which less is in the index is given up, and what is left moves. */
+const USED_LEAST = 0.5;
 
 /** Hold every dump of the store, by name and in order: namespace, then newest first. */
 export class DumpIndex {
   readonly log: ChangeLog;
-  readonly #byStem = new Map<string, DumpRecord>();
-  readonly #byName = new Map<string, DumpRecord>();
-  readonly #namespaces = new Map<string, { dumps: DumpRecord[]; sorted: boolean }>();
+  /** Holds the records. */
+  readonly pool = new RecordPool();
+  readonly #stems = new RowMap();
+  readonly #names = new RowMap();
+  readonly #namespaces = new Map<string, OrderedRows>();
   readonly #watchers = new Set<(change: Change) => void>();
 
   constructor(log: ChangeLog) {
@@ -17,7 +25,7 @@ export class DumpIndex {
   }
 
   get size(): number {
-    return this.#byStem.size;
+    return this.#stems.size;
   }
 
   /** The namespaces that hold dumps, in order. */
@@ -26,37 +34,55 @@ export class DumpIndex {
   }
 
   byStem(stem: string): DumpRecord | undefined {
-    return this.#byStem.get(stem);
+    const id = this.idOfStem(stem);
+    return id < 0 ? undefined : this.pool.at(id);
+  }
+
+  /** Number of the row that holds the dump of a key; -1: none does. */
+  idOfStem(stem: string): number {
+    const { hash, isIt } = this.pool.stemKey(stem);
+    return this.#stems.find(hash, isIt);
   }
 
   byName(name: string): DumpRecord | undefined {
-    return this.#byName.get(name);
+    const id = this.#names.find(this.pool.nameHash(name), (row) => this.pool.nameAt(row) === name);
+    return id < 0 ? undefined : this.pool.at(id);
   }
 
   /** Find a dump where it is asked for; a name of another namespace does not exist. */
   find(namespace: string, name: string): DumpRecord | undefined {
-    const found = this.#byName.get(name);
+    const found = this.byName(name);
     return found?.namespace === namespace ? found : undefined;
   }
 
-  records(): IterableIterator<DumpRecord> {
-    return this.#byStem.values();
+  /** All of them, as they were when each block of them was begun, in no order. */
+  *records(): Generator<DumpRecord> {
+    const { blocks } = this.pool;
+    for (const id of this.ids()) yield recordAt(blocks, id);
+  }
+
+  /** Numbers of all rows, in no order. */
+  *ids(): Generator<number> {
+    for (const block of this.pool.blocks) {
+      if (block === undefined) continue;
+      const { rows, index } = block;
+      for (let row = 0; row < rows; row += 1)
+        if (((block.flags[row] ?? 0) & LINKED) !== 0) yield index * BLOCK_ROWS + row;
+    }
   }
 
   /**
-   * List dumps in order. The arrays are copies: what changes meanwhile does not disturb who reads.
+   * List dumps in order. What changes meanwhile does not disturb who reads.
    * @param namespace absent: all of them
    */
   *list(namespace?: string, after?: Position): Generator<DumpRecord> {
     const names = namespace === undefined ? this.namespaces() : [namespace];
     for (const name of names) {
       if (after !== undefined && name < after.namespace) continue;
-      const dumps = this.#sorted(name).slice();
-      const start = after?.namespace === name ? firstOf(dumps, (dump) => byTime(dump, after) > 0) : 0;
-      for (let at = start; at < dumps.length; at += 1) {
-        const dump = dumps[at];
-        if (dump !== undefined) yield dump;
-      }
+      const { blocks } = this.pool;
+      const ids = this.#inOrder(name).slice();
+      const start = after?.namespace === name ? firstOf(ids, (id) => byTime(recordAt(blocks, id), after) > 0) : 0;
+      yield* recordsOf(blocks, ids, start);
     }
   }
 
@@ -66,9 +92,9 @@ export class DumpIndex {
     const names = namespace === undefined ? this.namespaces() : [namespace];
     for (const name of names) {
       if (after !== undefined && name < after.namespace) continue;
-      const dumps = this.#sorted(name);
-      const start = after?.namespace === name ? firstOf(dumps, (dump) => byTime(dump, after) > 0) : 0;
-      append(page, dumps.slice(start, start + count - page.length));
+      const ids = this.#inOrder(name);
+      const start = after?.namespace === name ? firstOf(ids, (id) => byTime(this.pool.at(id), after) > 0) : 0;
+      for (const id of ids.slice(start, start + count - page.length)) page.push(this.pool.at(id));
       if (page.length === count) break;
     }
     return page;
@@ -80,9 +106,14 @@ export class DumpIndex {
    */
   *newestFirst(namespace?: string, after?: Position, since = Number.NEGATIVE_INFINITY): Generator<DumpRecord> {
     const names = namespace === undefined ? this.namespaces() : [namespace];
-    const runs = names.map((name) => {
-      const dumps = this.#sorted(name).slice();
-      return { dumps, at: after === undefined ? 0 : firstOf(dumps, (dump) => byAge(dump, after) > 0) };
+    const { blocks } = this.pool;
+    const runs = names.map((name): Run<DumpRecord> => {
+      const ids = this.#inOrder(name).slice();
+      return recordsOf(
+        blocks,
+        ids,
+        after === undefined ? 0 : firstOf(ids, (id) => byAge(recordAt(blocks, id), after) > 0),
+      );
     });
     yield* merge(runs, byAge, since);
   }
@@ -92,32 +123,48 @@ export class DumpIndex {
     const names = namespace === undefined ? [...this.#namespaces.keys()] : [namespace];
     let count = 0;
     for (const name of names) {
-      const dumps = this.#sorted(name);
-      count += since === undefined ? dumps.length : firstOf(dumps, (dump) => dump.crashedAt < since);
+      count +=
+        since === undefined
+          ? (this.#namespaces.get(name)?.count ?? 0)
+          : firstOf(this.#inOrder(name), (id) => this.pool.number(id, "crashedAt") < since);
     }
     return count;
   }
 
   /** Take a dump in, or replace what it was; watchers are told unless `quiet`. */
   put(record: DumpRecord, options: { quiet?: boolean } = {}): void {
-    const before = this.#byStem.get(record.stem);
-    if (before !== undefined) this.#forget(before);
-    this.#byStem.set(record.stem, record);
-    this.#byName.set(record.name, record);
-    const there = this.#namespaces.get(record.namespace);
-    if (there === undefined) this.#namespaces.set(record.namespace, { dumps: [record], sorted: true });
-    else {
-      there.dumps.push(record);
-      there.sorted = false;
-    }
-    if (options.quiet !== true) this.#tell({ revision: record.revision, before, after: record });
+    const { pool } = this;
+    const beforeId = this.idOfStem(record.stem);
+    const before = beforeId < 0 ? undefined : pool.at(beforeId);
+    let id = pool.idOf(record);
+    // A row that was here before may still stand where it stood.
+    if ((pool.flags(id) & WAS_LINKED) !== 0) id = pool.idOf(pool.changed(record, {}));
+    if (before !== undefined) this.#forget(beforeId, before);
+    this.link(id);
+    if (options.quiet !== true) this.#tell({ revision: record.revision, before, after: pool.at(id) });
+  }
+
+  /** Take in a row of the pool's, whose key is not here, without telling anybody. */
+  link(id: number): void {
+    const { pool } = this;
+    const { name, namespace } = pool.at(id);
+    pool.setFlags(id, LINKED | WAS_LINKED);
+    this.#stems.add(pool.stemHash(id), id);
+    const hash = pool.nameHash(name);
+    const taken = this.#names.find(hash, (row) => pool.nameAt(row) === name);
+    if (taken < 0) this.#names.add(hash, id);
+    else this.#names.replace(hash, taken, id);
+    let there = this.#namespaces.get(namespace);
+    if (there === undefined) this.#namespaces.set(namespace, (there = new OrderedRows(pool)));
+    there.add(id);
   }
 
   /** Drop a dump. */
   remove(stem: string, revision: number): DumpRecord | undefined {
-    const before = this.#byStem.get(stem);
-    if (before === undefined) return undefined;
-    this.#forget(before);
+    const id = this.idOfStem(stem);
+    if (id < 0) return undefined;
+    const before = this.pool.at(id);
+    this.#forget(id, before);
     this.#tell({ revision, before, after: undefined });
     return before;
   }
@@ -133,31 +180,62 @@ export class DumpIndex {
     return () => void this.#watchers.delete(listener);
   }
 
+  /** Give up blocks of which little is in use. What stays keeps its numbers, what moves gets new ones. */
+  compact(): void {
+    const { pool } = this;
+    const moved = new Map<number, number>();
+    for (const block of pool.blocks) {
+      if (block === undefined || block === pool.current) continue;
+      if (block.linked >= Math.min(block.rows, BLOCK_ROWS / 2) * USED_LEAST) continue;
+      this.#move(block, moved);
+      pool.drop(block);
+    }
+    if (moved.size > 0) for (const rows of this.#namespaces.values()) rows.replace(moved);
+  }
+
+  #move(block: RowBlock, moved: Map<number, number>): void {
+    const { pool } = this;
+    for (let row = 0; row < block.rows; row += 1) {
+      const flags = block.flags[row] ?? 0;
+      if ((flags & LINKED) === 0) continue;
+      const id = block.index * BLOCK_ROWS + row;
+      const to = pool.changed(pool.at(id), {});
+      const toId = pool.idOf(to);
+      pool.setFlags(toId, flags);
+      to.block.segments[to.row] = block.segments[row] ?? 0;
+      this.#stems.replace(pool.stemHash(id), id, toId);
+      this.#names.replace(pool.nameHash(pool.nameAt(id)), id, toId);
+      moved.set(id, toId);
+    }
+  }
+
   #tell(change: Change): void {
     this.log.add(change);
     for (const listener of this.#watchers) listener(change);
   }
 
-  #forget(record: DumpRecord): void {
-    this.#byStem.delete(record.stem);
-    if (this.#byName.get(record.name) === record) this.#byName.delete(record.name);
-    const there = this.#namespaces.get(record.namespace);
-    if (there === undefined) return;
-    let at = there.sorted ? firstOf(there.dumps, (dump) => byTime(dump, record) >= 0) : -1;
-    if (there.dumps[at] !== record) at = there.dumps.indexOf(record);
-    if (at >= 0) there.dumps.splice(at, 1);
-    if (there.dumps.length === 0) this.#namespaces.delete(record.namespace);
+  #forget(id: number, { name, namespace }: DumpRecord): void {
+    const { pool } = this;
+    pool.setFlags(id, 0, LINKED);
+    this.#stems.remove(pool.stemHash(id), id);
+    // Another one may have taken the name.
+    this.#names.remove(pool.nameHash(name), id);
+    const there = this.#namespaces.get(namespace);
+    there?.noteGone();
+    if (there?.count === 0) this.#namespaces.delete(namespace);
   }
 
-  #sorted(namespace: string): DumpRecord[] {
-    const there = this.#namespaces.get(namespace);
-    if (there === undefined) return [];
-    if (!there.sorted) {
-      there.dumps.sort(byTime);
-      there.sorted = true;
-    }
-    return there.dumps;
+  #inOrder(namespace: string): readonly number[] {
+    return this.#namespaces.get(namespace)?.inOrder() ?? [];
   }
+}
+
+function* recordsOf(blocks: Blocks, ids: readonly number[], start: number): Generator<DumpRecord, undefined> {
+  for (let at = start; at < ids.length; at += 1) {
+    const id = ids[at];
+    if (id !== undefined) yield recordAt(blocks, id);
+  }
+  return undefined;
 }
 
 /** Order within a namespace: newest first, then by name. */

@@ -20,11 +20,8 @@ export function firstOf<T>(items: readonly T[], holds: (item: T) => boolean): nu
   return low;
 }
 
-/** A list in order, and how much of it was taken. */
-export interface Run<T> {
-  dumps: readonly T[];
-  at: number;
-}
+/** A list in order, read one after the other. */
+export type Run<T> = Iterator<T, undefined, undefined>;
 
 /**
  * Take from lists, each of them in order, whatever is next of all: with a heap of the lists, so that a page of five hundred
@@ -36,15 +33,19 @@ export function* merge<T extends Position>(
   order: (a: T, b: T) => number,
   since = Number.NEGATIVE_INFINITY,
 ): Generator<T> {
-  const heap = runs.filter(({ dumps, at }) => at < dumps.length);
-  const isBefore = (a: Run<T> | undefined, b: Run<T> | undefined): boolean => {
-    const [one, other] = [a?.dumps[a.at], b?.dumps[b.at]];
-    return one !== undefined && other !== undefined && order(one, other) < 0;
+  const heap: { first: T; run: Run<T> }[] = [];
+  for (const run of runs) {
+    const { value } = run.next();
+    if (value !== undefined) heap.push({ first: value, run });
+  }
+  const isBefore = (a: number, b: number): boolean => {
+    const [one, other] = [heap[a], heap[b]];
+    return one !== undefined && other !== undefined && order(one.first, other.first) < 0;
   };
   const sink = (from: number): void => {
     for (let at = from; ;) {
       let least = at;
-      for (const child of [2 * at + 1, 2 * at + 2]) if (isBefore(heap[child], heap[least])) least = child;
+      for (const child of [2 * at + 1, 2 * at + 2]) if (isBefore(child, least)) least = child;
       const [here, there] = [heap[at], heap[least]];
       if (least === at || here === undefined || there === undefined) return;
       heap[at] = there;
@@ -54,11 +55,11 @@ export function* merge<T extends Position>(
   };
   for (let at = (heap.length >> 1) - 1; at >= 0; at -= 1) sink(at);
   for (let top = heap[0]; top !== undefined; top = heap[0]) {
-    const next = top.dumps[top.at];
-    if (next === undefined || next.crashedAt < since) return;
-    yield next;
-    top.at += 1;
-    if (top.at >= top.dumps.length) {
+    if (top.first.crashedAt < since) return;
+    yield top.first;
+    const { value } = top.run.next();
+    if (value !== undefined) top.first = value;
+    else {
       const last = heap.pop();
       if (last === undefined || heap.length === 0) return;
       if (last !== top) heap[0] = last;

@@ -1,151 +1,95 @@
-import { commonOf, isSame, type CommonFacts } from "./common-facts.ts";
 import type { DumpRecord } from "./dump-record.ts";
-import { hashOf } from "./hash-of.ts";
+import { packText, unpackText } from "./packed-text.ts";
 import { packWhere, unpackWhere } from "./packed-where.ts";
+import { KEPT, NAME_IN_STEM, type RowBlock, TEXTS } from "./row-block.ts";
+import type { RowCounts, RowFacts } from "./row-facts.ts";
 
-/** What crashes of one bug have in common, held once for all of them. */
-type CrashKeys = Pick<DumpRecord, "site" | "signature">;
+/** A record that is a row of a block: it holds nothing but where. */
+export class PackedRecord implements DumpRecord {
+  readonly block: RowBlock;
+  readonly row: number;
 
-const NO_KEYS: CrashKeys = { site: undefined, signature: undefined };
-
-/** Past so many, facts are simply not shared: nobody fills memory with what occurs once. */
-const FACTS_MAX = 20_000;
-const TEXTS_MAX = 50_000;
-/** So many lines of why and where are known at a time: a crash loop's are the same, others hold an id or an address. */
-const SUMMARIES_MAX = 10_000;
-/** So many bugs are known at a time. */
-const KEYS_MAX = 20_000;
-/** Between the texts of one dump: none of them holds it. */
-const BETWEEN = "\0";
-
-/** Make records that share what they have in common. */
-export class RecordPool {
-  readonly #facts = new Map<number, CommonFacts>();
-  readonly #texts = new Map<string, string>();
-  readonly #summaries = new Map<string, string>();
-  readonly #keys = new Map<string, CrashKeys>();
-
-  /** Pack a record. It is then an object of its own, and what `record` was made of can go. */
-  pack(record: DumpRecord): DumpRecord {
-    const facts = this.#share(commonOf(record, (text) => this.#text(text)));
-    return new PackedRecord(record, { facts, keys: this.#keysOf(record), summary: this.#summary(record.summary) });
+  constructor(block: RowBlock, row: number) {
+    this.block = block;
+    this.row = row;
   }
 
-  #keysOf({ site, signature }: CrashKeys): CrashKeys {
-    if (site === undefined && signature === undefined) return NO_KEYS;
-    const text = JSON.stringify([site, signature]);
-    const known = this.#keys.get(text);
-    if (known !== undefined) return known;
-    if (this.#keys.size >= KEYS_MAX) this.#keys.clear();
-    const keys = { site, signature };
-    this.#keys.set(text, keys);
-    return keys;
+  get #facts(): RowFacts {
+    return this.block.facts[this.block.refs.facts[this.row] ?? -1] as RowFacts;
+  }
+  get #counts(): RowCounts {
+    return this.block.counts[this.block.refs.counts[this.row] ?? -1] as RowCounts;
   }
 
-  /** What occurs once fills this over and over; it is emptied then, and the next crash loop is shared again. */
-  #summary(text: string): string {
-    const known = this.#summaries.get(text);
-    if (known !== undefined) return known;
-    if (this.#summaries.size >= SUMMARIES_MAX) this.#summaries.clear();
-    this.#summaries.set(text, text);
-    return text;
-  }
-
-  #text(text: string): string {
-    const known = this.#texts.get(text);
-    if (known !== undefined) return known;
-    if (this.#texts.size < TEXTS_MAX) this.#texts.set(text, text);
-    return text;
-  }
-
-  #share(facts: CommonFacts): CommonFacts {
-    const key = hashOf(Object.values(facts).join(BETWEEN));
-    const known = this.#facts.get(key);
-    if (known === undefined) {
-      if (this.#facts.size < FACTS_MAX) this.#facts.set(key, facts);
-      return facts;
-    }
-    return isSame(known, facts) ? known : facts;
-  }
-}
-
-/** What may change of a dump while its manifest stays. */
-type Changes = Partial<Pick<DumpRecord, "name" | "bundleBytes" | "storedAt" | "keep" | "revision">>;
-
-/** Make the record of a dump that has changed; the one in the index stays what it is. */
-export function changedRecord(record: DumpRecord, changes: Changes): DumpRecord {
-  if (record instanceof PackedRecord) return record.changed(changes);
-  return { ...record, ...changes };
-}
-
-/** What a record holds by reference. */
-interface SharedParts {
-  facts: CommonFacts;
-  keys: CrashKeys;
-  summary: string;
-}
-
-/**
- * A record in a third of the memory of a plain object with forty properties: what is common is a reference, and the texts
- * that only this dump has are one text.
- */
-class PackedRecord implements DumpRecord {
-  readonly stem: string;
-  readonly name: string;
-  readonly bundleBytes: number | undefined;
-  readonly storedAt: number;
-  readonly keep: boolean;
-  readonly revision: number;
-  readonly crashedAt: number;
-  readonly pid: number | undefined;
-  readonly coreBytes: number;
-  readonly coreStoredBytes: number;
-  readonly expectedBytes: number | undefined;
-  readonly summary: string;
-  /** Stamp, pod's name, its UID, address of the fault, where. */
-  readonly #texts: string;
-  readonly #facts: CommonFacts;
-  readonly #keys: CrashKeys;
-
-  constructor(from: DumpRecord, { facts, keys, summary }: SharedParts, texts?: string) {
-    this.stem = from.stem;
-    this.name = from.name;
-    this.bundleBytes = from.bundleBytes;
-    this.storedAt = from.storedAt;
-    this.keep = from.keep;
-    this.revision = from.revision;
-    this.crashedAt = from.crashedAt;
-    this.pid = from.pid;
-    this.coreBytes = from.coreBytes;
-    this.coreStoredBytes = from.coreStoredBytes;
-    this.expectedBytes = from.expectedBytes;
-    this.summary = summary;
-    this.#facts = facts;
-    this.#keys = keys;
-    this.#texts = texts ?? textsOf(from);
-  }
-
-  changed(changes: Changes): PackedRecord {
-    const { stem, name, bundleBytes, storedAt, keep, revision } = this;
-    const { crashedAt, pid, coreBytes, coreStoredBytes, expectedBytes } = this;
-    const own = { stem, name, bundleBytes, storedAt, keep, revision };
-    const fixed = { crashedAt, pid, coreBytes, coreStoredBytes, expectedBytes };
-    const shared = { facts: this.#facts, keys: this.#keys, summary: this.summary };
-    return new PackedRecord({ ...own, ...fixed, ...changes } as DumpRecord, shared, this.#texts);
-  }
-
-  get manifestStamp(): string {
+  get stem(): string {
     return this.#text(0) ?? "";
   }
+  get name(): string {
+    return nameAt(this.block, this.row);
+  }
+  get manifestStamp(): string {
+    return this.#text(2) ?? "";
+  }
   get podName(): string | undefined {
-    return this.#text(1);
-  }
-  get podUid(): string | undefined {
-    return this.#text(2);
-  }
-  get faultAddress(): string | undefined {
     return this.#text(3);
   }
+  get podUid(): string | undefined {
+    return this.#text(4);
+  }
+  get faultAddress(): string | undefined {
+    return this.#text(5);
+  }
+  get where(): string | undefined {
+    return unpackWhere(this.#text(6), this.summary);
+  }
+  get summary(): string {
+    return this.block.summaries[this.block.refs.summary[this.row] ?? -1] ?? "";
+  }
+  get nodeName(): string | undefined {
+    return this.block.nodes[this.block.refs.node[this.row] ?? -1];
+  }
+  get imageRef(): string | undefined {
+    return this.block.images[this.block.refs.image[this.row] ?? -1];
+  }
+  get keep(): boolean {
+    return ((this.block.flags[this.row] ?? 0) & KEPT) !== 0;
+  }
+
+  get crashedAt(): number {
+    return this.block.numbers.crashedAt[this.row] ?? 0;
+  }
+  get storedAt(): number {
+    return this.block.numbers.storedAt[this.row] ?? 0;
+  }
+  get revision(): number {
+    return this.block.numbers.revision[this.row] ?? 0;
+  }
+  get coreBytes(): number {
+    return this.block.numbers.coreBytes[this.row] ?? 0;
+  }
+  get coreStoredBytes(): number {
+    return this.block.numbers.coreStoredBytes[this.row] ?? 0;
+  }
+  get bundleBytes(): number | undefined {
+    return known(this.block.numbers.bundleBytes[this.row]);
+  }
+  get expectedBytes(): number | undefined {
+    return known(this.block.numbers.expectedBytes[this.row]);
+  }
+  get pid(): number | undefined {
+    return known(this.block.numbers.pid[this.row]);
+  }
+
+  get restartCount(): number | undefined {
+    return this.#counts.restartCount;
+  }
+  get suppressedCount(): number | undefined {
+    return this.#counts.suppressedCount;
+  }
+  get problemCount(): number {
+    return this.#counts.problemCount;
+  }
+
   get namespace(): string {
     return this.#facts.namespace;
   }
@@ -170,12 +114,6 @@ class PackedRecord implements DumpRecord {
   get containerName(): string | undefined {
     return this.#facts.containerName;
   }
-  get imageRef(): string | undefined {
-    return this.#facts.imageRef;
-  }
-  get restartCount(): number | undefined {
-    return this.#facts.restartCount;
-  }
   get podNamespace(): string | undefined {
     return this.#facts.podNamespace;
   }
@@ -184,9 +122,6 @@ class PackedRecord implements DumpRecord {
   }
   get ownerName(): string | undefined {
     return this.#facts.ownerName;
-  }
-  get nodeName(): string | undefined {
-    return this.#facts.nodeName;
   }
   get clusterName(): string | undefined {
     return this.#facts.clusterName;
@@ -212,39 +147,68 @@ class PackedRecord implements DumpRecord {
   get restricted(): boolean {
     return this.#facts.restricted;
   }
-  get suppressedCount(): number | undefined {
-    return this.#facts.suppressedCount;
-  }
-  get problemCount(): number {
-    return this.#facts.problemCount;
-  }
-  get where(): string | undefined {
-    return unpackWhere(this.#text(4), this.summary);
-  }
-  get site(): string | undefined {
-    return this.#keys.site;
-  }
-  get signature(): string | undefined {
-    return this.#keys.signature;
-  }
   get keepByPod(): boolean {
     return this.#facts.keepByPod;
   }
+  get site(): string | undefined {
+    return this.#facts.site;
+  }
+  get signature(): string | undefined {
+    return this.#facts.signature;
+  }
 
   #text(index: number): string | undefined {
-    let start = 0;
-    for (let skipped = 0; skipped < index; skipped += 1) start = this.#texts.indexOf(BETWEEN, start) + 1;
-    const end = this.#texts.indexOf(BETWEEN, start);
-    const text = this.#texts.slice(start, end < 0 ? undefined : end);
-    return text === "" ? undefined : text;
+    return textAt(this.block, this.row, index);
   }
 }
 
-function textsOf({ manifestStamp, podName, podUid, faultAddress, summary, where }: DumpRecord): string {
-  const texts = [manifestStamp, podName, podUid, faultAddress, packWhere(where, summary)];
-  return texts.map(withoutBetween).join(BETWEEN);
+function known(value: number | undefined): number | undefined {
+  return value === undefined || Number.isNaN(value) ? undefined : value;
 }
 
-function withoutBetween(text: string | undefined): string {
-  return text === undefined ? "" : text.replaceAll(BETWEEN, "\ufffd");
+/** Read a row's name. */
+export function nameAt(block: RowBlock, row: number): string {
+  const [start, end] = boundsOf(block, row, 1);
+  if (start === end || block.texts[start] !== NAME_IN_STEM) return unpackText(block.texts, start, end);
+  const stem = textAt(block, row, 0) ?? "";
+  const from = stem.lastIndexOf("/") + 1;
+  return stem.slice(from, from + Number(block.texts.toString("latin1", start + 1, end)));
+}
+
+function textAt(block: RowBlock, row: number, index: number): string | undefined {
+  const [start, end] = boundsOf(block, row, index);
+  return start === end ? undefined : unpackText(block.texts, start, end);
+}
+
+/** Where one of a row's texts lies; the first one is its key, packed. */
+export function boundsOf(block: RowBlock, row: number, index: number): readonly [number, number] {
+  let at = block.startOf(row);
+  for (let skipped = 0; ; skipped += 1) {
+    const length = (block.texts[at] ?? 0) | ((block.texts[at + 1] ?? 0) << 8);
+    at += LENGTH_BYTES;
+    if (skipped === index) return [at, at + length];
+    at += length;
+  }
+}
+
+/** Before each text stands how many bytes it has. */
+export const LENGTH_BYTES = 2;
+const TEXT_MAX = 0xffff;
+
+/** Pack the texts that only this dump has. */
+export function packTexts(record: DumpRecord): Buffer {
+  const { stem, name } = record;
+  const isInStem = name !== "" && stem.startsWith(name, stem.lastIndexOf("/") + 1);
+  const packed = TEXTS.map((which) => {
+    if (which === "name" && isInStem) return Buffer.from([NAME_IN_STEM, ...Buffer.from(String(name.length))]);
+    if (which === "where") return packText(packWhere(record.where, record.summary));
+    return packText(record[which] ?? "");
+  });
+  return Buffer.concat(
+    packed.flatMap((text) => {
+      // A text is 8 KiB at most, which are 24 of UTF-8.
+      const length = Math.min(text.length, TEXT_MAX);
+      return [Buffer.from([length & 0xff, length >> 8]), text.subarray(0, length)];
+    }),
+  );
 }

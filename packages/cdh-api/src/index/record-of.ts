@@ -1,7 +1,7 @@
 import { isRestricted } from "@cdh/core/bundle/restricted";
 import type { ManifestHead } from "../manifests/head.ts";
-import type { DumpRecord } from "./dump-record.ts";
-import type { RecordPool } from "./packed-record.ts";
+import type { PackedRecord } from "./packed-record.ts";
+import type { RecordPool } from "./record-pool.ts";
 
 /** What the store tells of a dump beside its manifest. */
 export interface StoreFacts {
@@ -18,7 +18,7 @@ export function recordOf(
   store: StoreFacts,
   place: { name: string; namespace: string; revision: number; keepByPod: boolean },
   pool: RecordPool,
-): DumpRecord {
+): PackedRecord {
   const { process: crashed, signal, container, pod, node, core, identity } = manifest;
   const crashedAt = Date.parse(manifest.crashedAt);
   return pool.pack({

@@ -9,7 +9,6 @@ import { makeManifest, makeTinyCore } from "@cdh/core/testing/sample-bundle";
 import { DirectoryStore } from "../../../core/src/store/directory/store.ts";
 import { ChangeLog } from "./change-log.ts";
 import { DumpIndex } from "./dump-index.ts";
-import { changedRecord } from "./packed-record.ts";
 import { Refresher } from "./refresh.ts";
 
 let directory: string;
@@ -126,7 +125,7 @@ it("what a request changes while the store is listed is not undone by the listin
         const [a, b] = [index.byStem("shop/a"), index.byStem("shop/b")];
         if (a === undefined || b === undefined) return;
         index.remove("shop/a", index.log.next(Date.now()));
-        index.put(changedRecord(b, { keep: true, revision: index.log.next(Date.now()) }));
+        index.put(index.pool.changed(b, { keep: true, revision: index.log.next(Date.now()) }));
       },
       get: store.get.bind(store),
     }),

@@ -1,19 +1,14 @@
 import type { Clock } from "@cdh/core/clock";
-import { reasonOf } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
-import { Semaphore } from "@cdh/core/store/semaphore";
 import type { ObjectInfo, ObjectStore } from "@cdh/core/store/store";
 import type { DumpIndex } from "./dump-index.ts";
-import type { DumpRecord } from "./dump-record.ts";
-import { changedRecord, RecordPool } from "./packed-record.ts";
-import { isKeptByPod, namespaceOf, nameOfStem, tryNameOf, type PlacementRules } from "./placement.ts";
-import { recordOf } from "./record-of.ts";
-import { BUNDLE_SUFFIX, isGarbage, KEEP_SUFFIX, MANIFEST_SUFFIX, readStoredHead, stampOf } from "./store-reader.ts";
+import { ManifestReader } from "./manifest-reader.ts";
+import type { PackedRecord } from "./packed-record.ts";
+import { nameOfStem, type PlacementRules } from "./placement.ts";
+import { fill } from "./record-pool.ts";
+import { SEEN } from "./row-block.ts";
+import { BUNDLE_SUFFIX, KEEP_SUFFIX, MANIFEST_SUFFIX, stampOf } from "./store-reader.ts";
 
-/** Manifests that are read at the same time. */
-const READS_MAX = 16;
-/** Larger ones are read one after the other: read as objects they take several times their size. */
-const LARGE_BYTES = 256 * 1024;
 /** A dump that changes again and again while it is looked at is left to the next listing. */
 const LOOKS_AT_ONE = 3;
 /** The first look is told about now and then. */
@@ -28,58 +23,72 @@ export interface RefreshOptions {
   log: Logger;
 }
 
+/** What the listing tells of a bundle. */
+type Stored = Partial<Pick<PackedRecord, "bundleBytes" | "storedAt">>;
+
 /** A dump that is new or changed, while the listing goes on. */
 interface Draft {
-  stamp: string;
-  keep: boolean;
-  bundleBytes: number | undefined;
-  storedAt: number | undefined;
-  record: DumpRecord | undefined;
+  stored: Stored;
+  record: PackedRecord | undefined;
 }
 
-/** What a listing showed. */
+/** One look while it goes on. */
 interface Listing {
-  /** Stems that are as they were. */
-  seen: ReadonlySet<string>;
-  drafts: ReadonlyMap<string, Draft>;
-  /** Whose bundle is another one. */
-  changed: readonly DumpRecord[];
-  keeps: ReadonlySet<string>;
+  /** Nobody is shown the index yet: what is read goes into it at once, and is not held beside it. */
+  readonly isQuiet: boolean;
+  readonly revision: () => number;
+  readonly drafts: Map<string, Draft>;
+  /** What is different of dumps whose manifest is the same. */
+  readonly changed: Map<string, Stored & { keep?: boolean }>;
+  readonly keeps: Set<string>;
+  readonly garbage: Map<string, string>;
   /** Stems that requests changed meanwhile. */
-  touched: ReadonlySet<string>;
+  readonly touched: ReadonlySet<string>;
+  readonly signal: AbortSignal | undefined;
+  read: number;
+  /** Dumps that went into the index at once. */
+  put: number;
 }
 
 /** What one look at the store found. */
 export interface Look {
   objects: number;
   changes: number;
+  /** Manifests that had to be read. */
+  read: number;
   /** Manifests that are none, now in the store. */
   garbage: number;
   durationMs: number;
 }
 
 /**
- * Bring the index up to date: list the store, read the manifests that are new or changed, and drop what is gone. A
- * listing that fails half-way changes nothing.
+ * Bring the index up to date: list the store, read the manifests that are new or changed, and drop what is gone. Once the
+ * index is shown, a listing that fails half-way changes nothing.
  */
 export class Refresher {
   readonly #options: RefreshOptions;
-  readonly #pool = new RecordPool();
-  readonly #reads = new Semaphore(READS_MAX);
-  readonly #largeReads = new Semaphore(1);
+  readonly #reader: ManifestReader;
   /** Stamps of manifests that could not be parsed: each is read once. */
   #garbage = new Map<string, string>();
-  #loaded = false;
+  #isShown = false;
 
   constructor(options: RefreshOptions) {
     this.#options = options;
+    this.#reader = new ManifestReader({ ...options, pool: options.index.pool });
   }
 
   get garbageCount(): number {
     return this.#garbage.size;
   }
 
-  /** @throws {CdhError} the CDH_STORE family; then the index is what it was */
+  /** Begin the history: from now on the index is shown. @param atMs when what it holds was so */
+  show(atMs: number): void {
+    const { log } = this.#options.index;
+    this.#isShown = true;
+    log.begin(log.next(atMs));
+  }
+
+  /** @throws {CdhError} the CDH_STORE family */
   async look(signal?: AbortSignal): Promise<Look> {
     // What a request changes while the store is being listed is newer than what the listing says.
     const touched = new Set<string>();
@@ -127,168 +136,154 @@ export class Refresher {
     const known = index.byStem(stem);
     const revision = (): number => index.log.next(startedAt);
     if (manifest === undefined) return () => void (known !== undefined && index.remove(stem, revision()));
-    const stored =
-      bundle === undefined ? {} : { bundleBytes: bundle.sizeBytes, storedAt: Math.round(bundle.modifiedAt) };
     const stamp = stampOf(manifest);
     if (known?.manifestStamp === stamp) {
       const isKept = keep || known.keepByPod;
       if (known.keep === isKept) return () => {};
-      return () => index.put(changedRecord(known, { keep: isKept, revision: revision() }));
+      return () => index.put(index.pool.changed(known, { keep: isKept, revision: revision() }));
     }
     if (this.#garbage.get(stem) === stamp) return () => {};
-    const draft: Draft = { stamp, keep, bundleBytes: undefined, storedAt: undefined, record: undefined };
-    await this.#read(stem, draft, manifest, this.#garbage, signal);
-    const { record } = draft;
-    return () => void (record !== undefined && this.#put(record, stored, revision(), false));
+    const record = await this.#reader.read(stem, manifest, keep, { garbage: this.#garbage, signal });
+    const stored = bundle === undefined ? {} : storedOf(bundle);
+    return () => void (record !== undefined && this.#put({ record, stored }, revision(), false));
   }
 
   async #look(touched: ReadonlySet<string>, signal: AbortSignal | undefined): Promise<Look> {
-    const { store, index, clock, log } = this.#options;
+    const { store, index, clock } = this.#options;
     const startedAt = clock.now();
     const began = clock.monotonic();
-    const seen = new Set<string>();
-    const drafts = new Map<string, Draft>();
-    const changed: DumpRecord[] = [];
-    const garbage = new Map<string, string>();
-    const keeps = new Set<string>();
-    const reading = new Set<Promise<void>>();
-    let failure: unknown;
+    const isQuiet = !this.#isShown;
+    const first = isQuiet ? index.log.next(startedAt) : undefined;
+    const revision = (): number => first ?? index.log.next(startedAt);
+    const made = {
+      drafts: new Map(),
+      changed: new Map(),
+      keeps: new Set<string>(),
+      garbage: new Map(),
+      read: 0,
+      put: 0,
+    };
+    const listing: Listing = { ...made, isQuiet, revision, touched, signal };
+    const reading = this.#reader.begin();
+    for (const block of index.pool.blocks) block?.flags.forEach((flags, row, all) => (all[row] = flags & ~SEEN));
     let objects = 0;
     for await (const object of store.list("", signal === undefined ? {} : { signal })) {
       objects += 1;
       const { key } = object;
-      if (key.endsWith(KEEP_SUFFIX)) keeps.add(key.slice(0, -KEEP_SUFFIX.length));
+      if (key.endsWith(KEEP_SUFFIX)) listing.keeps.add(key.slice(0, -KEEP_SUFFIX.length));
       else if (key.endsWith(MANIFEST_SUFFIX)) {
-        // A copy: a part of a text keeps the whole text in memory.
-        const stem = Buffer.from(key.slice(0, -MANIFEST_SUFFIX.length)).toString();
-        const stamp = stampOf(object);
-        const known = index.byStem(stem);
-        if (known?.manifestStamp === stamp) {
-          seen.add(known.stem);
-          continue;
-        }
-        if (this.#garbage.get(stem) === stamp) {
-          garbage.set(stem, stamp);
-          continue;
-        }
-        const draft: Draft = {
-          stamp,
-          keep: keeps.has(stem),
-          bundleBytes: undefined,
-          storedAt: undefined,
-          record: undefined,
-        };
-        drafts.set(stem, draft);
-        const task = (object.sizeBytes > LARGE_BYTES ? this.#largeReads : this.#reads)
-          .run(async () => {
-            if (failure === undefined) await this.#read(stem, draft, object, garbage, signal);
-          })
-          .catch((error: unknown) => void (failure ??= error))
-          .finally(() => reading.delete(task));
-        reading.add(task);
-        // The listing must not run far ahead of what is read.
-        while (reading.size >= 4 * READS_MAX) await Promise.race(reading);
-        if (!this.#loaded && drafts.size % TELL_EACH === 0) log.info("reading manifests", { count: drafts.size });
-      } else if (key.endsWith(BUNDLE_SUFFIX)) {
-        const stem = key.slice(0, -BUNDLE_SUFFIX.length);
-        const draft = drafts.get(stem);
-        if (draft !== undefined) {
-          draft.bundleBytes = object.sizeBytes;
-          draft.storedAt = Math.round(object.modifiedAt);
-        } else {
-          const known = index.byStem(stem);
-          const same = known?.bundleBytes === object.sizeBytes && known.storedAt === Math.round(object.modifiedAt);
-          if (known !== undefined && !same) {
-            changed.push(
-              changedRecord(known, { bundleBytes: object.sizeBytes, storedAt: Math.round(object.modifiedAt) }),
-            );
-          }
-        }
-      }
-      if (failure !== undefined) break;
+        const task = this.#seeManifest(listing, key.slice(0, -MANIFEST_SUFFIX.length), object);
+        if (task !== undefined) await reading.add(task, object.sizeBytes);
+      } else if (key.endsWith(BUNDLE_SUFFIX)) this.#seeBundle(listing, key.slice(0, -BUNDLE_SUFFIX.length), object);
+      if (reading.hasFailed) break;
     }
-    await Promise.all(reading);
-    if (failure !== undefined) throw failure;
-
-    const changes = this.#apply(startedAt, { seen, drafts, changed, keeps, touched: new Set(touched) });
-    this.#garbage = garbage;
+    await reading.end();
+    const changes = listing.put + this.#apply(listing);
+    if (first !== undefined) index.log.begin(first);
+    this.#isShown = true;
+    this.#garbage = listing.garbage;
     const durationMs = clock.monotonic() - began;
     index.log.looked(startedAt, durationMs);
-    return { objects, changes, garbage: garbage.size, durationMs };
+    return { objects, changes, read: listing.read, garbage: listing.garbage.size, durationMs };
   }
 
-  async #read(
-    stem: string,
-    draft: Draft,
-    object: ObjectInfo,
-    garbage: Map<string, string>,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const { store, rules, log } = this.#options;
-    try {
-      const manifest = await readStoredHead(store, stem, signal);
-      if (manifest === undefined) return;
-      const facts = {
-        stem,
-        manifestStamp: draft.stamp,
-        bundleBytes: undefined,
-        storedAt: Math.round(object.modifiedAt),
-        keep: draft.keep,
-      };
-      const namespace = namespaceOf(manifest, rules);
-      const place = { name: tryNameOf(manifest) ?? nameOfStem(stem), namespace, revision: 0 };
-      draft.record = recordOf(manifest, facts, { ...place, keepByPod: isKeptByPod(manifest) }, this.#pool);
-    } catch (error) {
-      if (!isGarbage(error)) throw error;
-      garbage.set(stem, draft.stamp);
-      log.warn("a manifest is garbage and is left out", { stem, reason: reasonOf(error) });
+  /** @returns reads the manifest, where that is new */
+  #seeManifest(listing: Listing, text: string, object: ObjectInfo): (() => Promise<void>) | undefined {
+    const { index, log } = this.#options;
+    const { pool } = index;
+    // A copy: a part of a text keeps the whole text in memory.
+    const stem = Buffer.from(text).toString();
+    const stamp = stampOf(object);
+    const keep = listing.keeps.has(stem);
+    const id = index.idOfStem(stem);
+    if (id >= 0) {
+      const known = pool.at(id);
+      if (known.manifestStamp === stamp) {
+        pool.setFlags(id, SEEN);
+        if (known.keep !== (keep || known.keepByPod)) this.#note(listing, stem, { keep: keep || known.keepByPod });
+        return undefined;
+      }
     }
+    if (this.#garbage.get(stem) === stamp) {
+      listing.garbage.set(stem, stamp);
+      return undefined;
+    }
+    const draft: Draft = { stored: {}, record: undefined };
+    listing.drafts.set(stem, draft);
+    listing.read += 1;
+    if (listing.isQuiet && listing.read % TELL_EACH === 0) log.info("reading manifests", { count: listing.read });
+    return async () => {
+      draft.record = await this.#reader.read(stem, object, keep, listing);
+      if (!listing.isQuiet) return;
+      listing.drafts.delete(stem);
+      if (draft.record === undefined) return;
+      pool.setFlags(this.#put(draft, listing.revision(), true), SEEN);
+      listing.put += 1;
+    };
+  }
+
+  #seeBundle(listing: Listing, stem: string, object: ObjectInfo): void {
+    const stored = storedOf(object);
+    const draft = listing.drafts.get(stem);
+    if (draft !== undefined) {
+      draft.stored = stored;
+      return;
+    }
+    const known = this.#options.index.byStem(stem);
+    if (known === undefined) return;
+    if (known.bundleBytes !== stored.bundleBytes || known.storedAt !== stored.storedAt)
+      this.#note(listing, stem, stored);
+  }
+
+  /** Note what is different of a dump; where nobody is shown it, it is put right at once. */
+  #note(listing: Listing, stem: string, change: Stored & { keep?: boolean }): void {
+    const { index } = this.#options;
+    const id = listing.isQuiet ? index.idOfStem(stem) : -1;
+    if (id >= 0) fill(index.pool.at(id), change);
+    else listing.changed.set(stem, { ...listing.changed.get(stem), ...change });
   }
 
   /** Bring everything into the index at once, so that nobody sees half of it. */
-  #apply(startedAt: number, { seen, drafts, changed, keeps, touched }: Listing): number {
+  #apply({ drafts, changed, touched, isQuiet, revision }: Listing): number {
     const { index } = this.#options;
-    const { log } = index;
+    const { pool } = index;
     let changes = 0;
-    const first = this.#loaded ? undefined : log.next(startedAt);
-    if (first !== undefined) log.begin(first);
-    const revision = (): number => first ?? log.next(startedAt);
-    for (const record of index.records()) {
-      if (seen.has(record.stem) || touched.has(record.stem) || drafts.get(record.stem)?.record !== undefined) continue;
-      index.remove(record.stem, revision());
+    for (const id of index.ids()) {
+      if ((pool.flags(id) & SEEN) !== 0) continue;
+      const { stem } = pool.at(id);
+      if (touched.has(stem) || drafts.get(stem)?.record !== undefined) continue;
+      index.remove(stem, revision());
       changes += 1;
     }
-    for (const [stem, { record, bundleBytes, storedAt }] of drafts) {
-      if (record === undefined || touched.has(stem)) continue;
-      const stored = storedAt === undefined ? {} : { bundleBytes, storedAt };
-      this.#put(record, stored, revision(), first !== undefined);
+    for (const [stem, draft] of drafts) {
+      if (draft.record === undefined || touched.has(stem)) continue;
+      this.#put(draft, revision(), isQuiet);
       changes += 1;
     }
-    for (const record of changed) {
-      if (touched.has(record.stem)) continue;
-      index.put(changedRecord(record, { revision: revision() }));
+    for (const [stem, change] of changed) {
+      const known = touched.has(stem) || drafts.get(stem)?.record !== undefined ? undefined : index.byStem(stem);
+      if (known === undefined) continue;
+      index.put(pool.changed(known, { ...change, revision: revision() }));
       changes += 1;
     }
-    for (const record of index.records()) {
-      const keep = keeps.has(record.stem) || record.keepByPod;
-      if (record.keep === keep || touched.has(record.stem)) continue;
-      index.put(changedRecord(record, { keep, revision: revision() }));
-      changes += 1;
-    }
-    this.#loaded = true;
+    index.compact();
     return changes;
   }
 
-  #put(
-    record: DumpRecord,
-    stored: { bundleBytes?: number | undefined; storedAt?: number },
-    revision: number,
-    quiet: boolean,
-  ): void {
+  /** @returns its number */
+  #put({ record, stored }: Draft, revision: number, quiet: boolean): number {
+    if (record === undefined) return -1;
     const { index } = this.#options;
+    const { stem } = record;
     const taken = index.byName(record.name);
-    const name = taken === undefined || taken.stem === record.stem ? record.name : nameOfStem(record.stem);
-    // Filled in, not copied: an object that is spread together takes several times the memory.
-    index.put(Object.assign(record, stored, { name, revision }), { quiet });
+    const isFree = taken === undefined || taken.stem === stem;
+    const named = isFree ? record : index.pool.changed(record, { name: nameOfStem(stem) });
+    fill(named, { ...stored, revision });
+    index.put(named, { quiet });
+    return index.idOfStem(stem);
   }
+}
+
+function storedOf(bundle: ObjectInfo): Required<Stored> {
+  return { bundleBytes: bundle.sizeBytes, storedAt: Math.round(bundle.modifiedAt) };
 }

@@ -7,7 +7,6 @@ import { ApiError, badRequest, dumpNotFound } from "../http/api-error.ts";
 import { readJson, type Exchange } from "../http/exchange.ts";
 import { sendJson } from "../http/send.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
-import { changedRecord } from "../index/packed-record.ts";
 import { uidOf } from "../index/placement.ts";
 import { BUNDLE_SUFFIX, KEEP_SUFFIX, MANIFEST_SUFFIX } from "../index/store-reader.ts";
 import { summaryOf } from "./coredump.ts";
@@ -101,7 +100,7 @@ async function writeKeep(app: AppContext, record: DumpRecord, keep: boolean, use
       throw dumpNotFound(record.name);
     }
   } else await store.delete(key);
-  const after = changedRecord(record, { keep, revision: index.log.next(app.clock.now()) });
+  const after = index.pool.changed(record, { keep, revision: index.log.next(app.clock.now()) });
   if (index.byStem(record.stem) !== undefined) index.put(after);
   return after;
 }

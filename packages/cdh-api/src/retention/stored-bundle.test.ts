@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { Manifest } from "@cdh/core/bundle/manifest";
 import { makeManifest } from "@cdh/core/testing/sample-bundle";
-import { RecordPool } from "../index/packed-record.ts";
 import { isKeptByPod, namespaceOf } from "../index/placement.ts";
 import { recordOf } from "../index/record-of.ts";
+import { RecordPool } from "../index/record-pool.ts";
 import { headOf } from "../manifests/head.ts";
 import { factsOf, factsOfRecord, tryParseKey } from "./stored-bundle.ts";
 

@@ -1,5 +1,5 @@
 import type { DumpRecord } from "../index/dump-record.ts";
-import { RecordPool } from "../index/packed-record.ts";
+import { RecordPool } from "../index/record-pool.ts";
 
 const pool = new RecordPool();
 
