@@ -15,7 +15,12 @@ import { AUDIENCE, putDump, startWorkbench, type Workbench } from "./workbench.t
 
 const directory = scratchDirectory("api-debuginfod");
 const SOURCE = join(REPOSITORY, "test/inspect/programs/frames.c");
-const [ID, WHOLE_ID, PUSHED_ID] = ["11".repeat(20), "22".repeat(20), "33".repeat(20)] as const;
+const [ID, WHOLE_ID, PUSHED_ID, LATER_ID] = ["11", "22", "33", "44"].map((digits) => digits.repeat(20)) as [
+  string,
+  string,
+  string,
+  string,
+];
 
 describeUnless(
   notBuilt("cdh-api", "cdh-inspect") ?? missingTools("openssl", "gcc", "objcopy"),
@@ -37,7 +42,7 @@ describeUnless(
       const server = build("server", ID);
       execFileSync("objcopy", ["--only-keep-debug", server, `${server}.debug`]);
       execFileSync("objcopy", ["--strip-all", server, `${server}.stripped`]);
-      const modules = [ID, WHOLE_ID].map((buildId) => ({
+      const modules = [ID, WHOLE_ID, LATER_ID].map((buildId) => ({
         path: `/bin/${buildId}`,
         start: "0x1000",
         end: "0x2000",
@@ -129,6 +134,25 @@ describeUnless(
       // Debug info has no code: that comes from the program.
       expect((await get(`${ID}/section/.text`)).status).toBe(200);
       expect((await get(`${ID}/section/.nothing`)).status).toBe(404);
+    });
+
+    it("is told of by the report: lines, functions or nothing, and what to paste", async () => {
+      const [dump] = readdirSync(join(bench.storeDir, "shop")).filter((name) => name.endsWith(".manifest.json"));
+      const { crashId } = JSON.parse(readFileSync(join(bench.storeDir, "shop", dump ?? ""), "utf8")) as {
+        crashId: string;
+      };
+      const path = `/apis/core-dump-handler.dev/v1alpha1/namespaces/shop/coredumps/${crashId}/report`;
+      const json = await bench.ask(path, { token: "admins-token" });
+      expect(json.status, json.body.toString()).toBe(200);
+      const report = JSON.parse(json.body.toString()) as { opensWith: { modules: object[] }; open: { debug: string } };
+      expect(report.opensWith.modules).toEqual([
+        { path: `/bin/${ID}`, buildId: ID, executable: true, debuginfo: true },
+        { path: `/bin/${WHOLE_ID}`, buildId: WHOLE_ID, executable: true, debuginfo: true },
+        { path: `/bin/${LATER_ID}`, buildId: LATER_ID, executable: false, debuginfo: false },
+      ]);
+      expect(report.open.debug).toBe(`kubectl coredump debug -n shop ${crashId}`);
+      const text = await bench.ask(path, { token: "admins-token", headers: { accept: "text/plain" } });
+      expect(text.body.toString()).toMatch(/^Opens +lines: \w+, \w+; nothing stored: \w+$/m);
     });
 
     it("gives nothing to whoever may not download every core", async () => {

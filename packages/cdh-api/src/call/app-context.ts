@@ -1,5 +1,6 @@
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "@cdh/core/clock";
+import type { KeptParts } from "@cdh/core/debug-files/opens-with";
 import type { Logger } from "@cdh/core/log";
 import type { NoticeBoard } from "@cdh/core/store/notices";
 import type { AccessReviewer, DumpRight, PathRight } from "../auth/access-review.ts";
@@ -17,6 +18,8 @@ import type { ApiMetrics } from "./api-metrics.ts";
 /** What handlers of requests work with. */
 export interface AppContext {
   readonly dumps: DumpStore;
+  /** Tell what the store keeps of a build-id, as it was seconds ago. @throws {CdhError} the CDH_STORE family */
+  readonly keptParts: (buildId: string) => Promise<KeptParts>;
   /** Where removals and protection are told to the other replicas; undefined without `NOTICES`. */
   readonly board: NoticeBoard | undefined;
   readonly settings: ApiSettings;

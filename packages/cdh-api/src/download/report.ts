@@ -1,5 +1,7 @@
+import { tellOpensWith } from "@cdh/core/debug-files/opens-with";
 import { entryReports, readLogs } from "@cdh/core/report/bundle-logs";
 import { reportPolicy } from "@cdh/core/report/html";
+import { pluginCommands } from "@cdh/core/report/opening";
 import type { AppContext } from "../call/app-context.ts";
 import type { Call } from "../call/call.ts";
 import { ApiError, badRequest } from "../http/api-error.ts";
@@ -66,7 +68,10 @@ async function makeReport(
     if (manifest === undefined) throw new ApiError(404, "NotFound", "there is no manifest to report on");
     const logs = await readLogs(bundle, LOG_LINES, (bytes) => parseInThread("containers", bytes, record.stem));
     const entries = entryReports(bundle);
-    const extras = { bundle: bundleNameOf(record), bundleBytes: sizeBytes, logs, entries };
+    const wanted = await parseInThread("modules", manifest, record.stem);
+    const opensWith = await tellOpensWith(wanted, (buildId) => app.keptParts(buildId), { signal });
+    const open = pluginCommands(record.namespace, record.name);
+    const extras = { bundle: bundleNameOf(record), bundleBytes: sizeBytes, logs, entries, opensWith, open };
     return await parseInThread("report", manifest, record.stem, { extras, format, now: app.clock.now() });
   });
 }

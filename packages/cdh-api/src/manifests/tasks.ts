@@ -1,5 +1,6 @@
 import type { Manifest } from "@cdh/core/bundle/manifest";
 import { parseManifest } from "@cdh/core/bundle/reader-manifest";
+import { modulesToAsk, type OpensWith } from "@cdh/core/debug-files/opens-with";
 import { tryParseJson } from "@cdh/core/json";
 import { parseContainerNames } from "@cdh/core/report/bundle-logs";
 import { renderHtml } from "@cdh/core/report/html";
@@ -19,6 +20,7 @@ export interface TaskInputs {
   head: undefined;
   detail: undefined;
   koredump: undefined;
+  modules: undefined;
   report: { extras: ReportExtras; format: ReportFormat; now: number };
   /** Of crictl's `ps`. */
   containers: undefined;
@@ -35,6 +37,8 @@ export interface TaskResults {
   detail: { spec: string; problems: string };
   /** What koredump's record tells beyond a listing. */
   koredump: Pick<Manifest["process"], "gid" | "hostname" | "rlimitCoreBytes"> & { cmdline?: string; bootId?: string };
+  /** Files of which the store is asked. */
+  modules: OpensWith;
   report: string;
   containers: (string | undefined)[];
   ledger: GoneLedger;
@@ -62,6 +66,7 @@ export function runTask<Name extends TaskName>(
       return { spec: JSON.stringify(spec), problems: JSON.stringify(problems) };
     },
     koredump: () => koredumpOf(manifest()),
+    modules: () => modulesToAsk(manifest()),
     report: ({ extras, format, now }) => {
       const report = reportOf(manifest(), extras);
       if (format === "json") return `${JSON.stringify(report)}\n`;

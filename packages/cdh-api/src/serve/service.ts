@@ -17,6 +17,7 @@ import { Tickets } from "../auth/tickets.ts";
 import { TokenReviewer } from "../auth/token-review.ts";
 import { declareMetrics } from "../call/api-metrics.ts";
 import type { AppContext } from "../call/app-context.ts";
+import { rememberParts } from "../download/kept-parts.ts";
 import { Connections } from "../http/connections.ts";
 import { makeGates } from "../http/gates.ts";
 import { RefusalLog } from "../http/refusals.ts";
@@ -94,6 +95,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
   const board = settings.notices ? new NoticeBoard({ store, clock, log }) : undefined;
   const app: AppContext = {
     dumps,
+    keptParts: rememberParts({ store, clock, stopSignal }),
     board,
     settings,
     clock,

@@ -7,9 +7,10 @@ import { printable } from "@cdh/core/output";
 import { debuggerArguments, findDebugger, whyNoDebugger, type DebuggerName } from "../debug/debugger.ts";
 import type { FileWishes } from "../debug/find-files.ts";
 import { imageRootOf } from "../debug/image-root.ts";
-import { commandsElsewhere, imageOf, shellQuote } from "../debug/image.ts";
+import { commandsElsewhere, imageOf } from "../debug/image.ts";
 import { prepareDebugging } from "../debug/prepare.ts";
 import type { OpenedFile } from "../read/opened-file.ts";
+import { shellQuote } from "../text/shell-quote.ts";
 import { InspectCommand, SYMBOLS_HELP } from "./inspect-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
 

@@ -7,6 +7,7 @@ import { EXIT_STATUS_HELP, isTerminal } from "@cdh/core/cli";
 import { textFlag } from "@cdh/core/cli/flags";
 import { CdhError, EXIT } from "@cdh/core/errors";
 import { startProgress, type Progress } from "@cdh/core/progress";
+import { opensWithText } from "@cdh/core/report/opening";
 import { formatBytes } from "@cdh/core/units";
 import { findCoreDump } from "../find/in-cluster.ts";
 import { parseLocation } from "../find/location.ts";
@@ -17,6 +18,9 @@ import { clusterUrl } from "../kube/plugin.ts";
 import { clusterSource } from "../kube/source.ts";
 import { unpackCore } from "../unpack/unpack.ts";
 import { InspectCommand } from "./inspect-command.ts";
+
+/** What is said after a download is not waited for longer. */
+const REPORT_TIMEOUT_MS = 10_000;
 
 /** Download a bundle or a core from the cluster. */
 export class GetCommand extends InspectCommand {
@@ -30,7 +34,8 @@ export class GetCommand extends InspectCommand {
       for the newest crash of the namespace, \`-2\` for the one before and so on; left out, the newest.
 
       A download that broke off goes on where it was: by itself while it runs, and with the same command later. A bundle's
-      SHA-256 is compared with the server's, a core's with the manifest's.
+      SHA-256 is compared with the server's, a core's with the manifest's. What a debugger shows of it, and the command that starts
+      one, is told on stderr.
 
       EXIT STATUS: ${EXIT_STATUS_HELP}.
     `,
@@ -65,7 +70,22 @@ export class GetCommand extends InspectCommand {
     }
     this.say(`${file}: ${text}`);
     if (this.core && !manifest.core.complete) this.warn("the core is not whole; show says why");
+    await this.#tellOpening(dump);
     return EXIT.ok;
+  }
+
+  /** Say how to go on. Without the right to the report, or from an older server, there is nothing to say. */
+  async #tellOpening(dump: CoreDump): Promise<void> {
+    const { stopSignal } = this.context;
+    const report = await this.clusterReport(dump, AbortSignal.timeout(REPORT_TIMEOUT_MS)).catch((error: unknown) => {
+      stopSignal.throwIfAborted();
+      if (error instanceof CdhError || (error as Error).name === "TimeoutError") return undefined;
+      throw error;
+    });
+    const text = report?.opensWith === undefined ? undefined : opensWithText(report.opensWith);
+    if (text === undefined || report?.open === undefined) return;
+    this.warn(`a debugger opens it with ${text}`);
+    this.warn(report.open.debug);
   }
 
   async #find(client: KubeClient): Promise<CoreDump> {

@@ -1,13 +1,16 @@
 import { existsSync } from "node:fs";
 import { CdhCommand } from "@cdh/core/cli";
 import { textFlag } from "@cdh/core/cli/flags";
+import { modulesToAsk, tellOpensWith } from "@cdh/core/debug-files/opens-with";
+import { reasonOf } from "@cdh/core/errors";
 import type { CrashGroup } from "@cdh/core/groups/crash-groups";
 import { printable } from "@cdh/core/output";
 import type { Report } from "@cdh/core/report/report";
 import type { ObjectStore } from "@cdh/core/store/store";
+import { openCommandsOf } from "../debug/open-commands.ts";
 import { removeUnusedSymbols } from "../debug/remove-unused-symbols.ts";
 import { SymbolCache, symbolCacheFolder } from "../debug/symbol-cache.ts";
-import { SymbolFiles } from "../debug/symbol-files.ts";
+import { partsOfAny, SymbolFiles } from "../debug/symbol-files.ts";
 import { openBucket } from "../find/bucket.ts";
 import { findCoreDump } from "../find/in-cluster.ts";
 import { tryParseGroup } from "../find/in-group.ts";
@@ -23,6 +26,9 @@ import { choosePaint, type Paint } from "../text/paint.ts";
 
 /** What `--symbols` of several commands takes. */
 export const SYMBOLS_HELP = "a store to take files by build-id from, besides the bundle's own and STORE_URL";
+
+/** A report does not wait longer for the stores of its files to be found. */
+const PLACES_TIMEOUT_MS = 5000;
 
 /** Base of every command that reads bundles. */
 export abstract class InspectCommand extends CdhCommand {
@@ -92,8 +98,9 @@ export abstract class InspectCommand extends CdhCommand {
   }
 
   /** Get the report that a cluster's API makes itself: a few KiB, whatever the bundle holds. @throws {CdhError} */
-  async clusterReport({ namespace, name }: CoreDump): Promise<Report> {
-    const { stopSignal: signal } = this.context;
+  async clusterReport({ namespace, name }: CoreDump, deadline?: AbortSignal): Promise<Report> {
+    const { stopSignal } = this.context;
+    const signal = deadline === undefined ? stopSignal : AbortSignal.any([stopSignal, deadline]);
     const report = (await (await this.cluster()).json(pathOf(namespace, name, "report"), { signal })) as Report;
     return { ...report, bundle: `kube://${namespace}/${name}` };
   }
@@ -113,6 +120,30 @@ export abstract class InspectCommand extends CdhCommand {
       },
       warn: (text) => this.warn(text),
     });
+  }
+
+  /**
+   * Add to a report with what a debugger opens the crash, where there is a store that may have its files. Looking ends within seconds,
+   * and what it finds wrong is told in the report.
+   */
+  async withOpening(report: Report): Promise<Report> {
+    const { env, stopSignal } = this.context;
+    const asked = modulesToAsk(report.manifest);
+    if (report.opensWith !== undefined || asked.modules.length === 0) return report;
+    const open = openCommandsOf(report.bundle, report.manifest);
+    try {
+      const places = await findSymbolPlaces(
+        report.bundle,
+        [],
+        { env, stopSignal: AbortSignal.any([stopSignal, AbortSignal.timeout(PLACES_TIMEOUT_MS)]) },
+        (url) => this.#openBucket(url),
+      );
+      if (places.length === 0) return report;
+      return { ...report, opensWith: await tellOpensWith(asked, partsOfAny(places), { signal: stopSignal }), open };
+    } catch (error) {
+      stopSignal.throwIfAborted();
+      return { ...report, opensWith: { ...asked, trouble: reasonOf(error) }, open };
+    }
   }
 
   /** Colours for stdout, or none. */

@@ -51,10 +51,11 @@ export class ReportCommand extends InspectCommand {
     if (!/^\d{1,6}$/.test(this.lines))
       throw new CdhError("CDH_CONFIG_INVALID", `--lines ${this.lines}: a number of lines`);
     await this.withOpened(this.bundle, async (opened) => {
-      const report = await makeReport(opened, Number(this.lines));
+      const made = await makeReport(opened, Number(this.lines));
       // Of an older bundle or a plain core, a first look leaves out what lies deep in the core.
       if (opened.kind !== "bundle")
-        report.manifest = { ...report.manifest, ...(await threadsAndModules(opened).catch(() => ({}))) };
+        made.manifest = { ...made.manifest, ...(await threadsAndModules(opened).catch(() => ({}))) };
+      const report = await this.withOpening(made);
       if (format === "html") await this.#put(renderHtml(report));
       else if (format === "text") await this.#put(renderText(report, PLAIN, this.context.clock.now()));
       else await this.#put(`${stringifyJson(report, 2)}\n`);

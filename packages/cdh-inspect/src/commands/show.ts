@@ -31,7 +31,8 @@ export class ShowCommand extends InspectCommand {
     details: `
       ${BUNDLE_HELP}
 
-      Nothing of the core is read: from a store this takes a few small requests, however large the core is.
+      Nothing of the core is read: from a store this takes a few small requests, however large the core is. Where a store has files
+      of programs, two more a module tell with what a debugger opens the crash: lines, functions only, or nothing.
 
       EXIT STATUS: ${EXIT_STATUS_HELP}.
     `,
@@ -61,7 +62,8 @@ export class ShowCommand extends InspectCommand {
   }
 
   async #report(bundle: string, lines: number): Promise<Report> {
-    const read = (text: string): Promise<Report> => this.withOpened(text, (opened) => makeReport(opened, lines));
+    const read = (text: string): Promise<Report> =>
+      this.withOpened(text, async (opened) => this.withOpening(await makeReport(opened, lines)));
     const dump = await this.clusterDump(bundle);
     if (dump === undefined) return await read(bundle);
     const byRanges = `kube://${dump.namespace}/${dump.name}`;

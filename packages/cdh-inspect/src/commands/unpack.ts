@@ -1,20 +1,30 @@
 import { utimes } from "node:fs/promises";
+import { dirname } from "node:path";
 import { Command, Option } from "clipanion";
 import type { CoreReader } from "@cdh/core/bundle/core-layout";
 import { findCoreEntry } from "@cdh/core/bundle/core-reader";
 import type { BundleEntry } from "@cdh/core/bundle/reader";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
-import { formatFlag, listFlag } from "@cdh/core/cli/flags";
-import { CdhError } from "@cdh/core/errors";
+import { formatFlag, listFlag, textFlag } from "@cdh/core/cli/flags";
+import { CdhError, EXIT } from "@cdh/core/errors";
 import { tryMeasureSpace } from "@cdh/core/files/free-space";
-import { printable, stringifyJson } from "@cdh/core/output";
+import { printable, stringifyJson, type OutputFormat } from "@cdh/core/output";
 import { startProgress } from "@cdh/core/progress";
+import { PLAIN } from "@cdh/core/report/paint";
+import { renderText } from "@cdh/core/report/text";
 import { formatBytes, formatDuration } from "@cdh/core/units";
+import { writeOffline, type WrittenOffline } from "../debug/write-offline.ts";
+import { writeAsTar } from "../debug/write-tar.ts";
 import type { OpenedFile } from "../read/opened-file.ts";
+import { makeReport } from "../read/report.ts";
+import { shellQuote } from "../text/shell-quote.ts";
 import { targetPaths } from "../unpack/target-path.ts";
 import { unpackCore, unpackEntry, type UnpackedFile } from "../unpack/unpack.ts";
-import { InspectCommand } from "./inspect-command.ts";
+import { InspectCommand, SYMBOLS_HELP } from "./inspect-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
+
+/** Lines of each log in the report of a directory for offline use. */
+const REPORT_LOG_LINES = 100;
 
 /** Write a bundle's entries to files. */
 export class UnpackCommand extends InspectCommand {
@@ -31,11 +41,16 @@ export class UnpackCommand extends InspectCommand {
       it is zero. A file has its name only when it is whole. After an interruption the same command goes on where it was;
       what is there already and is the same is left as it is.
 
-      EXIT STATUS: ${EXIT_STATUS_HELP}.
+      With \`--with-binaries\` it writes a directory that any gdb opens offline instead: the core, the program and libraries by their paths
+      below \`sysroot\`, debug info below \`debug\`, \`gdbinit\` (\`gdb -nx -x gdbinit\` in it), VS Code's \`launch.json\`, and the
+      report. The files come from where \`debug\` takes them. \`--tar\` writes the same as one file for a colleague.
+
+      EXIT STATUS: ${EXIT_STATUS_HELP}. 3 when \`--with-binaries\` did not find every file.
     `,
     examples: [
       ["Everything into a new directory", "$0 unpack crash.zip ./crash"],
       ["Only the core, out of a bucket", "$0 unpack s3://cores/payments/3f2a --entry core"],
+      ["For a colleague without access", "$0 unpack --with-binaries s3://cores/payments/3f2a --tar crash.tar.gz"],
     ],
   });
 
@@ -43,10 +58,59 @@ export class UnpackCommand extends InspectCommand {
   directory = Option.String({ required: false, name: "DIR" });
   entries = listFlag("--entry", "ENTRY", "an entry's name, any part of it that fits one, or `core`; may be repeated");
   force = Option.Boolean("--force", false, { description: "replace files that are there already" });
+  withBinaries = Option.Boolean("--with-binaries", false, {
+    description: "a directory that any gdb opens offline: core, program, libraries, debug info",
+  });
+  tar = textFlag("--tar", "FILE", "with --with-binaries: write it as a tar, compressed as the name says (.gz, .zst)");
+  exe = textFlag("--exe", "FILE", "with --with-binaries: the crashed program's file");
+  sysroot = textFlag("--sysroot", "DIR", "with --with-binaries: directory with the root file system that it ran in");
+  symbols = listFlag("--symbols", "STORE", SYMBOLS_HELP);
   output = formatFlag();
 
-  override async run(): Promise<void> {
+  override async run(): Promise<number> {
     const format = parseOutputFormat(this.output);
+    if (this.withBinaries) return await this.#writeOffline(format);
+    if (this.tar !== undefined) throw new CdhError("CDH_CONFIG_INVALID", "--tar goes with --with-binaries");
+    await this.#writeEntries(format);
+    return EXIT.ok;
+  }
+
+  async #writeOffline(format: OutputFormat): Promise<number> {
+    if (this.entries.length > 0 || (this.tar !== undefined && this.directory !== undefined))
+      throw new CdhError("CDH_CONFIG_INVALID", "--with-binaries writes all of it, to DIR or to --tar FILE");
+    return await this.withOpened(this.bundle, async (opened) => {
+      const { context, exe, sysroot, tar } = this;
+      const wishes = { exe, sysroot, symbols: this.symbolsOf(opened, this.symbols) };
+      const report = renderText(await makeReport(opened, REPORT_LOG_LINES), PLAIN, context.clock.now());
+      const write = async (directory: string): Promise<WrittenOffline> => {
+        await refuseTooLarge(dirname(directory), opened.manifest.core.sizeBytes);
+        return await writeOffline(opened, directory, wishes, { force: this.force, report }, context);
+      };
+      const done =
+        tar === undefined
+          ? await write(this.directory ?? "crash")
+          : await writeAsTar(tar, { force: this.force, signal: context.stopSignal }, write);
+      for (const note of [...done.notes, ...done.missing.map((file) => `not found: ${file}`)]) this.warn(note);
+      if (format !== "table")
+        this.write(
+          `${stringifyJson({ path: tar ?? this.directory ?? "crash", ...done }, format === "json" ? 2 : undefined)}\n`,
+        );
+      else {
+        const { files, debugFiles, core } = done;
+        this.say(
+          `${tar ?? this.directory ?? "crash"}  core of ${formatBytes(core.sizeBytes)}, ${files} files, debug info of ${debugFiles}`,
+        );
+        this.say(
+          tar === undefined
+            ? `cd ${shellQuote(this.directory ?? "crash")} && gdb -nx -x gdbinit`
+            : "unpacked anywhere: gdb -nx -x gdbinit",
+        );
+      }
+      return done.missing.length + done.notes.length === 0 ? EXIT.ok : EXIT.incomplete;
+    });
+  }
+
+  async #writeEntries(format: OutputFormat): Promise<void> {
     await this.withOpened(this.bundle, async (opened) => {
       const started = this.context.clock.monotonic();
       const directory = this.directory ?? ".";

@@ -19,7 +19,7 @@ export interface FileWishes {
 export type WantedModule = Pick<CoreModule, "path" | "buildId" | "goBuildId" | "executable">;
 
 /** Where Debian and Fedora keep the symbols of stripped files. */
-const DEBUG_FOLDER = "/usr/lib/debug";
+export const DEBUG_FOLDER = "/usr/lib/debug";
 
 /**
  * Find the file of a module: the one given, in the sysroot, or at the same path on this machine when its build-id says

@@ -6,6 +6,7 @@ import type { Manifest } from "@cdh/core/bundle/manifest";
 import { CdhError, reasonOf } from "@cdh/core/errors";
 import { run } from "@cdh/core/exec";
 import { makeFolders } from "@cdh/core/files/make-folders";
+import { shellQuote } from "../text/shell-quote.ts";
 
 /** A program that knows images. */
 export type ImageTool = "podman" | "docker";
@@ -108,11 +109,6 @@ export function commandsElsewhere(manifest: Manifest, image: string): string[] {
     );
   }
   return commands;
-}
-
-/** Quote a word for a POSIX shell. */
-export function shellQuote(word: string): string {
-  return /^[a-zA-Z0-9._/:@=-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 async function removeTree(directory: string): Promise<void> {

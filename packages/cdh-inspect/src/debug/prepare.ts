@@ -2,17 +2,16 @@ import { mkdir, mkdtemp, readlink, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, normalize, resolve } from "node:path";
 import type { CliContext } from "@cdh/core/cli";
-import type { CoreFacts, CoreModule } from "@cdh/core/elf/facts";
+import type { CoreFacts } from "@cdh/core/elf/facts";
 import { CdhError, reasonOf } from "@cdh/core/errors";
 import { makeFolders } from "@cdh/core/files/make-folders";
 import { isPlainPath, tryOpenForeign } from "@cdh/core/files/open-foreign";
 import { startProgress } from "@cdh/core/progress";
 import type { OpenedFile } from "../read/opened-file.ts";
 import { unpackCore } from "../unpack/unpack.ts";
-import { findModuleFile, type FileWishes } from "./find-files.ts";
+import { FILES_MAX, findCrashFiles, type CrashFiles } from "./crash-files.ts";
+import { DEBUG_FOLDER, type FileWishes } from "./find-files.ts";
 
-/** Files that are linked into a root at most. */
-const LINKS_MAX = 1024;
 /** Of these the root of most distributions has links into /usr: the loader's list names a library by them, the kernel without. */
 const MERGED = ["lib", "lib32", "lib64", "libx32", "bin", "sbin"];
 /** A name of another machine on Windows, where opening it logs in there; the kernel writes no such name. */
@@ -50,27 +49,21 @@ export async function prepareDebugging(
   });
   const dispose = (): Promise<void> => rm(directory, { recursive: true, force: true });
   try {
-    const notes: string[] = [];
     const facts = await opened.facts();
     refuseOtherMachines(facts);
-    const program = facts.modules.find((module) => module.executable === true);
-    let exePath = wishes.exe;
-    let isLocal = false;
-    if (program !== undefined) {
-      const { file, mismatch } = await findModuleFile(program, wishes);
-      await file?.close();
-      if (mismatch !== undefined) notes.push(`another build: ${mismatch}`);
-      exePath ??= file?.path;
-      isLocal = file !== undefined && file.path === program.path;
-    }
+    const files = await findCrashFiles(opened, wishes, context.stopSignal);
+    const notes = [...files.notes];
+    const exePath = wishes.exe ?? files.program?.path;
+    const isLocal =
+      files.program !== undefined &&
+      facts.modules.some(({ path, executable }) => executable === true && path === files.program?.path);
     if (exePath === undefined)
       notes.push(`the program is not here: give it with --exe, or its root with --sysroot${describe(opened)}`);
     return {
       corePath: await corePathOf(opened, directory, context),
-      ...(exePath === undefined ? {} : { exePath: resolve(exePath) }),
-      sysroot:
-        wishes.sysroot === undefined ? await sysrootOf(facts, wishes, isLocal, directory) : resolve(wishes.sysroot),
-      ...(await debugFolderOf(facts.modules, wishes, directory)),
+      ...(exePath === undefined ? {} : { exePath: await layProgram(resolve(exePath), files, directory) }),
+      sysroot: wishes.sysroot === undefined ? await layRoot(files, facts, isLocal, directory) : resolve(wishes.sysroot),
+      ...(await layDebugFolder(files, directory)),
       notes,
       dispose,
     };
@@ -80,8 +73,11 @@ export async function prepareDebugging(
   }
 }
 
-/** No setting keeps a debugger from opening what does not begin with the root's separator. */
-function refuseOtherMachines({ mappings }: CoreFacts): void {
+/**
+ * No setting keeps a debugger from opening what does not begin with the root's separator.
+ * @throws {CdhError} CDH_BUNDLE_NAME
+ */
+export function refuseOtherMachines({ mappings }: CoreFacts): void {
   const found = mappings.find(({ path }) => OF_ANOTHER_MACHINE.test(path));
   if (found === undefined) return;
   throw new CdhError("CDH_BUNDLE_NAME", `no debugger may open a core that names ${JSON.stringify(found.path)}`, {
@@ -94,47 +90,41 @@ function refuseOtherMachines({ mappings }: CoreFacts): void {
  * gets a root that has only links to those with the right build-id. Where the program itself is this machine's, also to
  * regular files that have none.
  */
-async function sysrootOf(
-  { modules, mappings }: CoreFacts,
-  { symbols }: FileWishes,
+async function layRoot(
+  { files, aliases, program }: CrashFiles,
+  { mappings }: CoreFacts,
   isLocal: boolean,
   directory: string,
 ): Promise<string> {
   const root = join(directory, "sysroot");
   await mkdir(root);
   const seen = new Set<string>();
-  const take = (path: string): boolean => {
-    if (!isPlainPath(path) || seen.has(path) || seen.size >= LINKS_MAX) return false;
-    seen.add(path);
-    return true;
+  const link = async (place: string, target: string): Promise<void> => {
+    const path = join(root, place);
+    await makeFolders(dirname(path));
+    await symlink(target, path).catch(() => {});
   };
-  const link = async (path: string, target: string): Promise<void> => {
-    const place = join(root, normalize(path));
-    await makeFolders(dirname(place));
-    // Two names may mean one place: `/a/../b` and `/b`.
-    await symlink(target, place).catch(() => {});
-  };
-  for (const module of modules) {
-    const hasId = module.buildId !== undefined || module.goBuildId !== undefined;
-    if (module.executable === true || !hasId || !take(module.path)) continue;
-    const { file } = await findModuleFile(module, { symbols });
-    if (file === undefined) continue;
-    await file.close();
-    await link(module.path, file.path);
+  const paths = new Map(files.map(({ place, path }) => [place, path]));
+  for (const { place, path } of files) {
+    seen.add(place);
+    if (place !== program?.place) await link(place, path);
   }
+  if (isLocal)
+    for (const name of MERGED) {
+      const target = await readlink(`/${name}`).catch(() => undefined);
+      if (target !== `usr/${name}` || isBelow(seen, `/${name}/`)) continue;
+      await makeFolders(join(root, target));
+      await symlink(target, join(root, name));
+    }
+  for (const { place, of } of aliases) await link(place, paths.get(of) ?? "");
   if (!isLocal) return root;
-  for (const name of MERGED) {
-    const target = await readlink(`/${name}`).catch(() => undefined);
-    if (target !== `usr/${name}` || isBelow(seen, `/${name}/`)) continue;
-    await makeFolders(join(root, target));
-    await symlink(target, join(root, name));
-  }
   for (const { path } of mappings) {
-    if (!take(path)) continue;
+    if (!isPlainPath(path) || seen.has(path) || seen.size >= FILES_MAX) continue;
+    seen.add(path);
     const found = await tryOpenForeign(path);
     if (found === undefined) continue;
     await found.file.close();
-    await link(path, found.path);
+    await link(normalize(path), found.path);
   }
   return root;
 }
@@ -143,24 +133,24 @@ function isBelow(paths: ReadonlySet<string>, folder: string): boolean {
   return [...paths].some((path) => path.startsWith(folder));
 }
 
-/** Lay the debugging symbols that only the store has where a debugger finds them by build-id. */
-async function debugFolderOf(
-  modules: readonly CoreModule[],
-  { symbols }: FileWishes,
-  directory: string,
-): Promise<{ debugFolder?: string }> {
-  if (symbols === undefined) return {};
+/** Lay the debugging symbols that this machine's own folder does not have where a debugger finds them by build-id. */
+async function layDebugFolder({ debug }: CrashFiles, directory: string): Promise<{ debugFolder?: string }> {
   const folder = join(directory, "debug");
-  let isMade = false;
-  for (const buildId of new Set(modules.slice(0, LINKS_MAX).map((module) => module.buildId))) {
-    const path = buildId === undefined ? undefined : await symbols.find(buildId, "debuginfo");
-    if (path === undefined || buildId === undefined) continue;
-    const place = join(folder, ".build-id", buildId.slice(0, 2));
-    await makeFolders(place);
-    await symlink(path, join(place, `${buildId.slice(2)}.debug`));
-    isMade = true;
+  const fetched = debug.filter(({ path }) => !path.startsWith(`${DEBUG_FOLDER}/`));
+  for (const { place, path } of fetched) {
+    await makeFolders(dirname(join(folder, place)));
+    await symlink(path, join(folder, place)).catch(() => {});
   }
-  return isMade ? { debugFolder: folder } : {};
+  return fetched.length === 0 ? {} : { debugFolder: folder };
+}
+
+/** A debugger looks for the package of split debug info beside the program, by the name that it was given. */
+async function layProgram(exePath: string, { programDwp }: CrashFiles, directory: string): Promise<string> {
+  if (programDwp === undefined) return exePath;
+  const path = join(directory, "program");
+  await symlink(exePath, path);
+  await symlink(programDwp, `${path}.dwp`);
+  return path;
 }
 
 async function corePathOf(

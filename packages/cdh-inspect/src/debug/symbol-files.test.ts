@@ -32,6 +32,10 @@ class Shelf implements SymbolPlace {
     this.url = url;
   }
 
+  async parts(): ReturnType<SymbolPlace["parts"]> {
+    return { executable: this.version !== undefined, debuginfo: false };
+  }
+
   async find({ role }: { role: string }): ReturnType<SymbolPlace["find"]> {
     if (this.troubles.find !== undefined) throw new CdhError("CDH_STORE_UNREACHABLE", this.troubles.find);
     if (this.version === undefined || role !== "executable") return undefined;

@@ -1,6 +1,7 @@
 import { once } from "@cdh/core/async/once";
 import type { DebugFileId, DebugRole } from "@cdh/core/debug-files/keys";
 import { tryParseBuildId } from "@cdh/core/debug-files/keys";
+import type { KeptParts, PartsLookup } from "@cdh/core/debug-files/opens-with";
 import { CdhError } from "@cdh/core/errors";
 import type { CachedFile, SymbolCache } from "./symbol-cache.ts";
 
@@ -19,11 +20,28 @@ export interface SymbolPlace {
   readonly url: string;
   /** Look for a file; undefined when there is none. @throws {CdhError} */
   find(id: DebugFileId): Promise<OfferedFile | undefined>;
+  /** Tell what it keeps of a build-id. @throws {CdhError} */
+  parts(buildId: string, signal: AbortSignal): Promise<KeptParts>;
 }
 
 /** Finds the path of a file by build-id; undefined when nobody has it. */
 export interface SymbolFinder {
   find(buildId: string, role: DebugRole): Promise<string | undefined>;
+}
+
+/** Ask several places as one: what either of them keeps is there. A place that cannot tell hides nothing that another has. */
+export function partsOfAny(places: readonly SymbolPlace[]): PartsLookup {
+  return async (buildId, signal) => {
+    const answers = await Promise.allSettled(places.map((place) => place.parts(buildId, signal)));
+    const told = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
+    const parts = {
+      executable: told.some(({ executable }) => executable),
+      debuginfo: told.some(({ debuginfo }) => debuginfo),
+    };
+    const failed = answers.find((answer) => answer.status === "rejected");
+    if (failed !== undefined && !(parts.executable && parts.debuginfo)) throw failed.reason;
+    return parts;
+  };
 }
 
 /** Build-ids of one crash that are asked for at most. */

@@ -4,6 +4,7 @@ import { pathToFileURL } from "node:url";
 import type { CliContext } from "@cdh/core/cli";
 import { DEBUG_FOLDER, debugFileKey } from "@cdh/core/debug-files/keys";
 import { findStoredFile, unpackStoredFile } from "@cdh/core/debug-files/open-stored";
+import { keptParts } from "@cdh/core/debug-files/opens-with";
 import type { ObjectStore } from "@cdh/core/store/store";
 import type { SymbolPlace } from "../debug/symbol-files.ts";
 import { parseLocation } from "./location.ts";
@@ -19,6 +20,7 @@ function storePlace(store: ObjectStore, base: string, signal: AbortSignal): Symb
   const url = `${store.url.replace(/\/$/, "")}/${base}`;
   return {
     url,
+    parts: (buildId, asked) => keptParts(store, buildId, { base, signal: asked }),
     find: async (id) => {
       const found = await findStoredFile(store, id, { base, signal });
       return (

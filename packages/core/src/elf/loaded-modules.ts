@@ -82,6 +82,32 @@ export async function findLoadedModules(
   return found;
 }
 
+/** By which path the loader knows an object, and where that begins in memory. */
+export interface LoaderName {
+  start: bigint;
+  path: string;
+}
+
+/**
+ * Read by which paths the loader knows what it has loaded: a debugger looks for files by these, not by those of the kernel, which
+ * are without symbolic links. Total.
+ * @see struct link_map in link.h
+ */
+export async function readLoaderNames(
+  { machine, auxv }: Pick<CoreFacts, "machine" | "auxv">,
+  read: ReadMemory,
+): Promise<LoaderName[]> {
+  if (machine === undefined || auxv?.phdr === undefined) return [];
+  const layout = { bits: machine.bits, little: machine.endian === "little" };
+  const program = await objectOfHeaders(auxv.phdr, layout, read);
+  if (program === undefined) return [];
+  const names = (await loaderList(program, layout, read)).map(({ bias, name }) => ({ start: bias, path: name }));
+  const interpreter = program.programs.find(({ type }) => type === PT_INTERP);
+  if (interpreter !== undefined && auxv.base !== undefined && auxv.base !== 0n)
+    names.push({ start: auxv.base, path: await textAt(interpreter.vaddr + program.bias, read) });
+  return names;
+}
+
 type Layout = Pick<ElfHeader, "bits" | "little">;
 
 /** Describe the object whose ELF header lies at an address. */

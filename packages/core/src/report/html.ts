@@ -4,6 +4,7 @@ import type { Manifest } from "../bundle/manifest.ts";
 import { printable } from "../cli/output.ts";
 import { groupName, groupThreads } from "./equal-stacks.ts";
 import { REPORT_STYLE } from "./html-style.ts";
+import { shownOf } from "./opening.ts";
 import { PLAIN } from "./paint.ts";
 import { orderRegisters } from "./registers-text.ts";
 import { placeThreads, type Report } from "./report.ts";
@@ -129,13 +130,16 @@ function equalStacks(manifest: Manifest): string {
   return rows.length === 0 ? "" : `${table(["Threads", "Name", "Stack"], rows)}\n`;
 }
 
-function modules({ manifest }: Report): string {
+function modules({ manifest, opensWith }: Report): string {
+  const isAsked = opensWith !== undefined;
   const rows = (manifest.modules ?? []).map(
     ({ path, start, end, buildId }) =>
       `<tr><td class="mono path">${text(path)}</td><td class="mono">${text(start)}–${text(end)}</td>` +
-      `<td class="mono path">${text(buildId ?? "")}</td></tr>`,
+      `<td class="mono path">${text(buildId ?? "")}</td>` +
+      `${isAsked ? `<td>${shownOf(opensWith, { path, buildId })}</td>` : ""}</tr>`,
   );
-  return section(`Modules (${rows.length})`, table(["File", "Addresses", "Build-id"], rows));
+  const headers = ["File", "Addresses", "Build-id", ...(isAsked ? ["A debugger shows"] : [])];
+  return section(`Modules (${rows.length})`, table(headers, rows));
 }
 
 function entries({ entries: all }: Report): string {

@@ -1,7 +1,9 @@
 import type { Manifest, ThreadFacts } from "../bundle/manifest.ts";
+import type { OpensWith } from "../debug-files/opens-with.ts";
 import { ABORT_IN_PID1, isAbortInPid1 } from "./abort-in-pid1.ts";
 import { formatPlace, makeAddressMap } from "./address-map.ts";
 import { crashLine } from "./crash-line.ts";
+import type { OpenCommands } from "./opening.ts";
 import { describeSignal, tryParseAddress } from "./signal-words.ts";
 
 /** A register of the crashed thread, and where its value points. */
@@ -42,13 +44,17 @@ export interface Report {
   logs: LogReport[];
   entries: EntryReport[];
   manifest: Manifest;
+  /** With what a debugger opens it: which of its files the store has. Absent: no store was asked. */
+  opensWith?: OpensWith;
+  /** What to paste for it. */
+  open?: OpenCommands;
   /** What reading took from the file or the store. */
   traffic?: { requests: number; bytes: number };
 }
 
 /** What a report needs beside the manifest. */
 export type ReportExtras = Pick<Report, "bundle" | "bundleBytes"> &
-  Partial<Pick<Report, "kind" | "logs" | "entries" | "traffic">>;
+  Partial<Pick<Report, "kind" | "logs" | "entries" | "opensWith" | "open" | "traffic">>;
 
 /** Tell everything about a crash from its manifest. */
 export function reportOf(manifest: Manifest, extras: ReportExtras): Report {
@@ -69,6 +75,8 @@ export function reportOf(manifest: Manifest, extras: ReportExtras): Report {
     logs: extras.logs ?? [],
     entries: extras.entries ?? [],
     manifest,
+    ...(extras.opensWith === undefined ? {} : { opensWith: extras.opensWith }),
+    ...(extras.open === undefined ? {} : { open: extras.open }),
     ...(extras.traffic === undefined ? {} : { traffic: extras.traffic }),
   };
 }

@@ -6,6 +6,7 @@ import { printable } from "../cli/output.ts";
 import { describeNoMemory, isCompletenessKnown, isSizeKnown } from "./completeness.ts";
 import { crashHeadline } from "./crash-line.ts";
 import { formatMoment } from "./moment.ts";
+import { opensWithText } from "./opening.ts";
 import type { Paint } from "./paint.ts";
 import { registerLines } from "./registers-text.ts";
 import type { LogReport, Report } from "./report.ts";
@@ -52,6 +53,9 @@ export function factRows(report: Report, paint: Paint, now?: number): FactRow[] 
     ["Core", coreText(report, paint)],
     ["Bundle", `${printable(report.bundle)}, ${formatBytes(report.bundleBytes)}`],
     ["Others", suppressedText(manifest)],
+    ["Opens", report.opensWith === undefined ? undefined : opensWithText(report.opensWith)],
+    ["Debug", report.open === undefined ? undefined : printable(report.open.debug)],
+    ["Offline", report.open === undefined ? undefined : printable(report.open.unpack)],
   ];
   return rows.flatMap(([label, value]) => (value === undefined || value === "" ? [] : [{ label, value }]));
 }

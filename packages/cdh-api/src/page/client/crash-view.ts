@@ -1,4 +1,6 @@
 import { groupName, groupThreads } from "@cdh/core/report/equal-stacks";
+import { launchJson } from "@cdh/core/report/launch-json";
+import { shownOf } from "@cdh/core/report/opening";
 import { PLAIN } from "@cdh/core/report/paint";
 import { orderRegisters } from "@cdh/core/report/registers-text";
 import { placeThreads, type Report } from "@cdh/core/report/report";
@@ -62,6 +64,7 @@ export function drawCrash(
       h("dt", {}, "kubectl"),
       h("dd", {}, `kubectl coredump get -n ${namespace} ${name}`),
     ),
+    launch(report),
     section(threadTitle(report), stackAndRegisters(report)),
     report.logs.map((log) =>
       section(
@@ -151,13 +154,28 @@ function equalStacks({ manifest }: Report): HTMLElement | undefined {
   return table(["Threads", "Name", "Stack"], rows);
 }
 
-function modules({ manifest }: Report): HTMLElement | undefined {
+/** What VS Code needs to open the directory that the command for offline use writes. */
+function launch({ open }: Report): HTMLElement | undefined {
+  if (open === undefined) return undefined;
+  return h(
+    "details",
+    { class: "launch" },
+    h("summary", {}, "VS Code: .vscode/launch.json"),
+    h("p", {}, "The command for offline use writes it into its directory. Open that directory with VS Code."),
+    h("pre", { class: "log", tabindex: "0" }, launchJson()),
+  );
+}
+
+function modules({ manifest, opensWith }: Report): HTMLElement | undefined {
+  const isAsked = opensWith !== undefined;
   const rows = (manifest.modules ?? []).map(({ path, start, end, buildId }) => [
     h("td", { class: "mono path" }, path),
     h("td", { class: "mono" }, `${start}–${end}`),
     h("td", { class: "mono path" }, buildId ?? ""),
+    ...(isAsked ? [h("td", {}, shownOf(opensWith, { path, buildId }))] : []),
   ]);
-  return section(`Modules (${rows.length})`, table(["File", "Addresses", "Build-id"], rows));
+  const headers = ["File", "Addresses", "Build-id", ...(isAsked ? ["A debugger shows"] : [])];
+  return section(`Modules (${rows.length})`, table(headers, rows));
 }
 
 function table(headers: readonly string[], rows: readonly HTMLElement[][]): HTMLElement | undefined {

@@ -1,0 +1,125 @@
+import { join, normalize } from "node:path/posix";
+import type { CoreFacts, CoreModule } from "@cdh/core/elf/facts";
+import { readLoaderNames } from "@cdh/core/elf/loaded-modules";
+import { CoreMemory } from "@cdh/core/elf/random-access";
+import { isPlainPath } from "@cdh/core/files/open-foreign";
+import type { OpenedFile } from "../read/opened-file.ts";
+import { tryExamineFile } from "./file-source.ts";
+import { findDebugFile, findModuleFile, type FileWishes } from "./find-files.ts";
+
+/** Files of a crash that are looked for at most. */
+export const FILES_MAX = 1024;
+
+/** A file on this machine, and where a debugger looks for it. */
+export interface PlacedFile {
+  /** In a root, absolute and normal, or in a folder of debug info, relative. With slashes on every system. */
+  place: string;
+  /** Where it lies here. */
+  path: string;
+}
+
+/** Everything of a crash that a debugger reads beside the core. */
+export interface CrashFiles {
+  program?: PlacedFile;
+  /** The package of the program's split debug info. */
+  programDwp?: string;
+  /** Libraries, by the kernel's paths; those of the program and the package too. */
+  files: PlacedFile[];
+  /** The same files by the other paths that the loader knows: names in the root. */
+  aliases: { place: string; of: string }[];
+  /** Debug info, as below `/usr/lib/debug`: `.build-id/ab/cdef.debug`. */
+  debug: PlacedFile[];
+  /** Why the program is not the one that crashed. */
+  notes: string[];
+  /** What was not found. */
+  missing: string[];
+}
+
+/** Find the files of a crash by their build-ids. @throws {CdhError} the CDH_BUNDLE and CDH_STORE families */
+export async function findCrashFiles(opened: OpenedFile, wishes: FileWishes, signal: AbortSignal): Promise<CrashFiles> {
+  const facts = await opened.facts();
+  const found: CrashFiles = { files: [], aliases: [], debug: [], notes: [], missing: [] };
+  const places = new Map<bigint, string>();
+  const taken = new Set<string>();
+  for (const module of facts.modules.slice(0, FILES_MAX)) {
+    signal.throwIfAborted();
+    const place = tryPlace(module.path);
+    if (place === undefined || taken.has(place)) continue;
+    taken.add(place);
+    const path = await findFile(module, place, wishes, found);
+    if (path === undefined) continue;
+    places.set(module.start, place);
+    found.files.push({ place, path });
+    if (module.executable === true) found.program = { place, path };
+  }
+  for (const { start, path } of await loaderNames(opened, facts, signal)) {
+    const [place, of] = [tryPlace(path), places.get(start)];
+    if (place === undefined || of === undefined || taken.has(place)) continue;
+    taken.add(place);
+    found.aliases.push({ place, of });
+  }
+  await addDebugFiles(facts.modules, wishes, found);
+  return found;
+}
+
+async function findFile(
+  module: CoreModule,
+  place: string,
+  wishes: FileWishes,
+  { notes, missing }: CrashFiles,
+): Promise<string | undefined> {
+  const { buildId, goBuildId, executable } = module;
+  // By its path alone, a library of this machine would be taken for another's.
+  const isGiven = wishes.sysroot !== undefined || (executable === true && wishes.exe !== undefined);
+  if (buildId === undefined && goBuildId === undefined && !isGiven) {
+    missing.push(`${place} (no build-id)`);
+    return undefined;
+  }
+  const { file, mismatch } = await findModuleFile(module, wishes);
+  await file?.close();
+  if (mismatch !== undefined && executable === true) notes.push(`another build: ${mismatch}`);
+  if (file === undefined) missing.push(`${place} (build-id ${buildId ?? goBuildId})`);
+  return file?.path;
+}
+
+async function loaderNames(
+  opened: OpenedFile,
+  facts: CoreFacts,
+  signal: AbortSignal,
+): Promise<{ start: bigint; path: string }[]> {
+  const core = await opened.core();
+  const memory = new CoreMemory(facts, (offset, length) => core.read(offset, length, signal));
+  return await readLoaderNames(facts, (address, length) => memory.read(address, length));
+}
+
+async function addDebugFiles(modules: readonly CoreModule[], wishes: FileWishes, found: CrashFiles): Promise<void> {
+  const { symbols } = wishes;
+  const ids = new Set<string>();
+  const add = async (module: CoreModule): Promise<void> => {
+    const { buildId } = module;
+    if (buildId === undefined || ids.has(buildId) || ids.size >= FILES_MAX) return;
+    ids.add(buildId);
+    const file = await findDebugFile(module, undefined, wishes);
+    await file?.close();
+    if (file === undefined) return;
+    found.debug.push({ place: placeById(buildId, ".debug"), path: file.path });
+    // What several share, as Debian's packages do.
+    const shared = (await tryExamineFile(file.path))?.sharedBuildId;
+    if (shared !== undefined) await add({ ...module, buildId: shared });
+  };
+  for (const module of modules.slice(0, FILES_MAX)) await add(module);
+  const program = modules.find(({ executable }) => executable === true)?.buildId;
+  const dwp = program === undefined ? undefined : await symbols?.find(program, "dwp");
+  if (dwp !== undefined) found.programDwp = dwp;
+}
+
+/** Where debuggers look for a file by its build-id, below a folder of debug info. */
+export function placeById(buildId: string, suffix: "" | ".debug"): string {
+  return join(".build-id", buildId.slice(0, 2), `${buildId.slice(2)}${suffix}`);
+}
+
+/** Two names may mean one place: `/a/../b` and `/b`. Undefined for what is no plain path. */
+function tryPlace(path: string): string | undefined {
+  const plain = path.replace(/ \(deleted\)$/, "");
+  return isPlainPath(plain) && normalize(plain) !== "/" ? normalize(plain) : undefined;
+}

@@ -1,0 +1,195 @@
+import { copyFile, mkdir, open, readdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { relative } from "node:path/posix";
+import type { CliContext } from "@cdh/core/cli";
+import type { CoreFacts } from "@cdh/core/elf/facts";
+import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
+import { makeFolders } from "@cdh/core/files/make-folders";
+import { openRegularFile } from "@cdh/core/files/regular-file";
+import { startProgress } from "@cdh/core/progress";
+import { CRASH_FOLDER, launchJson } from "@cdh/core/report/launch-json";
+import { FILE_MODE } from "@cdh/core/spool/layout";
+import type { OpenedFile } from "../read/opened-file.ts";
+import { writeSparse } from "../unpack/sparse-file.ts";
+import { unpackCore, type UnpackedFile } from "../unpack/unpack.ts";
+import { findCrashFiles, placeById, type CrashFiles, type PlacedFile } from "./crash-files.ts";
+import { fileSource } from "./file-source.ts";
+import type { FileWishes } from "./find-files.ts";
+import { refuseOtherMachines } from "./prepare.ts";
+
+const COPY_BYTES = 1024 * 1024;
+/** There while the directory is not finished; the same command goes on then. */
+const UNFINISHED = ".unfinished";
+const OTHERS = { gdbinit: "gdbinit", report: "report.txt", code: ".vscode" } as const;
+
+/** Say how to write. */
+export interface OfflineOptions {
+  /** Write into a directory that has something in it already. */
+  force: boolean;
+  /** Text of `report.txt`. */
+  report: string;
+}
+
+/** What was written. */
+export interface WrittenOffline {
+  core: UnpackedFile;
+  /** Files below `sysroot`, and of debug info. */
+  files: number;
+  debugFiles: number;
+  /** Of these files, holes not counted. */
+  filesBytes: number;
+  /** Files of the crash that were not found, and why the program may be another one. */
+  missing: string[];
+  notes: string[];
+}
+
+/**
+ * Write a directory that any gdb opens without this program, this machine's files or a network. Every name that a debugger or
+ * an editor reads as a command is ours.
+ * @throws {CdhError} CDH_DISK; the CDH_BUNDLE family
+ */
+export async function writeOffline(
+  opened: OpenedFile,
+  directory: string,
+  wishes: FileWishes,
+  options: OfflineOptions,
+  { stderr, clock, stopSignal: signal }: Pick<CliContext, "stderr" | "clock" | "stopSignal">,
+): Promise<WrittenOffline> {
+  const facts = await opened.facts();
+  refuseOtherMachines(facts);
+  const found = await findCrashFiles(opened, wishes, signal);
+  const { missing, notes } = found;
+  try {
+    await prepare(directory, options.force);
+    const at = (...names: string[]): string => join(directory, ...names);
+    const root = at(CRASH_FOLDER.sysroot);
+    let filesBytes = 0;
+    await mkdir(root);
+    for (const file of found.files) filesBytes += await place(root, file, signal);
+    for (const { place: name, of } of found.aliases) await link(root, name, of);
+    await mkdir(at(CRASH_FOLDER.debug));
+    for (const file of found.debug) filesBytes += await place(at(CRASH_FOLDER.debug), file, signal);
+    await linkByIds(facts, found, directory);
+    const { program, programDwp } = found;
+    if (program !== undefined) await link(directory, CRASH_FOLDER.program, `${CRASH_FOLDER.sysroot}${program.place}`);
+    if (programDwp !== undefined) filesBytes += await copy(programDwp, at(`${CRASH_FOLDER.program}.dwp`), signal);
+    await writeFile(at(OTHERS.gdbinit), gdbinit(program !== undefined), { mode: FILE_MODE });
+    await writeFile(at(OTHERS.report), options.report, { mode: FILE_MODE });
+    await makeFolders(at(OTHERS.code));
+    await writeFile(at(OTHERS.code, "launch.json"), launchJson(), { mode: FILE_MODE });
+    const core = await writeCore(opened, at(CRASH_FOLDER.core), { stderr, clock, stopSignal: signal });
+    const crashedAt = Date.parse(opened.manifest.crashedAt) / 1000;
+    if (crashedAt > 0) await utimes(core.path, crashedAt, crashedAt).catch(() => {});
+    await rm(at(UNFINISHED));
+    return { core, files: found.files.length, debugFiles: found.debug.length, filesBytes, missing, notes };
+  } catch (error) {
+    if (error instanceof CdhError || signal.aborted || errnoOf(error) === undefined) throw error;
+    throw new CdhError("CDH_DISK", `cannot write ${directory}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+async function writeCore(
+  opened: OpenedFile,
+  path: string,
+  { stderr, clock, stopSignal }: Pick<CliContext, "stderr" | "clock" | "stopSignal">,
+): Promise<UnpackedFile> {
+  const core = await opened.core();
+  const progress = startProgress(stderr, clock, "core", core.sizeBytes);
+  try {
+    return await unpackCore(core, path, {
+      force: true,
+      sha256: opened.manifest.core.sha256,
+      signal: stopSignal,
+      onProgress: progress.update,
+    });
+  } finally {
+    progress.end();
+  }
+}
+
+/** The commands of `gdb -x gdbinit`, in the directory. */
+function gdbinit(hasProgram: boolean): string {
+  return [
+    "# In this directory: gdb -nx -x gdbinit",
+    "set auto-load off",
+    `set sysroot ${CRASH_FOLDER.sysroot}`,
+    `set debug-file-directory ${CRASH_FOLDER.debug}`,
+    ...(hasProgram ? [`file ${CRASH_FOLDER.program}`] : []),
+    `core-file ${CRASH_FOLDER.core}`,
+    "",
+  ].join("\n");
+}
+
+/** Make room for what is written. What an interrupted run left of the core is gone on with. */
+async function prepare(directory: string, force: boolean): Promise<void> {
+  await makeFolders(directory);
+  const there = await readdir(directory);
+  if (there.length > 0 && !there.includes(UNFINISHED) && !force)
+    throw new CdhError("CDH_DISK", `cannot write ${directory}: it has something in it`, {
+      hint: "name a directory that is not there yet; --force writes into this one",
+    });
+  await writeFile(join(directory, UNFINISHED), "");
+  const ours = [CRASH_FOLDER.sysroot, CRASH_FOLDER.debug, CRASH_FOLDER.program, `${CRASH_FOLDER.program}.dwp`];
+  for (const name of [...ours, OTHERS.gdbinit, OTHERS.report, join(OTHERS.code, "launch.json")])
+    await rm(join(directory, name), { recursive: true, force: true });
+}
+
+async function place(root: string, { place: name, path }: PlacedFile, signal: AbortSignal): Promise<number> {
+  const target = join(root, name);
+  try {
+    await makeFolders(dirname(target));
+    return await copy(path, target, signal);
+  } catch (error) {
+    // A crash may name a file below another one; the first of them is there.
+    if (["EEXIST", "ENOTDIR", "ENAMETOOLONG"].includes(errnoOf(error) ?? "")) return 0;
+    throw error;
+  }
+}
+
+/** Copy without holes: a program of gigabytes may hold little. @returns the bytes that were written */
+async function copy(source: string, target: string, signal: AbortSignal): Promise<number> {
+  const from = await openRegularFile(source, { followLinks: true });
+  try {
+    const to = await open(target, "wx", FILE_MODE);
+    try {
+      const { size } = await from.stat();
+      const bytes = fileSource(from, size);
+      let written = 0;
+      for (let at = 0; at < size; at += COPY_BYTES) {
+        signal.throwIfAborted();
+        written += await writeSparse(to, Buffer.from(await bytes.read(at, COPY_BYTES)), at);
+      }
+      await to.truncate(size);
+      return written;
+    } finally {
+      await to.close();
+    }
+  } finally {
+    await from.close();
+  }
+}
+
+/** Make a name for a file of the directory: a link that stays right when the directory moves; a copy where there are no links. */
+async function link(root: string, name: string, of: string): Promise<void> {
+  const path = join(root, name);
+  try {
+    await makeFolders(dirname(path));
+    const target = relative(`/${dirname(name).replaceAll("\\", "/")}`, `/${of}`);
+    await symlink(target, path).catch(async (error: unknown) => {
+      if (process.platform !== "win32") throw error;
+      await copyFile(join(root, of), path);
+    });
+  } catch (error) {
+    if (!["EEXIST", "ENOTDIR", "ENAMETOOLONG", "ENOENT"].includes(errnoOf(error) ?? "")) throw error;
+  }
+}
+
+/** gdb also looks for programs and libraries by build-id. */
+async function linkByIds({ modules }: CoreFacts, { files }: CrashFiles, directory: string): Promise<void> {
+  const places = new Set(files.map(({ place: name }) => name));
+  for (const { path, buildId } of modules) {
+    const name = path.replace(/ \(deleted\)$/, "");
+    if (buildId === undefined || !places.has(name)) continue;
+    await link(directory, join(CRASH_FOLDER.debug, placeById(buildId, "")), `${CRASH_FOLDER.sysroot}${name}`);
+  }
+}
