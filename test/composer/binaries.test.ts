@@ -93,7 +93,11 @@ describeUnless(notBuilt("cdc") ?? missingTools("gcc"), "packing files of program
   };
 
   /** Have the built program pack files, as a composer asks it to. */
-  const packAll = async (coreDir: string, paths: { path: string; buildId: string }[]): Promise<Answer> => {
+  const packAll = async (
+    coreDir: string,
+    paths: { path: string; buildId: string }[],
+    namespace?: string,
+  ): Promise<Answer> => {
     const descriptors = paths.map(({ path }) => openSync(path, "r"));
     const child = spawn(builtPath("cdc"), ["--pack-binaries"], {
       stdio: ["pipe", "pipe", "ignore", "ignore", ...descriptors],
@@ -102,6 +106,7 @@ describeUnless(notBuilt("cdc") ?? missingTools("gcc"), "packing files of program
     const request = {
       composer: process.pid,
       coreDir,
+      namespace,
       maxBytes: 512 * MIB,
       keepFreeBytes: 0,
       keepFreeInodes: 0,
@@ -137,6 +142,51 @@ describeUnless(notBuilt("cdc") ?? missingTools("gcc"), "packing files of program
     expect(last.files).toBe(2);
     expect(last.leftOut[0]).toContain("files of earlier crashes wait to be sent");
   });
+
+  it("one namespace keeps none of another's files out of a full pool, and keeps its own part", async () => {
+    const coreDir = spool();
+    const { storedBytes } = await waitAs(coreDir, "flood", 1_990);
+    expect(storedBytes).toBeGreaterThan(0);
+    await waitAs(coreDir, "quiet", 10, 3_000);
+    const mine = Array.from({ length: 5 }, (_, index) => make(scratch, 5_000 + index));
+    expect(await packAll(coreDir, mine, "mine")).toMatchObject({ files: 5, leftOut: [] });
+    const owners = ownersIn(coreDir);
+    expect(owners).toEqual({ flood: 1_985, quiet: 10, mine: 5 });
+    // The flood itself gets no more room by that.
+    const more = Array.from({ length: 2 }, (_, index) => make(scratch, 6_000 + index));
+    const refused = await packAll(coreDir, more, "flood");
+    expect(refused).toMatchObject({ files: 0 });
+    expect(refused.leftOut[0]).toContain("files of earlier crashes wait to be sent");
+    expect(ownersIn(coreDir)).toEqual(owners);
+  }, 60_000);
+
+  /** Have files of a namespace wait, as many as there are numbers. */
+  const waitAs = async (
+    coreDir: string,
+    namespace: string,
+    count: number,
+    from = 10_000,
+  ): Promise<{ storedBytes: number }> => {
+    const { path, buildId } = make(scratch, from);
+    await packAll(coreDir, [{ path, buildId }], namespace);
+    const folder = join(coreDir, "binaries");
+    const [packed, facts] = ["zst", "json"].map((end) => readFileSync(join(folder, `${buildId}.executable.${end}`)));
+    for (let index = 1; index < count; index += 1) {
+      const id = `${namespace === "flood" ? "ff" : "ee"}${index.toString(16).padStart(38, "0")}`;
+      writeFileSync(join(folder, `${id}.executable.zst`), packed ?? "");
+      writeFileSync(join(folder, `${id}.executable.json`), facts ?? "");
+    }
+    return JSON.parse(String(facts)) as { storedBytes: number };
+  };
+  const ownersIn = (coreDir: string): Record<string, number> => {
+    const counts: Record<string, number> = {};
+    for (const name of packedIn(coreDir)) {
+      const facts = readFileSync(join(coreDir, "binaries", name.replace(/zst$/, "json")), "utf8");
+      const { namespace } = JSON.parse(facts) as { namespace: string };
+      counts[namespace] = (counts[namespace] ?? 0) + 1;
+    }
+    return counts;
+  };
 
   it("what a killed packer left is removed, even where nothing more is packed", async () => {
     const coreDir = spool();

@@ -12,6 +12,7 @@ import { makeOwnDirectory } from "@cdh/core/spool/spool-owner";
 import { debugRoleOf, examineElf } from "@cdh/unwind/elf/elf-contents";
 import { loadNative } from "../self/load-native.ts";
 import { openHeld } from "../stack/held-files.ts";
+import { makeFairRoom } from "./fair-room.ts";
 import { holdToBounds } from "./pack-bounds.ts";
 import type { PackAnswer, PackRequest, WantedFile } from "./pack-request.ts";
 import { isSpooled, measureSpooled, takenBytes, type SpooledUse } from "./spooled.ts";
@@ -114,7 +115,7 @@ function draftOf({ coreDir }: PackRequest): string {
 
 /** A core that comes meanwhile must find its room. @throws when there is too little */
 async function mustHaveRoom(
-  { coreDir, keepFreeBytes, keepFreeInodes, maxBytes }: PackRequest,
+  { coreDir, keepFreeBytes, keepFreeInodes, maxBytes, namespace }: PackRequest,
   sizeBytes: number,
   use: SpooledUse,
 ): Promise<void> {
@@ -123,6 +124,7 @@ async function mustHaveRoom(
     throw new Error("the spool is short of room");
   if (space.totalInodes > 0 && space.freeInodes - keepFreeInodes < NAMES_OF_FILE + SPARE_INODES)
     throw new Error("the spool is short of inodes");
-  if (use.bytes + sizeBytes > CRASHES * maxBytes || use.names + NAMES_OF_FILE > FILES_MAX.node * NAMES_OF_FILE)
+  const pool = { bytes: CRASHES * maxBytes, names: FILES_MAX.node * NAMES_OF_FILE };
+  if (!(await makeFairRoom(coreDir, use, pool, { namespace, bytes: sizeBytes, names: NAMES_OF_FILE })))
     throw new Error("files of earlier crashes wait to be sent");
 }

@@ -59,6 +59,8 @@ interface Waiting {
   name: string;
   id: DebugFileId;
   modifiedAt: number;
+  /** Of the pod, where the node has proven it. */
+  namespace: string | undefined;
   way: BinaryWay;
   failures: number;
   /** Monotonic. */
@@ -171,7 +173,8 @@ export class BinarySender {
         if (facts === undefined) await removeSpooled(coreDir, id);
         else {
           const way = wayOf(facts.namespace);
-          found.set(name, { name, id, modifiedAt: stats.mtimeMs, way, failures: 0, notBefore: 0 });
+          const { namespace } = facts;
+          found.set(name, { name, id, modifiedAt: stats.mtimeMs, namespace, way, failures: 0, notBefore: 0 });
         }
       }
     }
@@ -192,12 +195,13 @@ export class BinarySender {
     return nextMs <= 0 ? BUSY_MS : nextMs;
   }
 
-  /** Send the files of one store, those first that have not failed. */
+  /** Send the files of one store, those first that have not failed, one of each namespace in turn. */
   async #drain(way: BinaryWay, line: Line, signal: AbortSignal): Promise<void> {
     const { clock, isIdle, log } = this.#options;
-    const files = [...this.#waiting.values()]
-      .filter((file) => file.way.name === way.name && file.notBefore <= clock.monotonic())
-      .toSorted((a, b) => a.failures - b.failures || a.modifiedAt - b.modifiedAt);
+    const due = [...this.#waiting.values()].filter(
+      (file) => file.way.name === way.name && file.notBefore <= clock.monotonic(),
+    );
+    const files = inTurns(due.toSorted((a, b) => a.failures - b.failures || a.modifiedAt - b.modifiedAt));
     for (const file of files) {
       if (signal.aborted || !isIdle() || way.isTroubled() || !line.circuit.tryBegin()) return;
       try {
@@ -284,4 +288,18 @@ export class BinarySender {
     this.#options.log.warn("gave up a file of a program", { ...id, code, reason });
     this.#options.onOutcome?.("givenUp");
   }
+}
+
+/** Order files so that no namespace waits for all of another's; within one, and among those that failed as often, the order stays. */
+function inTurns(files: readonly Waiting[]): Waiting[] {
+  const counts = new Map<string, number>();
+  return files
+    .map((file) => {
+      const key = `${file.failures} ${file.namespace ?? ""}`;
+      const turn = counts.get(key) ?? 0;
+      counts.set(key, turn + 1);
+      return { file, turn };
+    })
+    .toSorted((a, b) => a.file.failures - b.file.failures || a.turn - b.turn)
+    .map(({ file }) => file);
 }
