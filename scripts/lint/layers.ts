@@ -62,6 +62,7 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["version.ts", "group.ts", "page/"],
     ["manifests/", "http/"],
     ["index/", "auth/"],
+    ["groups/"],
     ["retention/", "route/"],
     ["settings.ts", "routes.ts"],
     ["call/"],

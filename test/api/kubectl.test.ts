@@ -70,12 +70,15 @@ describeUnless(missing, "the real kubectl, straight at the server", () => {
 
   it("api-resources and explain know the resource", async () => {
     const resources = await kubectl("api-resources", "--api-group", "core-dump-handler.dev", "--no-headers");
-    expect(resources.stdout.split(/\s+/).slice(0, 5)).toEqual([
-      "coredumps",
-      "cdump",
-      "core-dump-handler.dev/v1alpha1",
-      "true",
-      "CoreDump",
+    const version = "core-dump-handler.dev/v1alpha1";
+    expect(
+      resources.stdout
+        .trim()
+        .split("\n")
+        .map((line) => line.split(/\s+/)),
+    ).toEqual([
+      ["coredumps", "cdump", version, "true", "CoreDump"],
+      ["crashgroups", "cgroup", version, "true", "CrashGroup"],
     ]);
     const explained = await kubectl("explain", "coredump.spec.signal");
     expect(`${explained.stdout}${explained.stderr}`).toMatch(/faultAddress\s+<string>/);

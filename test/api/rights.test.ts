@@ -72,6 +72,12 @@ const ROUTES: Record<string, (dump: PutDump, victim: PutDump) => [string, AskOpt
   ],
   delete: (dump) => [`${BASE}/namespaces/shop/coredumps/${dump.name}?dryRun=All`, { method: "DELETE" }],
   "delete all": () => [`${BASE}/namespaces/shop/coredumps?dryRun=All`, { method: "DELETE" }],
+  "groups shop": () => [`${BASE}/namespaces/shop/crashgroups`],
+  "groups all": () => [`${BASE}/crashgroups`],
+  "group patch": () => [
+    `${BASE}/namespaces/shop/crashgroups/bug-0000000000`,
+    { method: "PATCH", body: {}, headers: { "content-type": "application/merge-patch+json" } },
+  ],
   "rest list shop": () => ["/apiv1/cores?namespace=shop"],
   "rest list all": () => ["/apiv1/cores"],
   "rest metadata": (dump) => [`/apiv1/cores/metadata/worker-3/${dump.name}`],
@@ -101,6 +107,9 @@ link core        401       401       401       401       401       401       401
 patch            401       401       401       401       401       401       401       403       403       403       403       403       403       403       403       200       403       403       403       200       200       200
 delete           401       401       401       401       401       401       401       403       403       403       403       403       403       403       403       403       200       403       403       200       200       200
 delete all       401       401       401       401       401       401       401       403       403       403       403       403       403       403       403       403       403       200       403       200       200       200
+groups shop      401       401       401       401       401       401       401       403       403       403       403       403       403       403       403       403       403       403       403       200       200       200
+groups all       401       401       401       401       401       401       401       403       403       403       403       403       403       403       403       403       403       403       403       403       200       200
+group patch      401       401       401       401       401       401       401       403       403       403       403       403       403       403       403       403       403       403       403       404       404       404
 rest list shop   401       401       401       401       401       401       401       200       403       403       403       403       403       403       403       403       403       403       403       200       200       200
 rest list all    401       401       401       401       401       401       401       403       403       403       403       403       403       403       403       403       403       403       403       403       200       200
 rest metadata    401       401       401       401       401       401       401       404       404       200       404       404       404       404       404       404       404       404       404       200       200       200

@@ -32,12 +32,20 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "the table of rou
     bench.cluster.grants = [{ user: "admin", verbs: ["*"], resources: ["*"], namespaces: ["*"] }];
     bench.cluster.tokens.set("admins-token", { user: "admin", audiences: [AUDIENCE] });
   }, 60_000);
+  let group = "";
+  beforeAll(async () => {
+    const { items } = (await bench.ask(`${BASE}/crashgroups`, { token: "admins-token" })).json<{
+      items: { metadata: { name: string } }[];
+    }>();
+    group = items[0]?.metadata.name ?? "";
+  });
   afterAll(() => bench?.[Symbol.asyncDispose]());
 
   /** Each deletion has a dump of its own. */
   const targetOf = (route: NamedRoute): string => {
-    const name = (route.id === "restDelete" ? dumps[1] : dumps[0])?.name ?? "";
-    const known = { namespace: "shop", name, id: name, node: "worker-3", file: "app.js" };
+    const dump = (route.id === "restDelete" ? dumps[1] : dumps[0])?.name ?? "";
+    const name = route.path.includes("/crashgroups/") ? group : dump;
+    const known = { namespace: "shop", name, id: dump, node: "worker-3", file: "app.js" };
     const values: Record<string, string> = { ...known, buildid: BUILD_ID, section: ".text" };
     const query = route.flag === undefined ? "?dryRun=All" : `?${route.flag}=1&timeoutSeconds=1`;
     return route.path.replaceAll(/\{(\w+)\}/g, (_all, key: string) => values[key] ?? "") + query;
@@ -92,6 +100,7 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "the table of rou
       "coredumps/core get",
       "coredumps/report get",
       "coredumps/link create",
+      "crashgroups get,list,patch,watch",
     ]);
   });
 

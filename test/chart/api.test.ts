@@ -307,8 +307,15 @@ describeUnless(missingTools("helm"), "roles for people", () => {
       expect(rules.every(({ apiGroups }) => apiGroups.join() === "core-dump-handler.dev")).toBe(true);
       return rules.flatMap(({ resources, verbs }) => resources.flatMap((one) => verbs.map((verb) => `${verb} ${one}`)));
     };
-    const view = ["get coredumps", "list coredumps", "watch coredumps", "get coredumps/report"];
-    const download = [...view, "get coredumps/bundle", "get coredumps/core", "create coredumps/link"];
+    const groups = ["get crashgroups", "list crashgroups", "watch crashgroups"];
+    const view = ["get coredumps", "list coredumps", "watch coredumps", "get coredumps/report", ...groups];
+    const download = [
+      ...view,
+      "patch crashgroups",
+      "get coredumps/bundle",
+      "get coredumps/core",
+      "create coredumps/link",
+    ];
     expect(allowed("view").sort()).toEqual([...view].sort());
     expect(allowed("download").sort()).toEqual([...download].sort());
     const admin = [...download, "patch coredumps", "delete coredumps", "deletecollection coredumps"];

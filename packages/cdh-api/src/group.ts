@@ -15,6 +15,13 @@ export const KIND = "CoreDump";
 export const LIST_KIND = "CoreDumpList";
 export const LINK_KIND = "CoreDumpLink";
 
+/** Groups of dumps: one for each bug of a namespace. */
+export const GROUP_RESOURCE = "crashgroups";
+export const GROUP_SINGULAR = "crashgroup";
+export const GROUP_SHORT_NAME = "cgroup";
+export const GROUP_KIND = "CrashGroup";
+export const GROUP_LIST_KIND = "CrashGroupList";
+
 /** What is below one dump; each is a right of its own. */
 export const SUBRESOURCES = ["bundle", "core", "report", "link"] as const;
 
@@ -26,6 +33,14 @@ export const BASE_PATH = `/apis/${GROUP_VERSION}`;
 
 /** The label that protects a dump from retention. */
 export const KEEP_LABEL = `${GROUP}/keep`;
+
+/** The label of a dump that names its group. */
+export const GROUP_LABEL = `${GROUP}/group`;
+
+/** The label of a group that says how people see it, and the annotations beside it. */
+export const STATE_LABEL = `${GROUP}/state`;
+export const RESOLVED_IN = `${GROUP}/resolved-in`;
+export const NOTE = `${GROUP}/note`;
 
 /** Audience of tokens that are made for this server. */
 export const AUDIENCE = GROUP;

@@ -1,10 +1,22 @@
-import { BASE_PATH, GROUP, KIND, LINK_KIND, LIST_KIND, RESOURCE } from "./group.ts";
+import {
+  BASE_PATH,
+  GROUP,
+  GROUP_KIND,
+  GROUP_LIST_KIND,
+  GROUP_RESOURCE,
+  KIND,
+  LINK_KIND,
+  LIST_KIND,
+  RESOURCE,
+} from "./group.ts";
 import {
   BUILD_ID,
   DECOMPRESS,
   DRY_RUN,
   FORMAT,
+  GROUP_NAME,
   LIST,
+  LIST_GROUPS,
   NAME,
   NAMESPACE,
   NODE_AND_ID,
@@ -17,6 +29,9 @@ import type { Route, RouteAnswer } from "./route/route.ts";
 const ALL = `${BASE_PATH}/${RESOURCE}`;
 const SOME = `${BASE_PATH}/namespaces/{namespace}/${RESOURCE}`;
 const ONE = `${SOME}/{name}`;
+const ALL_GROUPS = `${BASE_PATH}/${GROUP_RESOURCE}`;
+const SOME_GROUPS = `${BASE_PATH}/namespaces/{namespace}/${GROUP_RESOURCE}`;
+const ONE_GROUP = `${SOME_GROUPS}/{name}`;
 
 /** An answer of the Kubernetes API: an object with a schema, or content types. */
 function done(answer: string | readonly string[], status = 200): Readonly<Record<number, RouteAnswer>> {
@@ -33,6 +48,14 @@ const REST_REFUSALS: Readonly<Record<number, RouteAnswer>> = {
 
 const JSON_TYPE = ["application/json"];
 const read = { kind: KIND, isAdvertised: true } as const;
+const readGroup = { kind: GROUP_KIND, isAdvertised: true } as const;
+
+/** Who may do something with groups: a right of its own, as dumps have theirs. */
+function groupRight<Verb extends "get" | "list" | "watch" | "patch">(
+  verb: Verb,
+): { asked: "dump"; resource: typeof GROUP_RESOURCE; verb: Verb } {
+  return { asked: "dump", resource: GROUP_RESOURCE, verb };
+}
 
 /** A document that clients read before they ask for objects. */
 function document(path: string, description: string): Route {
@@ -92,6 +115,11 @@ function probe(path: string, description: string): Route {
 const LISTING = {
   method: "GET",
   answers: done(LIST_KIND),
+} as const;
+
+const GROUP_LISTING = {
+  method: "GET",
+  answers: done(GROUP_LIST_KIND),
 } as const;
 
 const TABLE = {
@@ -197,6 +225,64 @@ const TABLE = {
     parameters: [NAMESPACE, NAME],
     answers: done(LINK_KIND, 201),
     kubernetes: { kind: LINK_KIND, action: "post", isAdvertised: true, body: LINK_KIND, bodyType: "application/json" },
+  },
+  watchCrashGroupForAllNamespaces: {
+    ...GROUP_LISTING,
+    path: ALL_GROUPS,
+    flag: "watch",
+    counted: "watch",
+    right: groupRight("watch"),
+    description: "watch groups of all namespaces",
+    parameters: LIST_GROUPS,
+    kubernetes: { ...readGroup, action: "watch" },
+  },
+  listCrashGroupForAllNamespaces: {
+    ...GROUP_LISTING,
+    path: ALL_GROUPS,
+    counted: "groups",
+    right: groupRight("list"),
+    description: "list or watch groups of all namespaces",
+    parameters: LIST_GROUPS,
+    kubernetes: { ...readGroup, action: "list" },
+  },
+  watchNamespacedCrashGroup: {
+    ...GROUP_LISTING,
+    path: SOME_GROUPS,
+    flag: "watch",
+    counted: "watch",
+    right: groupRight("watch"),
+    description: "watch groups",
+    parameters: [NAMESPACE, ...LIST_GROUPS],
+    kubernetes: { ...readGroup, action: "watch" },
+  },
+  listNamespacedCrashGroup: {
+    ...GROUP_LISTING,
+    path: SOME_GROUPS,
+    counted: "groups",
+    right: groupRight("list"),
+    description: "list or watch groups: one for each bug",
+    parameters: [NAMESPACE, ...LIST_GROUPS],
+    kubernetes: { ...readGroup, action: "list" },
+  },
+  readNamespacedCrashGroup: {
+    method: "GET",
+    path: ONE_GROUP,
+    counted: "groups",
+    right: groupRight("get"),
+    description: "read one group",
+    parameters: [NAMESPACE, GROUP_NAME],
+    answers: done(GROUP_KIND),
+    kubernetes: { ...readGroup, action: "get" },
+  },
+  patchNamespacedCrashGroup: {
+    method: "PATCH",
+    path: ONE_GROUP,
+    counted: "groups",
+    right: groupRight("patch"),
+    description: "say that a group is resolved, muted or open",
+    parameters: [NAMESPACE, GROUP_NAME, DRY_RUN],
+    answers: done(GROUP_KIND),
+    kubernetes: { ...readGroup, action: "patch", body: GROUP_KIND, bodyType: "application/merge-patch+json" },
   },
   restList: {
     method: "GET",

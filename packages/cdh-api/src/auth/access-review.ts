@@ -1,5 +1,5 @@
 import type { Clock } from "@cdh/core/clock";
-import { GROUP, RESOURCE, VERSION_NAME } from "../group.ts";
+import { GROUP, RESOURCE, VERSION_NAME, type GROUP_RESOURCE } from "../group.ts";
 import { forbidden } from "../http/api-error.ts";
 import { shareOf, type Caller } from "./caller.ts";
 import type { Cluster } from "./cluster.ts";
@@ -9,11 +9,16 @@ const PATH = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 /** A right that was just given should work soon. */
 const DENIED_MS = 3000;
 
+/** What rights are about. */
+export type DumpResource = typeof RESOURCE | typeof GROUP_RESOURCE;
+
 /** What is asked for. `namespace` empty: all of them. */
 export interface DumpRight {
   verb: "get" | "list" | "watch" | "create" | "patch" | "delete" | "deletecollection";
   namespace: string;
   name?: string;
+  /** Dumps, where it is not said. */
+  resource?: DumpResource;
   subresource?: string;
 }
 
@@ -38,7 +43,12 @@ export class AccessReviewer {
   /** @throws {ApiError} 403 when not allowed, 503 when nobody can tell */
   async check(caller: Caller, right: DumpRight | PathRight): Promise<void> {
     if (await this.may(caller, right)) return;
-    throw forbidden(messageOf(caller, right), "path" in right ? undefined : right.name);
+    throw forbidden(
+      messageOf(caller, right),
+      "path" in right
+        ? {}
+        : { ...(right.name === undefined ? {} : { name: right.name }), kind: right.resource ?? RESOURCE },
+    );
   }
 
   /** @throws {ApiError} 503 when nobody can tell */
@@ -68,7 +78,7 @@ function specOf(caller: Caller, right: DumpRight | PathRight): Record<string, un
           resourceAttributes: {
             group: GROUP,
             version: VERSION_NAME,
-            resource: RESOURCE,
+            resource: right.resource ?? RESOURCE,
             verb: right.verb,
             namespace: right.namespace,
             ...(right.subresource === undefined ? {} : { subresource: right.subresource }),
@@ -81,8 +91,9 @@ function specOf(caller: Caller, right: DumpRight | PathRight): Record<string, un
 function messageOf(caller: Caller, right: DumpRight | PathRight): string {
   const user = `User ${JSON.stringify(caller.user)}`;
   if ("path" in right) return `${user} cannot ${right.verb} path ${JSON.stringify(right.path)}`;
-  const what = right.subresource === undefined ? RESOURCE : `${RESOURCE}/${right.subresource}`;
+  const resource = right.resource ?? RESOURCE;
+  const what = right.subresource === undefined ? resource : `${resource}/${right.subresource}`;
   const named = right.name === undefined ? "" : ` ${JSON.stringify(right.name)}`;
   const where = right.namespace === "" ? "at the cluster scope" : `in the namespace ${JSON.stringify(right.namespace)}`;
-  return `${RESOURCE}.${GROUP}${named} is forbidden: ${user} cannot ${right.verb} resource ${JSON.stringify(what)} in API group ${JSON.stringify(GROUP)} ${where}`;
+  return `${resource}.${GROUP}${named} is forbidden: ${user} cannot ${right.verb} resource ${JSON.stringify(what)} in API group ${JSON.stringify(GROUP)} ${where}`;
 }

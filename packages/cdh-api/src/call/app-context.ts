@@ -6,6 +6,7 @@ import type { NoticeBoard } from "@cdh/core/store/notices";
 import type { AccessReviewer, DumpRight, PathRight } from "../auth/access-review.ts";
 import { shareOf, type Caller } from "../auth/caller.ts";
 import type { Tickets } from "../auth/tickets.ts";
+import type { Groups } from "../groups/groups.ts";
 import { unavailable } from "../http/api-error.ts";
 import type { Connections } from "../http/connections.ts";
 import type { Exchange } from "../http/exchange.ts";
@@ -20,6 +21,7 @@ export interface AppContext {
   readonly dumps: DumpStore;
   /** Tell what the store keeps of a build-id, as it was seconds ago. @throws {CdhError} the CDH_STORE family */
   readonly keptParts: (buildId: string) => Promise<KeptParts>;
+  readonly groups: Groups;
   /** Where removals and protection are told to the other replicas; undefined without `NOTICES`. */
   readonly board: NoticeBoard | undefined;
   readonly settings: ApiSettings;

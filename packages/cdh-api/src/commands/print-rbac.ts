@@ -10,7 +10,7 @@ export class PrintRbacCommand extends CdhCommand {
 
   static override usage = Command.Usage({
     description: "print the RoleBindings that let people see, download or delete the dumps of namespaces",
-    details: `Prints YAML for \`kubectl apply -f -\` and changes nothing. Rights: view (list, report), download (and bundle, core, link), admin (and delete, protect). Exit status: ${EXIT_STATUS_HELP}.`,
+    details: `Prints YAML for \`kubectl apply -f -\` and changes nothing. Rights: view (list, report, groups), download (and bundle, core, link, state of groups), admin (and delete, protect). Exit status: ${EXIT_STATUS_HELP}.`,
     examples: [
       ["Let a team download its dumps", "cdh-api print-rbac --namespace shop --group team-shop | kubectl apply -f -"],
       ["Let a robot look", "cdh-api print-rbac -n shop --service-account ci:robot --right view"],

@@ -1,5 +1,5 @@
 import type { CdhError } from "@cdh/core/errors";
-import { GROUP, RESOURCE } from "../group.ts";
+import { GROUP, GROUP_RESOURCE, RESOURCE } from "../group.ts";
 
 /** A refusal or failure as Kubernetes says it: a Status object. @see https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/ */
 export class ApiError extends Error {
@@ -52,15 +52,21 @@ export function unauthorized(): ApiError {
   return new ApiError(401, "Unauthorized", "Unauthorized", { headers: { "www-authenticate": "Bearer" } });
 }
 
-export function forbidden(message: string, name?: string): ApiError {
+export function forbidden(message: string, { name, kind = RESOURCE }: { name?: string; kind?: string } = {}): ApiError {
   return new ApiError(403, "Forbidden", message, {
-    details: { ...(name === undefined ? {} : { name }), group: GROUP, kind: RESOURCE },
+    details: { ...(name === undefined ? {} : { name }), group: GROUP, kind },
   });
 }
 
 export function dumpNotFound(name: string, why = "not found"): ApiError {
   return new ApiError(404, "NotFound", `${RESOURCE}.${GROUP} ${JSON.stringify(name)} ${why}`, {
     details: { name, group: GROUP, kind: RESOURCE },
+  });
+}
+
+export function groupNotFound(name: string): ApiError {
+  return new ApiError(404, "NotFound", `${GROUP_RESOURCE}.${GROUP} ${JSON.stringify(name)} not found`, {
+    details: { name, group: GROUP, kind: GROUP_RESOURCE },
   });
 }
 

@@ -78,10 +78,17 @@ export class ChangeLog {
    * @param nowMs a revision that is later comes from a clock that is ahead
    */
   since(revision: number, nowMs: number): Change[] | undefined {
-    if (revision % SCALE === this.#replica) return this.after(revision);
-    return this.after(
-      Math.min(revision, nowMs * SCALE) - (FOREIGN_MARGIN_MS + 2 * this.#lookMs + this.#pauseMs) * SCALE,
-    );
+    return this.after(this.ownOf(revision, nowMs));
+  }
+
+  /**
+   * Get the revision of this replica up to which a client knows everything that came before a revision, perhaps another
+   * replica's.
+   * @param nowMs as for {@link since}
+   */
+  ownOf(revision: number, nowMs: number): number {
+    if (revision % SCALE === this.#replica) return revision;
+    return Math.min(revision, nowMs * SCALE) - (FOREIGN_MARGIN_MS + 2 * this.#lookMs + this.#pauseMs) * SCALE;
   }
 
   /** Give what came after one of this replica's own revisions; undefined when that is not known any more. */

@@ -19,9 +19,12 @@ export class DumpIndex {
   readonly #names = new RowMap();
   readonly #namespaces = new Map<string, OrderedRows>();
   readonly #watchers = new Set<(change: Change) => void>();
+  readonly #follow: (change: Change) => void;
 
-  constructor(log: ChangeLog) {
+  /** @param follow told of every change, the first look's too, before anybody else */
+  constructor(log: ChangeLog, follow: (change: Change) => void = () => {}) {
     this.log = log;
+    this.#follow = follow;
   }
 
   get size(): number {
@@ -141,7 +144,9 @@ export class DumpIndex {
     if ((pool.flags(id) & WAS_LINKED) !== 0) id = pool.idOf(pool.changed(record, {}));
     if (before !== undefined) this.#forget(beforeId, before);
     this.link(id);
-    if (options.quiet !== true) this.#tell({ revision: record.revision, before, after: pool.at(id) });
+    const change = { revision: record.revision, before, after: pool.at(id) };
+    this.#follow(change);
+    if (options.quiet !== true) this.#tell(change);
   }
 
   /** Take in a row of the pool's, whose key is not here, without telling anybody. */
@@ -165,7 +170,9 @@ export class DumpIndex {
     if (id < 0) return undefined;
     const before = this.pool.at(id);
     this.#forget(id, before);
-    this.#tell({ revision, before, after: undefined });
+    const change = { revision, before, after: undefined };
+    this.#follow(change);
+    this.#tell(change);
     return before;
   }
 

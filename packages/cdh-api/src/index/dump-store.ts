@@ -3,7 +3,7 @@ import type { Clock } from "@cdh/core/clock";
 import { reasonOf } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
 import type { ObjectStore } from "@cdh/core/store/store";
-import { ChangeLog } from "./change-log.ts";
+import { ChangeLog, type Change } from "./change-log.ts";
 import { DumpIndex } from "./dump-index.ts";
 import { Notices } from "./notices.ts";
 import type { PlacementRules } from "./placement.ts";
@@ -34,6 +34,8 @@ export interface DumpStoreOptions {
   /** 0 to 999, another one in each process. */
   replica: number;
   onLook?: (look: Look | { failure: unknown }) => void;
+  /** Told of every change of the index, the first look's too. */
+  onChange?: (change: Change) => void;
 }
 
 /** The index and the store behind it: refreshed on an interval, and hurried by who needs it fresh. */
@@ -58,7 +60,7 @@ export class DumpStore {
     this.#options = options;
     this.store = options.store;
     this.rules = options.rules;
-    this.index = new DumpIndex(new ChangeLog(options.replica));
+    this.index = new DumpIndex(new ChangeLog(options.replica), options.onChange);
     this.#refresher = new Refresher({ ...options, index: this.index });
     const { index } = this;
     const lookAt = (stem: string, signal?: AbortSignal): Promise<void> => this.#refresher.lookAt(stem, signal);

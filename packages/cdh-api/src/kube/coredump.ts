@@ -1,34 +1,33 @@
 import { GROUP_VERSION, KIND } from "../group.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
 import { isMadeName, uidOf } from "../index/placement.ts";
+import { kubeTime, type Json } from "./json.ts";
 import { labelsOf } from "./labels.ts";
 
-/** A JSON object. */
-export type Json = Record<string, unknown>;
-
-/** Write a time as Kubernetes does: RFC 3339 in UTC, whole seconds. */
-export function kubeTime(epochMs: number): string {
-  return `${new Date(epochMs).toISOString().slice(0, 19)}Z`;
+/** A dump's place among others: its group's id, undefined when it has none, and the revision that is told. */
+export interface Told {
+  group: string | undefined;
+  revision?: number | undefined;
 }
 
 /** Make the metadata of a dump. */
-export function metadataOf(record: DumpRecord, revision = record.revision): Json {
+export function metadataOf(record: DumpRecord, { group, revision = record.revision }: Told): Json {
   return {
     name: record.name,
     namespace: record.namespace,
     uid: uidOf(record.stem, record.namespace),
     resourceVersion: String(revision),
     creationTimestamp: kubeTime(record.crashedAt),
-    labels: labelsOf(record),
+    labels: labelsOf(record, group),
   };
 }
 
 /** Make the object as listings and watches show it: everything but what only the whole manifest tells. */
-export function summaryOf(record: DumpRecord, revision?: number): Json {
+export function summaryOf(record: DumpRecord, told: Told): Json {
   return {
     apiVersion: GROUP_VERSION,
     kind: KIND,
-    metadata: metadataOf(record, revision),
+    metadata: metadataOf(record, told),
     spec: specSummaryOf(record),
     status: statusOf(record),
   };
@@ -38,8 +37,12 @@ export function summaryOf(record: DumpRecord, revision?: number): Json {
  * Write the object as a single read shows it: the whole manifest is the spec.
  * @param texts JSON of the manifest's parts, which may be large
  */
-export function writeDetail(record: DumpRecord, { spec, problems }: { spec: string; problems: string }): string {
-  const head = JSON.stringify({ apiVersion: GROUP_VERSION, kind: KIND, metadata: metadataOf(record) });
+export function writeDetail(
+  record: DumpRecord,
+  told: Told,
+  { spec, problems }: { spec: string; problems: string },
+): string {
+  const head = JSON.stringify({ apiVersion: GROUP_VERSION, kind: KIND, metadata: metadataOf(record, told) });
   const status = JSON.stringify(statusOf(record));
   return `${head.slice(0, -1)},"spec":${spec},"status":${status.slice(0, -1)},"problems":${problems}}}\n`;
 }
@@ -77,6 +80,8 @@ function specSummaryOf(record: DumpRecord): Json {
     pod: unlessEmpty({ name: record.podName, namespace: record.podNamespace, uid: record.podUid, owner }),
     identity: unlessEmpty({ source: record.identitySource, verified: record.identityVerified }),
     restricted: record.restricted ? true : undefined,
+    site: record.site,
+    signature: record.signature,
     suppressed: unlessEmpty({ count: record.suppressedCount }),
   };
 }

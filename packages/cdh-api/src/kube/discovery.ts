@@ -1,5 +1,9 @@
 import {
   GROUP,
+  GROUP_KIND,
+  GROUP_RESOURCE,
+  GROUP_SHORT_NAME,
+  GROUP_SINGULAR,
   GROUP_VERSION,
   KIND,
   RESOURCE,
@@ -9,20 +13,50 @@ import {
   VERSION_NAME,
 } from "../group.ts";
 import { ROUTES } from "../routes.ts";
-import type { Json } from "./coredump.ts";
+import type { Json } from "./json.ts";
 
-/** Verbs of the resource that discovery names. */
-const VERBS = [...new Set(advertised(undefined).map(({ verb }) => verb))].sort();
+/** A resource as discovery names it. */
+interface Discovered {
+  name: string;
+  singular: string;
+  short: string;
+  kind: string;
+  verbs: string[];
+  subresources: { name: string; kind: string; verbs: string[] }[];
+}
 
-/** What is below one object. */
-const SUBRESOURCES = SUBRESOURCE_NAMES.map((name) => {
-  const routes = advertised(name);
-  return { name, kind: routes[0]?.kind ?? KIND, verbs: routes.map(({ verb }) => verb) };
-});
+const RESOURCES: readonly Discovered[] = [
+  {
+    name: RESOURCE,
+    singular: SINGULAR,
+    short: SHORT_NAME,
+    kind: KIND,
+    verbs: verbsOf(RESOURCE),
+    subresources: SUBRESOURCE_NAMES.map((name) => {
+      const routes = advertised(RESOURCE, name);
+      return { name, kind: routes[0]?.kind ?? KIND, verbs: routes.map(({ verb }) => verb) };
+    }),
+  },
+  {
+    name: GROUP_RESOURCE,
+    singular: GROUP_SINGULAR,
+    short: GROUP_SHORT_NAME,
+    kind: GROUP_KIND,
+    verbs: verbsOf(GROUP_RESOURCE),
+    subresources: [],
+  },
+];
 
-function advertised(subresource: string | undefined): { verb: string; kind: string }[] {
+function verbsOf(resource: string): string[] {
+  return [...new Set(advertised(resource, undefined).map(({ verb }) => verb))].sort();
+}
+
+function advertised(resource: string, subresource: string | undefined): { verb: string; kind: string }[] {
   return ROUTES.flatMap(({ kubernetes, right }) =>
-    kubernetes?.isAdvertised === true && "verb" in right && right.subresource === subresource
+    kubernetes?.isAdvertised === true &&
+    "verb" in right &&
+    (right.resource ?? RESOURCE) === resource &&
+    right.subresource === subresource
       ? [{ verb: right.verb, kind: kubernetes.kind }]
       : [],
   );
@@ -47,23 +81,16 @@ export function apiResourceList(): Json {
     kind: "APIResourceList",
     apiVersion: "v1",
     groupVersion: GROUP_VERSION,
-    resources: [
-      {
-        name: RESOURCE,
-        singularName: SINGULAR,
-        namespaced: true,
-        kind: KIND,
-        verbs: VERBS,
-        shortNames: [SHORT_NAME],
-      },
-      ...SUBRESOURCES.map(({ name, kind, verbs }) => ({
-        name: `${RESOURCE}/${name}`,
+    resources: RESOURCES.flatMap(({ name, singular, short, kind, verbs, subresources }) => [
+      { name, singularName: singular, namespaced: true, kind, verbs, shortNames: [short] },
+      ...subresources.map((part) => ({
+        name: `${name}/${part.name}`,
         singularName: "",
         namespaced: true,
-        kind,
-        verbs,
+        kind: part.kind,
+        verbs: part.verbs,
       })),
-    ],
+    ]),
   };
 }
 
@@ -81,21 +108,19 @@ export function aggregatedDiscovery(version: "v2" | "v2beta1"): Json {
           {
             version: VERSION_NAME,
             freshness: "Current",
-            resources: [
-              {
-                resource: RESOURCE,
-                responseKind: kindOf(KIND),
-                scope: "Namespaced",
-                singularResource: SINGULAR,
-                shortNames: [SHORT_NAME],
-                verbs: VERBS,
-                subresources: SUBRESOURCES.map(({ name, kind, verbs }) => ({
-                  subresource: name,
-                  responseKind: kindOf(kind),
-                  verbs,
-                })),
-              },
-            ],
+            resources: RESOURCES.map(({ name, singular, short, kind, verbs, subresources }) => ({
+              resource: name,
+              responseKind: kindOf(kind),
+              scope: "Namespaced",
+              singularResource: singular,
+              shortNames: [short],
+              verbs,
+              subresources: subresources.map((part) => ({
+                subresource: part.name,
+                responseKind: kindOf(part.kind),
+                verbs: part.verbs,
+              })),
+            })),
           },
         ],
       },

@@ -26,7 +26,7 @@ it("what is valid stays as it is", () => {
 
 it("all labels are those that are found one by one", () => {
   const record = makeRecord({ keep: true, ownerName: undefined, exe: undefined, comm: "kworker/0:1" });
-  const labels = labelsOf(record);
+  const labels = labelsOf(record, undefined);
   expect(labels).toEqual({
     "core-dump-handler.dev/pod": "worker",
     "core-dump-handler.dev/container": "app",
@@ -36,5 +36,6 @@ it("all labels are those that are found one by one", () => {
     "core-dump-handler.dev/keep": "true",
   });
   for (const [key, value] of Object.entries(labels)) expect(labelOf(record, key)).toBe(value);
+  expect(labelsOf(record, "bug-0123456789")).toEqual({ ...labels, "core-dump-handler.dev/group": "bug-0123456789" });
   expect(labelOf(record, "core-dump-handler.dev/constructor")).toBeUndefined();
 });

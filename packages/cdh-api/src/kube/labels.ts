@@ -1,4 +1,4 @@
-import { GROUP, KEEP_LABEL, LABELS, type DumpLabel } from "../group.ts";
+import { GROUP, GROUP_LABEL, KEEP_LABEL, LABELS, type DumpLabel } from "../group.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
 
 const VALID = /^[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?$/;
@@ -25,7 +25,7 @@ const READERS: Readonly<Record<DumpLabel, (record: DumpRecord) => string | undef
 
 const KEYED = LABELS.map((name) => [`${GROUP}/${name}`, READERS[name]] as const);
 
-/** Read one label of a dump; undefined when it does not have it. */
+/** Read one label of a dump, but for its group; undefined when it does not have it. */
 export function labelOf(record: DumpRecord, key: string): string | undefined {
   if (key === KEEP_LABEL) return record.keep ? "true" : undefined;
   if (!key.startsWith(`${GROUP}/`)) return undefined;
@@ -33,13 +33,14 @@ export function labelOf(record: DumpRecord, key: string): string | undefined {
   return Object.hasOwn(READERS, name) ? labelValue(READERS[name as DumpLabel](record)) : undefined;
 }
 
-/** Give all labels of a dump. */
-export function labelsOf(record: DumpRecord): Record<string, string> {
+/** Give all labels of a dump. @param group its group's id */
+export function labelsOf(record: DumpRecord, group: string | undefined): Record<string, string> {
   const labels: Record<string, string> = {};
   for (const [key, read] of KEYED) {
     const value = labelValue(read(record));
     if (value !== undefined) labels[key] = value;
   }
+  if (group !== undefined) labels[GROUP_LABEL] = group;
   if (record.keep) labels[KEEP_LABEL] = "true";
   return labels;
 }

@@ -1,8 +1,9 @@
-import { BASE_PATH, GROUP, KIND, LINK_KIND, LIST_KIND, VERSION_NAME } from "../group.ts";
+import { BASE_PATH, GROUP, GROUP_KIND, GROUP_LIST_KIND, KIND, LINK_KIND, LIST_KIND, VERSION_NAME } from "../group.ts";
 import type { KubernetesRoute, RouteAnswer, RouteParameter } from "../route/route.ts";
 import { ROUTES, type NamedRoute } from "../routes.ts";
 import { VERSION } from "../version.ts";
-import type { Json } from "./coredump.ts";
+import { groupSchemas } from "./group-schema.ts";
+import type { Json } from "./json.ts";
 import { objectSchemas } from "./schema.ts";
 
 /** Schema names begin so, as Kubernetes' own do: the domain, backwards. */
@@ -21,10 +22,10 @@ const OPERATIONS = ROUTES.filter(
 const kindOf = (kind: string): Json => ({ group: GROUP, version: VERSION_NAME, kind });
 
 function schemas(ref: (name: string) => Json): Json {
-  const objects = objectSchemas(ref);
+  const objects = { ...objectSchemas(ref), ...groupSchemas(ref) };
   const withKind = Object.entries(objects).map(([name, schema]) => [
     `${PREFIX}${name}`,
-    [KIND, LIST_KIND, LINK_KIND].includes(name)
+    [KIND, LIST_KIND, LINK_KIND, GROUP_KIND, GROUP_LIST_KIND].includes(name)
       ? { ...schema, "x-kubernetes-group-version-kind": [kindOf(name)] }
       : schema,
   ]);

@@ -10,15 +10,11 @@ import { bundleNameOf } from "../index/placement.ts";
 import type { Position } from "../index/position.ts";
 import { readManifestBytes } from "../index/store-reader.ts";
 import { parseInThread } from "../manifests/thread.ts";
-import { writeDetail, type Json } from "./coredump.ts";
-import {
-  chooseRepresentation,
-  LIST_END,
-  listItem,
-  listStart,
-  singleObject,
-  type Representation,
-} from "./representation.ts";
+import { writeDetail } from "./coredump.ts";
+import { dumpResource } from "./dump-resource.ts";
+import type { Json } from "./json.ts";
+import { chooseRepresentation, LIST_END, listItem, listStart, singleObject, type Shown } from "./representation.ts";
+import type { Resource } from "./resource.ts";
 import { parseFieldSelector, parseLabelSelector, type Selector } from "./selectors.ts";
 import { watch } from "./watch.ts";
 
@@ -39,29 +35,29 @@ interface Continue {
 }
 
 /** Read the selectors of a request. @throws {ApiError} 400 */
-export function selectorOf(query: URLSearchParams): Selector | undefined {
+export function selectorOf<Item>(query: URLSearchParams, resource: Resource<Item>): Selector<Item> | undefined {
   const labels = query.get("labelSelector");
   const fields = query.get("fieldSelector");
   const selectors = [
-    ...(labels === null || labels === "" ? [] : [parseLabelSelector(labels)]),
-    ...(fields === null || fields === "" ? [] : [parseFieldSelector(fields)]),
+    ...(labels === null || labels === "" ? [] : [parseLabelSelector(labels, resource)]),
+    ...(fields === null || fields === "" ? [] : [parseFieldSelector(fields, resource)]),
   ];
-  return selectors.length === 0 ? undefined : (record) => selectors.every((selects) => selects(record));
+  return selectors.length === 0 ? undefined : (item) => selectors.every((selects) => selects(item));
 }
 
 /** Answer a watch, of one namespace or of all of them. */
 export async function watchList({ app, exchange }: Call, namespace: string | undefined): Promise<void> {
   checkLoaded(app);
-  const representation = chooseRepresentation(exchange.request.headers.accept, exchange.query);
-  await watch(app, exchange, namespace, selectorOf(exchange.query), representation);
+  const shown = shownOf(app, exchange);
+  await watch(app, exchange, { namespace, selects: selectorOf(exchange.query, shown.resource), shown });
 }
 
 /** Answer a list, of one namespace or of all of them. */
 export async function list({ app, exchange }: Call, namespace: string | undefined): Promise<void> {
   const { query } = exchange;
   checkLoaded(app);
-  const representation = chooseRepresentation(exchange.request.headers.accept, query);
-  const selects = selectorOf(query);
+  const shown = shownOf(app, exchange);
+  const selects = selectorOf(query, shown.resource);
   if (query.get("resourceVersion") !== "0") await app.dumps.freshen();
   const { index } = app.dumps;
   const limit = numberOf(query, "limit");
@@ -94,22 +90,26 @@ export async function list({ app, exchange }: Call, namespace: string | undefine
       : {}),
   };
   const headers = { ...staleHeaders(app), "content-type": "application/json" };
-  const pieces = listPieces(representation, metadata, page, app.clock.now());
+  const pieces = listPieces(shown, metadata, page, app.clock.now());
   const answer = (): Promise<void> => sendInPieces(app, exchange, headers, pieces);
   await (page.length < LONG_LIST ? answer() : app.gates.longLists.run(exchange.share, answer));
 }
 
-function* listPieces(
-  representation: Representation,
+/** Find out in which form dumps are wanted. @throws {ApiError} 406 */
+function shownOf(app: AppContext, { request, query }: Call["exchange"]): Shown<DumpRecord> {
+  return { ...chooseRepresentation(request.headers.accept, query), resource: dumpResource(app) };
+}
+
+/** Write a list, some items at a time. */
+export function* listPieces<Item>(
+  shown: Shown<Item>,
   metadata: Json,
-  page: readonly DumpRecord[],
+  page: readonly Item[],
   now: number,
 ): Generator<string> {
-  yield listStart(representation, metadata);
+  yield listStart(shown, metadata);
   for (let at = 0; at < page.length; at += ITEMS_AT_ONCE) {
-    const items = page
-      .slice(at, at + ITEMS_AT_ONCE)
-      .map((record) => JSON.stringify(listItem(representation, record, now)));
+    const items = page.slice(at, at + ITEMS_AT_ONCE).map((item) => JSON.stringify(listItem(shown, item, now)));
     yield `${at === 0 ? "" : ","}${items.join(",")}`;
   }
   yield LIST_END;
@@ -118,16 +118,17 @@ function* listPieces(
 /** Answer one dump, with everything its manifest tells. */
 export async function getOne({ app, exchange, param }: Call): Promise<void> {
   const name = param("name");
-  const representation = chooseRepresentation(exchange.request.headers.accept, exchange.query);
+  const shown = shownOf(app, exchange);
   await app.dumps.freshen();
   const record = await findDump(app, param("namespace"), name);
-  if (representation.form !== "object") {
-    return sendJson(exchange, 200, singleObject(representation, record, {}, app.clock.now()), staleHeaders(app));
+  if (shown.form !== "object") {
+    return sendJson(exchange, 200, singleObject(shown, record, {}, app.clock.now()), staleHeaders(app));
   }
   const bytes = await app.gates.manifests.run(exchange.share, async () => {
     const manifest = await readManifestBytes(app.dumps.store, record.stem, exchange.signal);
     if (manifest === undefined) return undefined;
-    return Buffer.from(writeDetail(record, await parseInThread("detail", manifest, record.stem)));
+    const group = app.groups.index.idOf(record);
+    return Buffer.from(writeDetail(record, { group }, await parseInThread("detail", manifest, record.stem)));
   });
   if (bytes === undefined) throw dumpNotFound(name);
   if (bytes.length <= SLICE) return sendText(exchange, 200, "application/json", bytes, staleHeaders(app));
@@ -207,24 +208,43 @@ function positionOf(record: DumpRecord): Position {
 }
 
 function writeContinue({ after, revision }: Continue): string {
-  return Buffer.from(JSON.stringify([1, revision, after.namespace, after.crashedAt, after.name])).toString("base64url");
+  return writeToken([1, revision, after.namespace, after.crashedAt, after.name]);
 }
 
 function readContinue(text: string | null): Continue | undefined {
+  const parts = readToken(text);
+  if (parts === undefined) return undefined;
+  const [version, revision, namespace, crashedAt, name] = parts;
+  if (
+    version === 1 &&
+    typeof revision === "number" &&
+    typeof namespace === "string" &&
+    typeof crashedAt === "number" &&
+    typeof name === "string"
+  ) {
+    return { after: { namespace, crashedAt, name }, revision };
+  }
+  throw badToken();
+}
+
+/** Write where a list goes on. */
+export function writeToken(parts: readonly (string | number)[]): string {
+  return Buffer.from(JSON.stringify(parts)).toString("base64url");
+}
+
+/** Read what {@link writeToken} wrote; undefined where nothing is given. @throws {ApiError} 400 */
+export function readToken(text: string | null): readonly unknown[] | undefined {
   if (text === null || text === "") return undefined;
   try {
-    const [version, revision, namespace, crashedAt, name] = parseJson(Buffer.from(text, "base64url")) as unknown[];
-    if (
-      version === 1 &&
-      typeof revision === "number" &&
-      typeof namespace === "string" &&
-      typeof crashedAt === "number" &&
-      typeof name === "string"
-    ) {
-      return { after: { namespace, crashedAt, name }, revision };
-    }
+    const parts = parseJson(Buffer.from(text, "base64url"));
+    if (Array.isArray(parts)) return parts;
   } catch {
     // It is not ours: said below.
   }
-  throw new ApiError(400, "BadRequest", "continue key is not valid");
+  throw badToken();
+}
+
+/** Say that a token is none that a list has given. */
+export function badToken(): ApiError {
+  return new ApiError(400, "BadRequest", "continue key is not valid");
 }

@@ -1,7 +1,7 @@
-import { GROUP_VERSION, KIND, LIST_KIND } from "../group.ts";
+import { GROUP_VERSION } from "../group.ts";
 import { ApiError } from "../http/api-error.ts";
-import type { DumpRecord } from "../index/dump-record.ts";
-import { summaryOf, type Json } from "./coredump.ts";
+import type { Json } from "./json.ts";
+import type { Resource } from "./resource.ts";
 import { columnDefinitions, partialOf, rowOf, type IncludeObject } from "./table.ts";
 
 /** In which form objects are wanted. */
@@ -41,16 +41,22 @@ function includeOf(text: string | null): IncludeObject {
   return text === "None" || text === "Object" ? text : "Metadata";
 }
 
+/** A kind of object, and the form in which it is wanted. */
+export interface Shown<Item> extends Representation {
+  resource: Resource<Item>;
+}
+
 /** Make the beginning of a list, up to its items; the items and {@link LIST_END} follow. */
-export function listStart({ form }: Representation, metadata: Json): string {
+export function listStart<Item>({ form, resource }: Shown<Item>, metadata: Json): string {
   if (form === "table") {
-    const head = { kind: "Table", apiVersion: "meta.k8s.io/v1", metadata, columnDefinitions: columnDefinitions() };
+    const columns = columnDefinitions(resource);
+    const head = { kind: "Table", apiVersion: "meta.k8s.io/v1", metadata, columnDefinitions: columns };
     return `${JSON.stringify(head).slice(0, -1)},"rows":[`;
   }
   const head =
     form === "partial"
       ? { kind: "PartialObjectMetadataList", apiVersion: "meta.k8s.io/v1", metadata }
-      : { kind: LIST_KIND, apiVersion: GROUP_VERSION, metadata };
+      : { kind: resource.listKind, apiVersion: GROUP_VERSION, metadata };
   return `${JSON.stringify(head).slice(0, -1)},"items":[`;
 }
 
@@ -58,46 +64,47 @@ export function listStart({ form }: Representation, metadata: Json): string {
 export const LIST_END = "]}\n";
 
 /** Make one item of a list. */
-export function listItem({ form, include }: Representation, record: DumpRecord, now: number): Json {
-  if (form === "table") return rowOf(record, include, now);
-  return form === "partial" ? partialOf(record) : summaryOf(record);
+export function listItem<Item>({ form, include, resource }: Shown<Item>, item: Item, now: number): Json {
+  if (form === "table") return rowOf(resource, item, { include, now });
+  return form === "partial" ? partialOf(resource, item) : resource.summaryOf(item);
 }
 
 /** Make the object of a watch event; a table's columns come with the first one only. */
-export function watchObject(
-  { form, include }: Representation,
-  record: DumpRecord,
-  revision: number,
-  now: number,
-  isFirst: boolean,
+export function watchObject<Item>(
+  { form, include, resource }: Shown<Item>,
+  item: Item,
+  { revision, now, isFirst }: { revision: number; now: number; isFirst: boolean },
 ): Json {
-  if (form === "table") return oneRow(rowOf(record, include, now, revision), String(revision), isFirst);
-  return form === "partial" ? partialOf(record, revision) : summaryOf(record, revision);
+  if (form === "table") {
+    return oneRow(resource, rowOf(resource, item, { include, now, revision }), String(revision), isFirst);
+  }
+  return form === "partial" ? partialOf(resource, item, revision) : resource.summaryOf(item, revision);
 }
 
 /** Make the object of a bookmark. */
-export function bookmarkObject({ form }: Representation, metadata: Json): Json {
+export function bookmarkObject<Item>({ form, resource }: Shown<Item>, metadata: Json): Json {
+  const object = { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata };
   if (form === "table") {
-    const object = { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata };
-    return oneRow({ cells: columnDefinitions().map(() => ""), object }, String(metadata["resourceVersion"]), false);
+    const cells = resource.columns.map(() => "");
+    return oneRow(resource, { cells, object }, String(metadata["resourceVersion"]), false);
   }
-  if (form === "partial") return { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata };
-  return { kind: KIND, apiVersion: GROUP_VERSION, metadata };
+  return form === "partial" ? object : { kind: resource.kind, apiVersion: GROUP_VERSION, metadata };
 }
 
-/** Make the answer for one dump. */
-export function singleObject(representation: Representation, record: DumpRecord, detail: Json, now: number): Json {
-  if (representation.form === "object") return detail;
-  if (representation.form === "partial") return partialOf(record);
-  return oneRow(rowOf(record, representation.include, now), String(record.revision), true);
+/** Make the answer for one object. @param detail the object itself */
+export function singleObject<Item>(shown: Shown<Item>, item: Item, detail: Json, now: number): Json {
+  const { form, include, resource } = shown;
+  if (form === "object") return detail;
+  if (form === "partial") return partialOf(resource, item);
+  return oneRow(resource, rowOf(resource, item, { include, now }), String(resource.revisionOf(item)), true);
 }
 
-function oneRow(row: Json, resourceVersion: string, withColumns: boolean): Json {
+function oneRow<Item>(resource: Resource<Item>, row: Json, resourceVersion: string, withColumns: boolean): Json {
   return {
     kind: "Table",
     apiVersion: "meta.k8s.io/v1",
     metadata: { resourceVersion },
-    columnDefinitions: withColumns ? columnDefinitions() : [],
+    columnDefinitions: withColumns ? columnDefinitions(resource) : [],
     rows: [row],
   };
 }

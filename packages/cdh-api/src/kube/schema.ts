@@ -1,38 +1,22 @@
-import type { Json } from "./coredump.ts";
+import type { Json } from "./json.ts";
+import { flag, int, KINDS, list, object, text, texts, time } from "./schema-words.ts";
 
-/** Shapes of the objects, in the part of JSON Schema that OpenAPI 2 and 3 share. `ref` makes a reference. */
+/** Shapes of dumps. `ref` makes a reference. */
 export function objectSchemas(ref: (name: string) => Json): Record<string, Json> {
-  const text = (description: string): Json => ({ type: "string", description });
-  const time = (description: string): Json => ({ type: "string", format: "date-time", description });
-  const int = (description: string): Json => ({ type: "integer", format: "int64", description });
-  const flag = (description: string): Json => ({ type: "boolean", description });
-  const object = (description: string, properties: Record<string, Json>): Json => ({
-    type: "object",
-    description,
-    properties,
-  });
-  const list = (description: string, items: Json): Json => ({ type: "array", description, items });
-  const texts = (description: string): Json => ({
-    type: "object",
-    description,
-    additionalProperties: { type: "string" },
-  });
-  const kinds = {
-    apiVersion: text("Version of the object's schema."),
-    kind: text("Kind of the object."),
-  };
   const metadata = object("Name, namespace, labels and times.", {
     name: text("Opaque id of the dump."),
     namespace: text("Namespace of the crashed pod."),
     uid: text("Unique for each dump."),
     resourceVersion: text("Changes whenever the object does."),
     creationTimestamp: time("When it crashed."),
-    labels: texts("pod, container, signal, node, executable and workload below core-dump-handler.dev/, and keep."),
+    labels: texts(
+      "pod, container, signal, node, executable, workload and group below core-dump-handler.dev/, and keep.",
+    ),
   });
   return {
     CoreDump: {
       ...object("CoreDump is a crash of a process, and the bundle in the store that holds its core.", {
-        ...kinds,
+        ...KINDS,
         metadata,
         spec: ref("CoreDumpSpec"),
         status: ref("CoreDumpStatus"),
@@ -156,7 +140,7 @@ export function objectSchemas(ref: (name: string) => Json): Record<string, Json>
     }),
     CoreDumpList: {
       ...object("CoreDumpList is a list of CoreDump, newest first in each namespace.", {
-        ...kinds,
+        ...KINDS,
         metadata: object("Where the list goes on.", {
           resourceVersion: text("What to watch from."),
           continue: text("Token for the next page."),
@@ -167,7 +151,7 @@ export function objectSchemas(ref: (name: string) => Json): Record<string, Json>
       required: ["items"],
     },
     CoreDumpLink: object("CoreDumpLink is a link that downloads without a login for a short while.", {
-      ...kinds,
+      ...KINDS,
       subresource: text("Asked for: bundle or core."),
       expiresInSeconds: int("Asked for: how long it works; LINK_LIFETIME at most."),
       url: text("The link. When it has no host it is on this server."),

@@ -2,8 +2,10 @@ import { describe, expect, it } from "vitest";
 import { SeededRandom } from "@cdh/core/testing/random";
 import { ApiError } from "../http/api-error.ts";
 import { makeRecord } from "../testing/record.ts";
+import { dumpResource } from "./dump-resource.ts";
 import { parseFieldSelector, parseLabelSelector, tryNameOfFieldSelector } from "./selectors.ts";
 
+const DUMPS = dumpResource({ groups: { index: { idOf: () => "bug-0123456789" } } });
 const record = makeRecord({ name: "a-dump", keep: true });
 
 describe("parseLabelSelector", () => {
@@ -15,6 +17,8 @@ describe("parseLabelSelector", () => {
     ["core-dump-handler.dev/signal notin (SIGABRT,SIGSEGV)", false],
     ["core-dump-handler.dev/signal notin (SIGABRT)", true],
     ["core-dump-handler.dev/keep", true],
+    ["core-dump-handler.dev/group=bug-0123456789", true],
+    ["core-dump-handler.dev/group!=bug-0123456789", false],
     ["!core-dump-handler.dev/keep", false],
     ["core-dump-handler.dev/keep=true,core-dump-handler.dev/executable=server", true],
     ["core-dump-handler.dev/keep=true,core-dump-handler.dev/executable=client", false],
@@ -25,7 +29,7 @@ describe("parseLabelSelector", () => {
     ["!app", true],
     ["app=", false],
   ])("%s", (text, wanted) => {
-    expect(parseLabelSelector(text)(record)).toBe(wanted);
+    expect(parseLabelSelector(text, DUMPS)(record)).toBe(wanted);
   });
 
   it.each([
@@ -43,7 +47,7 @@ describe("parseLabelSelector", () => {
     "a in (-)",
     "é=1",
   ])("refuses %s", (text) => {
-    expect(() => parseLabelSelector(text)).toThrow(ApiError);
+    expect(() => parseLabelSelector(text, DUMPS)).toThrow(ApiError);
   });
 });
 
@@ -57,12 +61,12 @@ describe("parseFieldSelector", () => {
     ["spec.process.comm=server\\,x", false],
     ["metadata.namespace=", false],
   ])("%s", (text, wanted) => {
-    expect(parseFieldSelector(text)(record)).toBe(wanted);
+    expect(parseFieldSelector(text, DUMPS)(record)).toBe(wanted);
   });
 
   it("reads what is protected by a backslash", () => {
     const odd = makeRecord({ comm: "a,b=c\\d" });
-    expect(parseFieldSelector("spec.process.comm=a\\,b\\=c\\\\d")(odd)).toBe(true);
+    expect(parseFieldSelector("spec.process.comm=a\\,b\\=c\\\\d", DUMPS)(odd)).toBe(true);
   });
 
   it("finds the name that rights are asked for, only where it is the only thing asked", () => {
@@ -97,7 +101,7 @@ it("no text makes anything but a selector or a refusal", () => {
     const text = Array.from({ length: random.integer(12) }, () => pieces[random.integer(pieces.length)]).join("");
     for (const parse of [parseLabelSelector, parseFieldSelector]) {
       try {
-        expect(typeof parse(text)(record)).toBe("boolean");
+        expect(typeof parse(text, DUMPS)(record)).toBe("boolean");
       } catch (error) {
         expect(error).toBeInstanceOf(ApiError);
       }

@@ -1,9 +1,8 @@
 import { badRequest } from "../http/api-error.ts";
-import type { DumpRecord } from "../index/dump-record.ts";
-import { labelOf } from "./labels.ts";
+import type { Resource } from "./resource.ts";
 
-/** Decide whether a dump is meant. */
-export type Selector = (record: DumpRecord) => boolean;
+/** Decide whether an object is meant. */
+export type Selector<Item> = (item: Item) => boolean;
 
 /** Longer selectors are refused: each requirement costs time for each dump. */
 const TEXT_MAX = 4096;
@@ -12,39 +11,23 @@ const REQUIREMENTS_MAX = 50;
 const KEY = /^(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const VALUE = /^(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
 
-/** What field selectors can ask for. */
-const FIELDS: Readonly<Record<string, (record: DumpRecord) => string>> = {
-  "metadata.name": (record) => record.name,
-  "metadata.namespace": (record) => record.namespace,
-  "spec.pod.name": (record) => record.podName ?? "",
-  "spec.container.name": (record) => record.containerName ?? "",
-  "spec.signal.name": (record) => record.signalName,
-  "spec.process.comm": (record) => record.comm ?? "",
-  "spec.process.exe": (record) => record.exe ?? "",
-  "spec.node.nodeName": (record) => record.nodeName ?? "",
-  "status.complete": (record) => String(record.complete),
-};
-
-/** Names of the fields that can be selected by, for documents. */
-export const SELECTABLE_FIELDS: readonly string[] = Object.keys(FIELDS);
-
 /**
  * Read a label selector: `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
  * @throws {ApiError} 400
  * @see https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
  */
-export function parseLabelSelector(text: string): Selector {
-  const requirements = splitOutside(bounded(text, "label")).map(parseRequirement);
-  return (record) => requirements.every((holds) => holds(record));
+export function parseLabelSelector<Item>(text: string, { labelOf }: Pick<Resource<Item>, "labelOf">): Selector<Item> {
+  const requirements = splitOutside(bounded(text, "label")).map((part) => parseRequirement(part, labelOf));
+  return (item) => requirements.every((holds) => holds(item));
 }
 
 /**
  * Read a field selector: `metadata.name=x,spec.signal.name!=SIGABRT`. A backslash protects `\`, `,` and `=`.
  * @throws {ApiError} 400
  */
-export function parseFieldSelector(text: string): Selector {
-  const requirements = readFieldTerms(bounded(text, "field"));
-  return (record) => requirements.every(({ read, value, equal }) => (read(record) === value) === equal);
+export function parseFieldSelector<Item>(text: string, { fields }: Pick<Resource<Item>, "fields">): Selector<Item> {
+  const requirements = readFieldTerms(bounded(text, "field"), fields);
+  return (item) => requirements.every(({ read, value, equal }) => (read(item) === value) === equal);
 }
 
 /** Find the one name that a field selector asks for; rights can be given on names. */
@@ -79,26 +62,26 @@ function splitOutside(text: string): string[] {
   return limited(parts.filter((part, _index, all) => part !== "" || all.length > 1));
 }
 
-function parseRequirement(text: string): Selector {
+function parseRequirement<Item>(text: string, labelOf: Resource<Item>["labelOf"]): Selector<Item> {
   const set = /^([^\s!=(),]+)\s+(in|notin)\s*\(([^()]*)\)$/.exec(text);
   if (set !== null) {
     const key = checkKey(set[1] ?? "");
     const values = new Set((set[3] ?? "").split(",").map((value) => checkValue(value.trim())));
-    if (set[2] === "in") return (record) => values.has(labelOf(record, key) ?? "\0");
-    return (record) => !values.has(labelOf(record, key) ?? "\0");
+    if (set[2] === "in") return (item) => values.has(labelOf(item, key) ?? "\0");
+    return (item) => !values.has(labelOf(item, key) ?? "\0");
   }
   const equality = /^([^\s!=(),]+)\s*(==|=|!=)\s*([^\s!=(),]*)$/.exec(text);
   if (equality !== null) {
     const key = checkKey(equality[1] ?? "");
     const value = checkValue(equality[3] ?? "");
-    if (equality[2] === "!=") return (record) => labelOf(record, key) !== value;
-    return (record) => labelOf(record, key) === value;
+    if (equality[2] === "!=") return (item) => labelOf(item, key) !== value;
+    return (item) => labelOf(item, key) === value;
   }
   const exists = /^(!?)\s*([^\s!=(),]+)$/.exec(text);
   if (exists === null) throw badRequest(`cannot read the label selector at ${JSON.stringify(text.slice(0, 80))}`);
   const key = checkKey(exists[2] ?? "");
   const wanted = exists[1] === "";
-  return (record) => (labelOf(record, key) !== undefined) === wanted;
+  return (item) => (labelOf(item, key) !== undefined) === wanted;
 }
 
 function checkKey(key: string): string {
@@ -111,13 +94,13 @@ function checkValue(value: string): string {
   return value;
 }
 
-interface FieldTerm {
-  read: (record: DumpRecord) => string;
+interface FieldTerm<Item> {
+  read: (item: Item) => string;
   value: string;
   equal: boolean;
 }
 
-function readFieldTerms(text: string): FieldTerm[] {
+function readFieldTerms<Item>(text: string, fields: Resource<Item>["fields"]): FieldTerm<Item>[] {
   const terms = text
     .split(/(?<!\\)(?:\\\\)*,/)
     .map((term) => term.trim())
@@ -126,7 +109,7 @@ function readFieldTerms(text: string): FieldTerm[] {
     const match = /^([^=!]+?)\s*(==|=|!=)\s*(.*)$/s.exec(term);
     const name = match?.[1] ?? "";
     if (match === null) throw badRequest(`cannot read the field selector at ${JSON.stringify(term.slice(0, 80))}`);
-    const read = Object.hasOwn(FIELDS, name) ? FIELDS[name] : undefined;
+    const read = Object.hasOwn(fields, name) ? fields[name] : undefined;
     if (read === undefined) throw badRequest(`field label not supported: ${JSON.stringify(name.slice(0, 80))}`);
     return { read, value: (match[3] ?? "").replaceAll(/\\([\\,=])/g, "$1"), equal: match[2] !== "!=" };
   });

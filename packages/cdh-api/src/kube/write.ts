@@ -9,7 +9,7 @@ import { sendJson } from "../http/send.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
 import { uidOf } from "../index/placement.ts";
 import { BUNDLE_SUFFIX, KEEP_SUFFIX, MANIFEST_SUFFIX } from "../index/store-reader.ts";
-import { summaryOf } from "./coredump.ts";
+import { dumpResource } from "./dump-resource.ts";
 import { findDump, selectorOf } from "./read.ts";
 
 /** Delete one dump. */
@@ -33,7 +33,7 @@ export async function deleteOne({ app, exchange, param, who }: Call): Promise<vo
 
 /** Delete everything of a namespace that selectors mean. */
 export async function deleteCollection({ app, exchange, param, who }: Call): Promise<void> {
-  const selects = selectorOf(exchange.query);
+  const selects = selectorOf(exchange.query, dumpResource(app));
   const options = tryRecord(await readJson(exchange));
   checkLoaded(app);
   await app.dumps.freshen();
@@ -51,12 +51,7 @@ export async function deleteCollection({ app, exchange, param, who }: Call): Pro
 /** Change the one thing that can be changed: whether retention may remove it. */
 export async function patchOne({ app, exchange, param, who }: Call): Promise<void> {
   const name = param("name");
-  const type = (exchange.request.headers["content-type"] ?? "").split(";")[0]?.trim();
-  if (type !== "application/merge-patch+json") {
-    throw new ApiError(415, "UnsupportedMediaType", "only application/merge-patch+json is supported", {
-      headers: { "accept-patch": "application/merge-patch+json" },
-    });
-  }
+  checkPatchType(exchange);
   const keep = readKeep(await readJson(exchange), name);
   const record = await findDump(app, param("namespace"), name);
   if (keep === false && record.keepByPod) throw invalid(name, "the crashed pod's own label keeps it");
@@ -65,7 +60,16 @@ export async function patchOne({ app, exchange, param, who }: Call): Promise<voi
     after = await writeKeep(app, record, keep, who.user);
     audit(app, exchange, keep ? "kept" : "not kept any more", who.user, record);
   }
-  sendJson(exchange, 200, summaryOf(after));
+  sendJson(exchange, 200, dumpResource(app).summaryOf(after));
+}
+
+/** @throws {ApiError} 415 */
+export function checkPatchType({ request }: Exchange): void {
+  const type = (request.headers["content-type"] ?? "").split(";")[0]?.trim();
+  if (type === "application/merge-patch+json") return;
+  throw new ApiError(415, "UnsupportedMediaType", "only application/merge-patch+json is supported", {
+    headers: { "accept-patch": "application/merge-patch+json" },
+  });
 }
 
 /** Remove a dump from the store, the manifest first: no listing ever shows what is half gone. */
@@ -132,7 +136,8 @@ function invalid(name: string, why: string): ApiError {
   });
 }
 
-function isDryRun(exchange: Exchange, options: Record<string, unknown> | undefined): boolean {
+/** Whether a request only wants to know what it would do. */
+export function isDryRun(exchange: Exchange, options: Record<string, unknown> | undefined): boolean {
   return exchange.query.has("dryRun") || Array.isArray(options?.["dryRun"]);
 }
 

@@ -7,6 +7,7 @@ import { renderHtml } from "@cdh/core/report/html";
 import { PLAIN } from "@cdh/core/report/paint";
 import { reportOf, type ReportExtras } from "@cdh/core/report/report";
 import { renderText } from "@cdh/core/report/text";
+import { GROUP_STATE_LIMITS, parseGroupState, type GroupState } from "./group-state.ts";
 import { headOf, type ManifestHead } from "./head.ts";
 import { parseJournal, type JournalEntry } from "./journal-entries.ts";
 import { parseLedger, type GoneLedger } from "./ledger.ts";
@@ -28,6 +29,8 @@ export interface TaskInputs {
   ledger: readonly string[];
   /** Of retention's journals. */
   journal: undefined;
+  /** Of what is said about a group. */
+  groupState: undefined;
 }
 
 /** What comes of it: little, or text that is sent as it is. */
@@ -43,6 +46,7 @@ export interface TaskResults {
   containers: (string | undefined)[];
   ledger: GoneLedger;
   journal: JournalEntry[];
+  groupState: GroupState | undefined;
 }
 
 export type TaskName = keyof TaskInputs;
@@ -75,6 +79,7 @@ export function runTask<Name extends TaskName>(
     containers: () => parseContainerNames(bytes),
     ledger: (keys) => parseLedger(tryParseJson(bytes, STATE_LIMITS), keys),
     journal: () => parseJournal(tryParseJson(bytes, STATE_LIMITS)),
+    groupState: () => parseGroupState(tryParseJson(bytes, GROUP_STATE_LIMITS)),
   };
   return tasks[name](input);
 }

@@ -1,4 +1,4 @@
-import type { Json } from "../kube/coredump.ts";
+import type { Json } from "../kube/json.ts";
 import { answerV3, parameterV3 } from "../kube/openapi.ts";
 import { ROUTES, type NamedRoute } from "../routes.ts";
 import { VERSION } from "../version.ts";

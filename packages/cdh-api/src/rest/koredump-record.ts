@@ -1,7 +1,7 @@
 import { compact } from "@cdh/core/base/records";
 import type { DumpRecord } from "../index/dump-record.ts";
 import { bundleNameOf } from "../index/placement.ts";
-import type { Json } from "../kube/coredump.ts";
+import type { Json } from "../kube/json.ts";
 import type { TaskResults } from "../manifests/tasks.ts";
 
 /** Node of dumps of which no node is known. */

@@ -10,6 +10,7 @@ const path = (name: string, description: string): RouteParameter => ({ name, in:
 
 export const NAMESPACE = path("namespace", "The namespace.");
 export const NAME = path("name", "The dump's id.");
+export const GROUP_NAME = path("name", "The group's id.");
 export const DRY_RUN = query("dryRun", "string", "All: change nothing.");
 export const FORMAT = query("format", "string", "json, text or html; else Accept decides.");
 
@@ -19,7 +20,18 @@ export const SELECT: readonly RouteParameter[] = [
   query("fieldSelector", "string", "Only dumps with these fields."),
 ];
 
-/** What lists and watches take. */
+/** What every list takes. */
+const PAGES: readonly RouteParameter[] = [
+  query("limit", "integer", "Most items of a page."),
+  query("continue", "string", "Token of the next page."),
+  query("resourceVersion", "string", "What to watch from; 0: a listing as it is known."),
+  query("watch", "boolean", "Go on with changes."),
+  query("allowWatchBookmarks", "boolean", "Send bookmarks."),
+  query("sendInitialEvents", "boolean", "Begin a watch with what is there."),
+  query("timeoutSeconds", "integer", "End a watch after this."),
+];
+
+/** What lists and watches of dumps take. */
 export const LIST: readonly RouteParameter[] = [
   ...SELECT,
   query("order", "string", "newest: over all namespaces the newest first; else by namespace."),
@@ -29,13 +41,14 @@ export const LIST: readonly RouteParameter[] = [
     "string",
     "Only dumps that a person means: by id, pod, workload, beginning of an id or part of a pod's name.",
   ),
-  query("limit", "integer", "Most items of a page."),
-  query("continue", "string", "Token of the next page."),
-  query("resourceVersion", "string", "What to watch from; 0: a listing as it is known."),
-  query("watch", "boolean", "Go on with changes."),
-  query("allowWatchBookmarks", "boolean", "Send bookmarks."),
-  query("sendInitialEvents", "boolean", "Begin a watch with what is there."),
-  query("timeoutSeconds", "integer", "End a watch after this."),
+  ...PAGES,
+];
+
+/** What lists and watches of groups take. */
+export const LIST_GROUPS: readonly RouteParameter[] = [
+  query("labelSelector", "string", "Only groups with these labels."),
+  query("fieldSelector", "string", "Only groups with these fields."),
+  ...PAGES,
 ];
 
 export const BUILD_ID = path("buildid", "Build-id of the file, hexadecimal.");

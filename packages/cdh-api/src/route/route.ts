@@ -1,4 +1,4 @@
-import type { DumpRight } from "../auth/access-review.ts";
+import type { DumpResource, DumpRight } from "../auth/access-review.ts";
 import type { Subresource } from "../group.ts";
 
 /** A parameter of a route. */
@@ -32,7 +32,13 @@ export interface RouteAnswer {
 export type RouteRight =
   | { asked: "open" }
   | { asked: "path" }
-  | { asked: "dump" | "ticket" | "found"; verb: DumpRight["verb"]; subresource?: Subresource };
+  | {
+      asked: "dump" | "ticket" | "found";
+      verb: DumpRight["verb"];
+      /** Dumps, where it is not said. */
+      resource?: DumpResource;
+      subresource?: Subresource;
+    };
 
 /** What Kubernetes' tools have to know of a route of the Kubernetes API. */
 export interface KubernetesRoute {
@@ -51,6 +57,7 @@ export type Counted =
   | "watch"
   | "get"
   | "patch"
+  | "groups"
   | "delete"
   | "bundle"
   | "core"

@@ -41,7 +41,7 @@ function known(caller: NonNullable<Call["caller"]>): Pick<Call, "who" | "caller"
 
 function dumpRight(
   route: Route,
-  right: { verb: DumpRight["verb"]; subresource?: string },
+  right: Pick<DumpRight, "verb" | "resource" | "subresource">,
   { query }: Exchange,
   parameters: Found["parameters"],
 ): DumpRight {
@@ -56,6 +56,7 @@ function dumpRight(
     verb: right.verb,
     namespace: parameters.get("namespace") ?? (isInQuery ? query.get("namespace") : undefined) ?? "",
     ...(name === undefined ? {} : { name }),
+    ...(right.resource === undefined ? {} : { resource: right.resource }),
     ...(right.subresource === undefined ? {} : { subresource: right.subresource }),
   };
 }

@@ -7,6 +7,8 @@ import { sendReport } from "../download/report.ts";
 import { pathNotFound } from "../http/api-error.ts";
 import { begin, sendJson, sendText } from "../http/send.ts";
 import { aggregatedDiscovery, apiGroup, apiGroupList, apiResourceList, wantedAggregation } from "../kube/discovery.ts";
+import { getGroup, listGroups, watchGroups } from "../kube/groups-read.ts";
+import { patchGroup } from "../kube/groups-write.ts";
 import { openApiV2, openApiV3, openApiV3Index } from "../kube/openapi.ts";
 import { getOne, list, watchList } from "../kube/read.ts";
 import { deleteCollection, deleteOne, patchOne } from "../kube/write.ts";
@@ -42,6 +44,12 @@ export function makeHandlers({ readiness, files }: HandlerSources): Readonly<Rec
     connectGetNamespacedCoreDumpCore: sendCore,
     connectGetNamespacedCoreDumpReport: sendReport,
     createNamespacedCoreDumpLink: makeLink,
+    watchCrashGroupForAllNamespaces: (call) => watchGroups(call, undefined),
+    listCrashGroupForAllNamespaces: (call) => listGroups(call, undefined),
+    watchNamespacedCrashGroup: (call) => watchGroups(call, call.param("namespace")),
+    listNamespacedCrashGroup: (call) => listGroups(call, call.param("namespace")),
+    readNamespacedCrashGroup: getGroup,
+    patchNamespacedCrashGroup: patchGroup,
     restList: listCores,
     restMetadata: sendMetadata,
     restDownload: downloadCore,

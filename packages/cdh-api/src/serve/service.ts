@@ -18,6 +18,7 @@ import { TokenReviewer } from "../auth/token-review.ts";
 import { declareMetrics } from "../call/api-metrics.ts";
 import type { AppContext } from "../call/app-context.ts";
 import { rememberParts } from "../download/kept-parts.ts";
+import { makeGroups } from "../groups/groups.ts";
 import { Connections } from "../http/connections.ts";
 import { makeGates } from "../http/gates.ts";
 import { RefusalLog } from "../http/refusals.ts";
@@ -80,6 +81,13 @@ export async function runService(options: ServiceOptions): Promise<void> {
     refreshIntervalMs: settings.refreshIntervalMs,
   });
   const rules = { hostNamespace: settings.hostNamespace, trustUnverified: settings.trustUnverified };
+  const groups = makeGroups({
+    store,
+    clock,
+    log,
+    intervalMs: settings.refreshIntervalMs,
+    dumps: () => dumps.index,
+  });
   const dumps: DumpStore = new DumpStore({
     store,
     clock,
@@ -89,6 +97,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     notices: settings.notices,
     replica: randomInt(1000),
     onLook: counted.look,
+    onChange: (change) => groups.index.follow(change),
   });
   const ttlMs = settings.rightsCacheMs;
   const tokens = new TokenReviewer(cluster, clock, { audiences: settings.audiences, ttlMs });
@@ -96,6 +105,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
   const app: AppContext = {
     dumps,
     keptParts: rememberParts({ store, clock, stopSignal }),
+    groups,
     board,
     settings,
     clock,
@@ -137,6 +147,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     await Promise.all([
       dumps.run(stopSignal),
       dumps.runNotices(stopSignal),
+      groups.states.run(stopSignal),
       board?.run(stopSignal),
       frontProxy?.run(stopSignal),
       server.followFiles(stopSignal),

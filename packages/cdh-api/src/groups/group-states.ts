@@ -1,0 +1,193 @@
+import { soon } from "@cdh/core/async/soon";
+import type { Clock } from "@cdh/core/clock";
+import { toRfc3339 } from "@cdh/core/clock";
+import { CdhError, reasonOf } from "@cdh/core/errors";
+import type { Logger } from "@cdh/core/log";
+import type { ObjectStore } from "@cdh/core/store/store";
+import { isGarbage } from "../index/store-reader.ts";
+import { GROUP_STATE_LIMITS, type GroupState } from "../manifests/group-state.ts";
+import { parseInThread } from "../manifests/thread.ts";
+
+/** Where it is kept what people say about groups. No namespace begins with an underscore. */
+export const GROUP_FOLDER = "_groups/";
+/** Objects that are looked at: more than anybody writes by hand. */
+const OBJECTS_MAX = 50_000;
+/** A request looks again when the last look is older than this, and waits so long for it. */
+const FRESH_MS = 1000;
+const WAIT_MS = 3000;
+/** Times that a change is tried again when somebody else's came between. */
+const TRIES = 4;
+const KEY = /^_groups\/([a-z0-9][-a-z0-9]{0,62})\/(bug-[\da-f]{10})\/(\d{8})\.json$/;
+
+/** What keeping states needs. */
+export interface GroupStatesOptions {
+  store: ObjectStore;
+  clock: Clock;
+  log: Logger;
+  intervalMs: number;
+  /** Told of each group whose state is another one. */
+  onChange: (namespace: string, id: string) => void;
+}
+
+interface Held {
+  sequence: number;
+  /** Undefined for an object that cannot be read. */
+  state: GroupState | undefined;
+}
+
+/**
+ * Keep what people say about groups: an object for each, in the store, so that it outlives the dumps and every replica knows it.
+ * Each change is an object of its own with the next number, which the store accepts once: of two who change the same, one
+ * is refused and looks again.
+ */
+export class GroupStates {
+  readonly #options: GroupStatesOptions;
+  readonly #held = new Map<string, Held>();
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #running: Promise<void> | undefined;
+  #trouble: string | undefined;
+
+  constructor(options: GroupStatesOptions) {
+    this.#options = options;
+  }
+
+  of(namespace: string, id: string): GroupState | undefined {
+    return this.#held.get(`${namespace}/${id}`)?.state;
+  }
+
+  /** Look again and again until told to stop. */
+  async run(stopSignal: AbortSignal): Promise<void> {
+    const { clock, intervalMs } = this.#options;
+    while (!stopSignal.aborted) {
+      await this.#look(stopSignal);
+      await clock.sleep(intervalMs, stopSignal).catch(() => {});
+    }
+    await this.#running;
+  }
+
+  /** Make sure that what others changed is known, as far as the store answers soon. Never rejects. */
+  async freshen(): Promise<void> {
+    const { clock } = this.#options;
+    if (this.#trouble !== undefined || clock.monotonic() - this.#lookedAt < FRESH_MS) return;
+    await soon(this.#look(), WAIT_MS, clock);
+  }
+
+  /**
+   * Change what is said about a group.
+   * @param change of what is said by now; undefined: nothing changes
+   * @returns what is said then
+   * @throws {CdhError} CDH_STORE_CONFLICT when others change it at the same time, again and again; the CDH_STORE family
+   */
+  async change(
+    namespace: string,
+    id: string,
+    change: (before: GroupState | undefined) => GroupState | undefined,
+  ): Promise<GroupState | undefined> {
+    const { store } = this.#options;
+    const folder = `${GROUP_FOLDER}${namespace}/${id}/`;
+    for (let turn = 1; ; turn += 1) {
+      const keys = await keysBelow(store, folder);
+      const newest = keys.at(-1);
+      const known = newest === undefined ? undefined : await this.#hold(newest);
+      const wanted = change(known?.state);
+      if (wanted === undefined) return known?.state;
+      const sequence = (known?.sequence ?? 0) + 1;
+      const key = `${folder}${String(sequence).padStart(8, "0")}.json`;
+      const body = Buffer.from(`${JSON.stringify({ schemaVersion: 1, ...wanted, at: toRfc3339(wanted.at) })}\n`);
+      try {
+        await store.putBytes(key, body, { contentType: "application/json" });
+      } catch (error) {
+        if (turn < TRIES && error instanceof CdhError && error.code === "CDH_STORE_CONFLICT") continue;
+        throw error;
+      }
+      this.#set(namespace, id, { sequence, state: wanted });
+      await this.#tidy(keys);
+      return wanted;
+    }
+  }
+
+  /** What was said before is of no use; one that stays is passed over. */
+  async #tidy(keys: readonly string[]): Promise<void> {
+    const { store, log } = this.#options;
+    const deleted = await Promise.allSettled(keys.map((key) => store.delete(key)));
+    for (const one of deleted) {
+      if (one.status === "rejected")
+        log.warn("an old state of a group is left in the store", { reason: reasonOf(one.reason) });
+    }
+  }
+
+  #look(signal?: AbortSignal): Promise<void> {
+    this.#running ??= this.#lookOnce(signal).finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  async #lookOnce(signal: AbortSignal | undefined): Promise<void> {
+    const { store, clock, log } = this.#options;
+    try {
+      const newest = new Map<string, string>();
+      const keys = await keysBelow(store, GROUP_FOLDER, signal);
+      // In the order of keys the newest of a group comes last.
+      for (const key of keys) newest.set(key.slice(0, key.lastIndexOf("/")), key);
+      for (const key of newest.values()) await this.#hold(key, signal);
+      const there = new Set([...newest.keys()].map((folder) => folder.slice(GROUP_FOLDER.length)));
+      for (const place of this.#held.keys()) if (!there.has(place)) this.#drop(place);
+      this.#trouble = undefined;
+      this.#lookedAt = clock.monotonic();
+    } catch (error) {
+      if (signal?.aborted === true) return;
+      const reason = reasonOf(error);
+      if (this.#trouble !== reason) log.warn("cannot read what is said about groups", { reason });
+      this.#trouble = reason;
+    }
+  }
+
+  /** Read an object, unless it is known or an older one. */
+  async #hold(key: string, signal?: AbortSignal): Promise<Held | undefined> {
+    const [, namespace = "", id = "", number = ""] = KEY.exec(key) ?? [];
+    const sequence = Number(number);
+    const known = this.#held.get(`${namespace}/${id}`);
+    if (known !== undefined && known.sequence >= sequence) return known;
+    const held = { sequence, state: await this.#read(key, signal) };
+    const meanwhile = this.#held.get(`${namespace}/${id}`);
+    if (meanwhile !== undefined && meanwhile.sequence >= sequence) return meanwhile;
+    this.#set(namespace, id, held);
+    return held;
+  }
+
+  async #read(key: string, signal: AbortSignal | undefined): Promise<GroupState | undefined> {
+    const { store, log } = this.#options;
+    const body = await store.get(key, { offset: 0, length: GROUP_STATE_LIMITS.bytes }, signal);
+    if (body === undefined) return undefined;
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of body) chunks.push(Buffer.from(chunk));
+    try {
+      return await parseInThread("groupState", Buffer.concat(chunks), key);
+    } catch (error) {
+      if (!isGarbage(error)) throw error;
+      log.warn("what is said about a group cannot be read and is left out", { key, reason: reasonOf(error) });
+      return undefined;
+    }
+  }
+
+  #set(namespace: string, id: string, held: Held): void {
+    this.#held.set(`${namespace}/${id}`, held);
+    this.#options.onChange(namespace, id);
+  }
+
+  #drop(place: string): void {
+    this.#held.delete(place);
+    const [namespace = "", id = ""] = place.split("/");
+    this.#options.onChange(namespace, id);
+  }
+}
+
+/** Keys of states, in order. */
+async function keysBelow(store: ObjectStore, folder: string, signal?: AbortSignal): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(folder, signal === undefined ? {} : { signal })) {
+    if (!KEY.test(key)) continue;
+    keys.push(key);
+    if (keys.length >= OBJECTS_MAX) break;
+  }
+  return keys;
+}

@@ -1,0 +1,125 @@
+import type { DumpRecord } from "../index/dump-record.ts";
+
+/** What of the crashes of a group is listed. */
+export type SeenKind = "signal" | "executable" | "workload" | "image" | "node";
+
+/** One value that crashes of a group have, how many of them, and when. Times are whole seconds since the epoch. */
+export interface Seen {
+  readonly kind: SeenKind;
+  readonly value: string;
+  count: number;
+  first: number;
+  last: number;
+}
+
+/** A crash that stands for others. */
+export interface ToldCrash {
+  readonly name: string;
+  /** Epoch milliseconds. */
+  readonly crashedAt: number;
+  readonly summary: string;
+}
+
+/** Crashes of one day: its number since the epoch, in UTC. */
+export interface DayCount {
+  day: number;
+  count: number;
+}
+
+/** Values of one kind that are held; a crash may choose them, and whoever makes new ones all the time fills no memory. */
+const SEEN_MAX = 100;
+/** Days that are held: a crash chooses no time, but a node's clock may be anything. */
+const DAYS_MAX = 400;
+const DAY_SECONDS = 86_400;
+
+/** Count crashes of one bug. Numbers are small integers, which take no memory of their own. */
+export class Tally {
+  count = 0;
+  wholeCores = 0;
+  /** Crashes of which only a report was kept, because enough cores of that place are there. */
+  countedOnly = 0;
+  /** When the last of them was, whole seconds since the epoch; 0 for none. */
+  countedOnlyAt = 0;
+  /** Whole seconds since the epoch. */
+  first = Number.POSITIVE_INFINITY;
+  last = Number.NEGATIVE_INFINITY;
+  newest: ToldCrash | undefined;
+  newestWhole: ToldCrash | undefined;
+  readonly #seen: Seen[] = [];
+  /** Day and count, in turn: two numbers take less than an object. */
+  readonly #days: number[] = [];
+
+  /** Count a crash. */
+  add(record: DumpRecord): void {
+    const at = Math.floor(record.crashedAt / 1000);
+    this.count += 1;
+    this.first = Math.min(this.first, at);
+    this.last = Math.max(this.last, at);
+    if (isNewer(record, this.newest)) this.newest = toldOf(record);
+    if (record.complete) {
+      this.wholeCores += 1;
+      if (isNewer(record, this.newestWhole)) this.newestWhole = toldOf(record);
+    }
+    if (record.truncatedBy === "keptEnough") {
+      this.countedOnly += 1;
+      this.countedOnlyAt = Math.max(this.countedOnlyAt, at);
+    }
+    this.#see("signal", record.signalName || undefined, at);
+    this.#see("executable", record.exe ?? record.comm, at);
+    this.#see("workload", record.ownerName, at);
+    this.#see("image", record.imageRef, at);
+    this.#see("node", record.nodeName, at);
+    this.#countDay(Math.floor(at / DAY_SECONDS));
+  }
+
+  /** What was seen of a kind, the first seen first. */
+  seen(kind: SeenKind): readonly Readonly<Seen>[] {
+    return this.#seen
+      .filter((one) => one.kind === kind)
+      .sort((a, b) => a.first - b.first || (a.value < b.value ? -1 : 1));
+  }
+
+  /** Crashes of each day that has some, in order. */
+  days(): DayCount[] {
+    const days: DayCount[] = [];
+    for (let at = 0; at < this.#days.length; at += 2) {
+      days.push({ day: this.#days[at] ?? 0, count: this.#days[at + 1] ?? 0 });
+    }
+    return days.sort((a, b) => a.day - b.day);
+  }
+
+  #see(kind: SeenKind, value: string | undefined, at: number): void {
+    if (value === undefined) return;
+    let held = 0;
+    for (const one of this.#seen) {
+      if (one.kind !== kind) continue;
+      held += 1;
+      if (one.value !== value) continue;
+      one.count += 1;
+      one.first = Math.min(one.first, at);
+      one.last = Math.max(one.last, at);
+      return;
+    }
+    if (held < SEEN_MAX) this.#seen.push({ kind, value, count: 1, first: at, last: at });
+  }
+
+  #countDay(day: number): void {
+    // The last day is nearly always the one.
+    for (let at = this.#days.length - 2; at >= 0; at -= 2) {
+      if (this.#days[at] !== day) continue;
+      this.#days[at + 1] = (this.#days[at + 1] ?? 0) + 1;
+      return;
+    }
+    if (this.#days.length < 2 * DAYS_MAX) this.#days.push(day, 1);
+  }
+}
+
+function isNewer(record: DumpRecord, than: ToldCrash | undefined): boolean {
+  if (than === undefined || record.crashedAt !== than.crashedAt)
+    return record.crashedAt > (than?.crashedAt ?? -Infinity);
+  return record.name > than.name;
+}
+
+function toldOf({ name, crashedAt, summary }: DumpRecord): ToldCrash {
+  return { name, crashedAt, summary };
+}
