@@ -105,6 +105,18 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "groups of crashe
     expect((await groupOf(ship)).status.phase).toBe("new");
   });
 
+  it("are counted for Prometheus, by namespace and phase, workload and image", async () => {
+    expect(await bench.metric('cdh_crash_groups{namespace="shop",phase="open"}')).toBe(1);
+    expect(await bench.metric('cdh_crash_groups{namespace="shop",phase="new"}')).toBe(1);
+    expect(await bench.metric('cdh_crash_groups{namespace="shop",phase="regressed"}')).toBe(0);
+    expect(await bench.metric('cdh_crash_groups_recent{namespace="shop",what="new"}')).toBe(1);
+    const build = 'image="registry.example/shop:1.9",namespace="shop",workload="web"';
+    expect(await bench.metric(`cdh_crash_build_crashes{${build}}`)).toBe(2);
+    expect(await bench.metric(`cdh_crash_build_groups{${build}}`)).toBe(1);
+    const text = await (await fetch(`http://127.0.0.1:${bench.metricsPort}/metrics`)).text();
+    expect(text).toMatch(/^cdh_api_info\{version="[^"]+"\} 1$/m);
+  });
+
   it("who may not list a namespace learns nothing of its groups, and dumps' rights are others", async () => {
     const other = await bench.ask(`${BASE}/namespaces/other/crashgroups/${pay}`, { token: "devs-token" });
     expect(other.status).toBe(403);

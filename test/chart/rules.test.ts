@@ -52,6 +52,11 @@ const WELL: readonly Series[] = [
   ['cdh_api_refresh_interval_seconds{pod="a"}', steady(15)],
   ['cdh_api_listing_seconds{pod="a"}', steady(3)],
   ['cdh_api_garbage_manifests{pod="a"}', steady(0)],
+  ['cdh_crash_groups{namespace="shop",phase="regressed",pod="a"}', steady(0)],
+  ['cdh_crash_groups{namespace="shop",phase="open",pod="a"}', steady(7)],
+  ['cdh_crash_groups_recent{namespace="shop",what="new",pod="a"}', steady(0)],
+  ['cdh_crash_groups_recent{namespace="shop",what="returned",pod="a"}', steady(0)],
+  ['cdh_crash_groups_recent{namespace="shop",what="countedOnly",pod="a"}', steady(0)],
   ['cdh_retention_failures_total{code="CDH_STORE"}', steady(0)],
   ['cdh_retention_last_run_timestamp_seconds{pod="a"}', CLOCK],
   ['cdh_retention_interval_seconds{pod="a"}', steady(300)],
@@ -185,12 +190,55 @@ const CASES: readonly Case[] = [
     quiet: "61m",
   },
   {
+    alert: "CoreDumpNewBug",
+    series: [['cdh_crash_groups_recent{namespace="shop",what="new",pod="a"}', "0x60 1x59 0x119"]],
+    fires: "61m",
+    quiet: "59m",
+  },
+  {
+    alert: "CoreDumpBugRegressed",
+    series: [['cdh_crash_groups{namespace="shop",phase="regressed",pod="a"}', "0x60 1x180"]],
+    fires: "63m",
+    quiet: "61m",
+  },
+  {
+    alert: "CoreDumpBugReturned",
+    series: [['cdh_crash_groups_recent{namespace="shop",what="returned",pod="a"}', "0x60 2x59 0x119"]],
+    fires: "61m",
+    quiet: "121m",
+  },
+  {
+    alert: "CoreDumpLoopOnlyCounted",
+    series: [['cdh_crash_groups_recent{namespace="shop",what="countedOnly",pod="a"}', "0x60 1x180"]],
+    fires: "72m",
+    quiet: "69m",
+  },
+  {
     alert: "CoreDumpNodeWithoutPod",
     series: [['kube_node_info{node="worker-2",instance="10.9.9.9:8080"}', `_x60 1x180`]],
     fires: "77m",
     quiet: "70m",
   },
 ];
+
+/** A rule as its file has it. */
+interface Rule {
+  alert: string;
+  annotations: Record<string, string>;
+}
+
+const ALL = RULES.flatMap((file) =>
+  (parse(readFileSync(file, "utf8")) as { groups: { rules: Rule[] }[] }).groups.flatMap(({ rules }) => rules),
+);
+
+it.each(ALL.map((rule) => [rule.alert, rule] as const))("%s leads to a page that says what to type", (alert, rule) => {
+  const [file = "", anchor] = (rule.annotations["runbook_url"] ?? "").split("#");
+  expect(file).toBe("docs/alerts.md");
+  expect(anchor).toBe(alert.toLowerCase());
+  const page = readFileSync(join(CHART, "..", "..", file), "utf8");
+  const section = page.split(/^## /m).find((part) => part.startsWith(`${alert}\n`)) ?? "";
+  expect(section, `a section of ${alert}`).toMatch(/```sh\n[\s\S]+?\n```/);
+});
 
 const found = findOnPath("promtool").path;
 const promtool = found === undefined ? unpackDebianPackage("prometheus", "usr/bin/promtool") : { path: found };
@@ -256,12 +304,7 @@ describeUnless(
     });
 
     it("each alert was tried", () => {
-      const alerts = RULES.flatMap((file) =>
-        (parse(readFileSync(file, "utf8")) as { groups: { rules: { alert: string }[] }[] }).groups.flatMap(
-          ({ rules }) => rules.map((rule) => rule.alert),
-        ),
-      );
-      expect(CASES.map(({ alert }) => alert)).toEqual(alerts);
+      expect(CASES.map(({ alert }) => alert)).toEqual(ALL.map(({ alert }) => alert));
     });
   },
 );

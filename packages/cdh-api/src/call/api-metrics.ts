@@ -4,6 +4,7 @@ import type { Gates } from "../http/gates.ts";
 import type { DumpStore } from "../index/dump-store.ts";
 import type { Look } from "../index/refresh.ts";
 import type { Counted } from "../route/route.ts";
+import { VERSION } from "../version.ts";
 
 /** What is counted. */
 export interface ApiMetrics {
@@ -19,6 +20,7 @@ export function declareMetrics(
   metrics: Metrics,
   sources: { dumps: () => DumpStore; gates: Gates; connections: Connections; refreshIntervalMs: number },
 ): ApiMetrics {
+  metrics.gauge("cdh_api_info", "Version of cdh-api.").set(1, { version: VERSION });
   const requests = metrics.counter("cdh_api_requests_total", "Requests by route and status.");
   const seconds = metrics.histogram(
     "cdh_api_request_seconds",

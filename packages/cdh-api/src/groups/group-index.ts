@@ -77,6 +77,11 @@ export class GroupIndex {
     return this.#size;
   }
 
+  /** The namespaces that have groups. */
+  namespaces(): string[] {
+    return [...this.#places.keys()].sort();
+  }
+
   /** Crashes that are in no group, because there are {@link GROUPS_MAX} already. */
   get leftOut(): number {
     return [...this.#places.values()].reduce((sum, place) => sum + place.leftOut, 0);
@@ -158,6 +163,7 @@ export class GroupIndex {
     if (known !== undefined) {
       known.tally.add(record);
       known.revision = revision;
+      if (known.tally.isUnsure) this.#mark(record.namespace, revision);
       return;
     }
     if (this.#size >= GROUPS_MAX) return void (place.leftOut += 1);
@@ -185,7 +191,8 @@ export class GroupIndex {
     const began = clock.monotonic();
     this.#size -= before.groups.size;
     const place = this.#open(namespace);
-    const dumps = [...records(namespace)];
+    // The oldest first, so that a silence between two crashes is seen as one.
+    const dumps = [...records(namespace)].reverse();
     for (const record of dumps) this.#learnName(place, record, revision);
     for (const record of dumps) this.#add(place, record, revision);
     place.staleSince = undefined;

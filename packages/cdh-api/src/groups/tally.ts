@@ -1,7 +1,7 @@
 import type { DumpRecord } from "../index/dump-record.ts";
 
 /** What of the crashes of a group is listed. */
-export type SeenKind = "signal" | "executable" | "workload" | "image" | "node";
+export type SeenKind = "signal" | "executable" | "workload" | "image" | "node" | "build";
 
 /** One value that crashes of a group have, how many of them, and when. Times are whole seconds since the epoch. */
 export interface Seen {
@@ -31,6 +31,16 @@ const SEEN_MAX = 100;
 /** Days that are held: a crash chooses no time, but a node's clock may be anything. */
 const DAYS_MAX = 400;
 const DAY_SECONDS = 86_400;
+/** A bug that was not seen for so long, and is seen then, has come back. */
+export const QUIET_SECONDS = 7 * DAY_SECONDS;
+/** Between the workload and the image of a build: no name of either holds it. */
+const BETWEEN = "\n";
+
+/** Take a value of the kind `build` apart. */
+export function buildOf(value: string): { workload: string; image: string } {
+  const [workload = "", image = ""] = value.split(BETWEEN, 2);
+  return { workload, image };
+}
 
 /** Count crashes of one bug. Numbers are small integers, which take no memory of their own. */
 export class Tally {
@@ -43,6 +53,12 @@ export class Tally {
   /** Whole seconds since the epoch. */
   first = Number.POSITIVE_INFINITY;
   last = Number.NEGATIVE_INFINITY;
+  /**
+   * When the crashes began that no long silence parts from the last one, and the last one before that silence: minus infinity
+   * where there is none, NaN where it is not known.
+   */
+  #runFrom = Number.NEGATIVE_INFINITY;
+  #before = Number.NEGATIVE_INFINITY;
   newest: ToldCrash | undefined;
   newestWhole: ToldCrash | undefined;
   readonly #seen: Seen[] = [];
@@ -53,6 +69,7 @@ export class Tally {
   add(record: DumpRecord): void {
     const at = Math.floor(record.crashedAt / 1000);
     this.count += 1;
+    this.#follow(at);
     this.first = Math.min(this.first, at);
     this.last = Math.max(this.last, at);
     if (isNewer(record, this.newest)) this.newest = toldOf(record);
@@ -69,7 +86,25 @@ export class Tally {
     this.#see("workload", record.ownerName, at);
     this.#see("image", record.imageRef, at);
     this.#see("node", record.nodeName, at);
+    if (record.ownerName !== undefined && record.imageRef !== undefined)
+      this.#see("build", `${record.ownerName}${BETWEEN}${record.imageRef}`, at);
     this.#countDay(Math.floor(at / DAY_SECONDS));
+  }
+
+  /**
+   * Tell when it came back after it had not been seen for {@link QUIET_SECONDS}, and for how long it was quiet; undefined where
+   * it never was. Whole seconds.
+   */
+  get returned(): { at: number; quietSeconds: number } | undefined {
+    const quietSeconds = this.#runFrom - this.#before;
+    return Number.isFinite(quietSeconds) && quietSeconds >= QUIET_SECONDS
+      ? { at: this.#runFrom, quietSeconds }
+      : undefined;
+  }
+
+  /** Whether crashes came in an order in which {@link returned} cannot be followed: they have to be added anew, the oldest first. */
+  get isUnsure(): boolean {
+    return Number.isNaN(this.#before);
   }
 
   /** What was seen of a kind, the first seen first. */
@@ -86,6 +121,26 @@ export class Tally {
       days.push({ day: this.#days[at] ?? 0, count: this.#days[at + 1] ?? 0 });
     }
     return days.sort((a, b) => a.day - b.day);
+  }
+
+  /** Keep where the last run of crashes began; crashes come in any order. */
+  #follow(at: number): void {
+    if (this.count === 1) this.#runFrom = at;
+    else if (at >= this.last + QUIET_SECONDS) {
+      this.#before = this.last;
+      this.#runFrom = at;
+    } else if (at > this.#before && at < this.#runFrom) {
+      if (this.#runFrom - at >= QUIET_SECONDS) this.#before = at;
+      else this.#extendTo(at);
+    }
+  }
+
+  /** The run began earlier; where it meets the crashes before the silence, there was none. */
+  #extendTo(at: number): void {
+    this.#runFrom = at;
+    if (at - this.#before >= QUIET_SECONDS) return;
+    this.#runFrom = this.#before;
+    this.#before = Number.NaN;
   }
 
   #see(kind: SeenKind, value: string | undefined, at: number): void {

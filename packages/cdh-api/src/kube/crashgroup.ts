@@ -85,6 +85,8 @@ export function groupObjectOf(view: ViewedGroup, revision?: number): Json {
       countedOnly: tally.countedOnly || undefined,
       firstSeen: kubeTime(tally.first * 1000),
       lastSeen: kubeTime(tally.last * 1000),
+      returnedAt: tally.returned === undefined ? undefined : kubeTime(tally.returned.at * 1000),
+      quietDays: tally.returned === undefined ? undefined : Math.floor(tally.returned.quietSeconds / 86_400),
       signals: seenOf(tally.seen("signal")),
       executables: seenOf(tally.seen("executable")),
       workloads: seenOf(tally.seen("workload")),

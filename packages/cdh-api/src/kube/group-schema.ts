@@ -45,6 +45,8 @@ export function groupSchemas(ref: (name: string) => Json): Record<string, Json> 
       countedOnly: int("Crashes without a core, because enough of that place were kept."),
       firstSeen: time("When the first crash was."),
       lastSeen: time("When the last crash was."),
+      returnedAt: time("When it came back after a week or more in which it was not seen."),
+      quietDays: int("For how many days it was not seen before."),
       signals: seen("Signals, the first seen first."),
       executables: seen("Executables, the first seen first."),
       workloads: seen("What owns the pods, the first seen first."),

@@ -18,7 +18,8 @@ import { TokenReviewer } from "../auth/token-review.ts";
 import { declareMetrics } from "../call/api-metrics.ts";
 import type { AppContext } from "../call/app-context.ts";
 import { rememberParts } from "../download/kept-parts.ts";
-import { makeGroups } from "../groups/groups.ts";
+import { countGroups } from "../groups/group-metrics.ts";
+import { makeGroups, type Groups } from "../groups/groups.ts";
 import { Connections } from "../http/connections.ts";
 import { makeGates } from "../http/gates.ts";
 import { RefusalLog } from "../http/refusals.ts";
@@ -81,7 +82,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     refreshIntervalMs: settings.refreshIntervalMs,
   });
   const rules = { hostNamespace: settings.hostNamespace, trustUnverified: settings.trustUnverified };
-  const groups = makeGroups({
+  const groups: Groups = makeGroups({
     store,
     clock,
     log,
@@ -99,6 +100,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     onLook: counted.look,
     onChange: (change) => groups.index.follow(change),
   });
+  countGroups(metrics, () => groups, clock);
   const ttlMs = settings.rightsCacheMs;
   const tokens = new TokenReviewer(cluster, clock, { audiences: settings.audiences, ttlMs });
   const board = settings.notices ? new NoticeBoard({ store, clock, log }) : undefined;
