@@ -59,7 +59,7 @@ async function round(
       access: options.cluster?.access,
       identity: options.identity ?? "test",
     },
-    { dryRun: options.dryRun ?? false, removed: () => {} },
+    { dryRun: options.dryRun ?? false, removed: () => {}, removedFile: () => {} },
   );
   return { report: await runRound(made, options.signal ?? never), lines };
 }
@@ -279,7 +279,7 @@ describe("when something cannot be learnt", () => {
     const settings = settingsOf({ RETENTION_MAX_AGE: "30d" });
     const made = makeRound(
       { settings, placement: PLACEMENT, store, clock, log, access: undefined, identity: "late" },
-      { dryRun: false, removed: () => {} },
+      { dryRun: false, removed: () => {}, removedFile: () => {} },
     );
     await expect(runRound(made, never)).rejects.toMatchObject({ code: "CDH_ENVIRONMENT" });
     expect(await leftIn(store)).toEqual(["shop/a.manifest.json", "shop/a.zip"]);
@@ -320,7 +320,7 @@ describe("what is gone from the cluster", () => {
     const lateRound = (clock: typeof systemClock): ReturnType<typeof makeRound> =>
       makeRound(
         { settings: settingsOf(env), placement: PLACEMENT, store, clock, log, access: cluster.access, identity: "x" },
-        { dryRun: true, removed: () => {} },
+        { dryRun: true, removed: () => {}, removedFile: () => {} },
       );
     const reasons = async (clock: typeof systemClock): Promise<string[][]> =>
       (await runRound(lateRound(clock), never)).decision.removals.map(({ stem, reason }) => [stem, reason]);
@@ -483,7 +483,7 @@ describe("a large store", () => {
         access: undefined,
         identity: "x",
       },
-      { dryRun: false, removed: () => {} },
+      { dryRun: false, removed: () => {}, removedFile: () => {} },
     );
     expect(await runRound(made, never)).toMatchObject({ removed: 300, decision: { kept: { withinLimits: 2700 } } });
     const reads = store.reads;

@@ -93,7 +93,7 @@ app.kubernetes.io/component: api
 {{- if $a.store.readOnly }}
 {{- $found = append $found "api.retention.enabled cannot remove anything with api.store.readOnly" }}
 {{- end }}
-{{- if not (or $r.maxAge $r.maxCount $r.maxBytes $r.namespaces (include "cdh.given" $r.namespaceGoneGrace) (include "cdh.given" $r.podGoneGrace) $r.orphanGrace) }}
+{{- if not (or $r.maxAge $r.maxCount $r.maxBytes $r.namespaces (include "cdh.given" $r.namespaceGoneGrace) (include "cdh.given" $r.podGoneGrace) $r.orphanGrace $r.filesGrace) }}
 {{- $found = append $found "api.retention.enabled, but nothing says what may be removed: set maxAge, maxCount, maxBytes, namespaces or one of the graces" }}
 {{- end }}
 {{- end }}

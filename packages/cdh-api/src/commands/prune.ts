@@ -6,7 +6,7 @@ import { SettingsCommand } from "@cdh/core/cli/settings-command";
 import { toRfc3339 } from "@cdh/core/clock";
 import { CdhError, EXIT } from "@cdh/core/errors";
 import { findKubernetes } from "@cdh/core/kubernetes";
-import { renderRows, stringifyJson, type Column, type OutputFormat } from "@cdh/core/output";
+import { printable, renderRows, stringifyJson, type Column, type OutputFormat } from "@cdh/core/output";
 import { refuseTwoStores } from "@cdh/core/store/one-store";
 import { openStore } from "@cdh/core/store/open";
 import { formatBytes } from "@cdh/core/units";
@@ -62,6 +62,7 @@ export class PruneCommand extends SettingsCommand {
   retentionMaxAgeMs = settingFlag(apiSettings.retentionMaxAgeMs);
   retentionMaxCount = settingFlag(apiSettings.retentionMaxCount);
   retentionMaxBytes = settingFlag(apiSettings.retentionMaxBytes);
+  retentionFilesGraceMs = settingFlag(apiSettings.retentionFilesGraceMs);
 
   async run(): Promise<number | void> {
     const { env, clock, stopSignal } = this.context;
@@ -85,11 +86,17 @@ export class PruneCommand extends SettingsCommand {
           access,
           identity: `prune-${env["POD_NAME"] ?? hostname()}-${clock.now()}`,
         },
-        { dryRun: this.dryRun, removed: () => {} },
+        { dryRun: this.dryRun, removed: () => {}, removedFile: () => {} },
       );
       // A store with much to remove takes several rounds; they are told as one.
       const rounds: RoundReport[] = [await runRound(round, stopSignal)];
       while (rounds.at(-1)?.hasMore === true) rounds.push(await runRound(round, stopSignal));
+      const files = rounds.at(-1)?.files;
+      for (const example of files?.silent.examples ?? []) this.context.stderr.write(`${printable(example)}\n`);
+      if (files !== undefined && files.silent.count > 0)
+        log.warn("no file of a program is removed: bundles do not say which they need", {
+          bundles: files.silent.count,
+        });
       return this.#show(format, rounds);
     } finally {
       await store.close();
@@ -99,8 +106,11 @@ export class PruneCommand extends SettingsCommand {
   /** @returns the exit status */
   #show(format: OutputFormat, rounds: readonly RoundReport[]): number {
     const rows = [...new Map(rounds.flatMap(rowsOf).map((row) => [row.bundle, row])).values()];
-    const removed = this.dryRun ? 0 : rounds.reduce((sum, round) => sum + round.removed + round.unfinished.length, 0);
-    const status = this.dryRun || removed >= rows.length ? EXIT.ok : EXIT.incomplete;
+    const removed = this.dryRun
+      ? 0
+      : rounds.reduce((sum, round) => sum + round.removed + round.unfinished.length + (round.files?.removed ?? 0), 0);
+    const isSilent = (rounds.at(-1)?.files?.silent.count ?? 0) > 0;
+    const status = (this.dryRun || removed >= rows.length) && !isSilent ? EXIT.ok : EXIT.incomplete;
     const { stdout } = this.context;
     const { kept, keptBytes } = rounds.at(-1)?.decision ?? { kept: {}, keptBytes: 0 };
     if (format === "json") {
@@ -123,7 +133,7 @@ function keptText(kept: Partial<RoundReport["decision"]["kept"]>): string {
   return named.map(([reason, count]) => `${count} ${WORDS[reason as KeepReason]}`).join(", ");
 }
 
-function rowsOf({ decision, unfinished }: RoundReport): Row[] {
+function rowsOf({ decision, unfinished, files }: RoundReport): Row[] {
   return [
     ...unfinished.map(({ stem, sizeBytes }) => ({
       namespace: "",
@@ -141,6 +151,14 @@ function rowsOf({ decision, unfinished }: RoundReport): Row[] {
       reason,
       why,
     })),
+    ...(files?.due ?? []).map(({ key, sizeBytes, storedAt, unreferredSince }) => ({
+      namespace: "",
+      bundle: key,
+      storedAt: toRfc3339(storedAt),
+      sizeBytes,
+      reason: "unreferredFile",
+      why: `no bundle has referred to it since ${toRfc3339(unreferredSince)}`,
+    })),
   ];
 }
 
@@ -148,7 +166,7 @@ function refuse(values: ApiSettings, isInCluster: boolean): void {
   const policy = policyOf(values);
   if (!limitsAnything(policy)) {
     throw new CdhError("CDH_CONFIG_INVALID", "no setting says what may be removed", {
-      hint: "give --max-age, --max-count or --max-bytes, or set RETENTION_NAMESPACES or one of the graces",
+      hint: "give --max-age, --max-count, --max-bytes or --files-grace, or set RETENTION_NAMESPACES or one of the graces",
     });
   }
   if (needsKubernetes(policy) && !isInCluster) {

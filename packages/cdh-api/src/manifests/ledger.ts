@@ -38,3 +38,8 @@ function dates(value: unknown): [string, number][] {
     (entry): entry is [string, number] => typeof entry[1] === "number" && Number.isFinite(entry[1]),
   );
 }
+
+/** Read the dates that a document of ours keeps under a name; what is not what it should be is left out. */
+export function parseDates(value: unknown, name: string): [key: string, date: number][] {
+  return isRecord(value) && value["schemaVersion"] === 1 ? dates(value[name]) : [];
+}

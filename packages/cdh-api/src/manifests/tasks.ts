@@ -1,6 +1,7 @@
 import type { Manifest } from "@cdh/core/bundle/manifest";
 import { parseManifest } from "@cdh/core/bundle/reader-manifest";
 import { modulesToAsk, type OpensWith } from "@cdh/core/debug-files/opens-with";
+import { buildIdsOf } from "@cdh/core/debug-files/referred";
 import { tryParseJson } from "@cdh/core/json";
 import { parseContainerNames } from "@cdh/core/report/bundle-logs";
 import { renderHtml } from "@cdh/core/report/html";
@@ -10,7 +11,7 @@ import { renderText } from "@cdh/core/report/text";
 import { GROUP_STATE_LIMITS, parseGroupState, type GroupState } from "./group-state.ts";
 import { headOf, type ManifestHead } from "./head.ts";
 import { parseJournal, type JournalEntry } from "./journal-entries.ts";
-import { parseLedger, type GoneLedger } from "./ledger.ts";
+import { parseDates, parseLedger, type GoneLedger } from "./ledger.ts";
 import { STATE_LIMITS } from "./state-limits.ts";
 
 /** In which form a report is wanted. */
@@ -22,11 +23,14 @@ export interface TaskInputs {
   detail: undefined;
   koredump: undefined;
   modules: undefined;
+  buildIds: undefined;
   report: { extras: ReportExtras; format: ReportFormat; now: number };
   /** Of crictl's `ps`. */
   containers: undefined;
   /** Of retention's ledger: what it says of these pods. @see ledgerKeys */
   ledger: readonly string[];
+  /** Of retention's list of files that nothing refers to. */
+  fileLedger: undefined;
   /** Of retention's journals. */
   journal: undefined;
   /** Of what is said about a group. */
@@ -42,9 +46,13 @@ export interface TaskResults {
   koredump: Pick<Manifest["process"], "gid" | "hostname" | "rlimitCoreBytes"> & { cmdline?: string; bootId?: string };
   /** Files of which the store is asked. */
   modules: OpensWith;
+  /** Build-ids of the files that the crash needs; undefined when it does not say which. */
+  buildIds: string[] | undefined;
   report: string;
   containers: (string | undefined)[];
   ledger: GoneLedger;
+  /** By build-id and role, when it was first seen that nothing refers to it; epoch milliseconds. */
+  fileLedger: [file: string, since: number][];
   journal: JournalEntry[];
   groupState: GroupState | undefined;
 }
@@ -71,6 +79,7 @@ export function runTask<Name extends TaskName>(
     },
     koredump: () => koredumpOf(manifest()),
     modules: () => modulesToAsk(manifest()),
+    buildIds: () => buildIdsOf(manifest()),
     report: ({ extras, format, now }) => {
       const report = reportOf(manifest(), extras);
       if (format === "json") return `${JSON.stringify(report)}\n`;
@@ -78,6 +87,7 @@ export function runTask<Name extends TaskName>(
     },
     containers: () => parseContainerNames(bytes),
     ledger: (keys) => parseLedger(tryParseJson(bytes, STATE_LIMITS), keys),
+    fileLedger: () => parseDates(tryParseJson(bytes, STATE_LIMITS), "files"),
     journal: () => parseJournal(tryParseJson(bytes, STATE_LIMITS)),
     groupState: () => parseGroupState(tryParseJson(bytes, GROUP_STATE_LIMITS)),
   };

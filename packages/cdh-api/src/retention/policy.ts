@@ -25,6 +25,8 @@ export interface RetentionPolicy {
   podGoneGraceMs?: number;
   /** How long a bundle without a manifest is left alone; absent: for ever. */
   orphanGraceMs?: number;
+  /** How long no bundle must have referred to a file of a program before it goes; absent: none goes. */
+  filesGraceMs?: number;
   /** Only bundles of this cluster are judged; `""` means those that name none. */
   cluster: string;
 }
@@ -50,6 +52,7 @@ export function limitsAnything(policy: RetentionPolicy): boolean {
   return (
     needsKubernetes(policy) ||
     policy.orphanGraceMs !== undefined ||
+    policy.filesGraceMs !== undefined ||
     rules.some((rule) => Object.values(rule).some((limit) => limit !== null && limit !== undefined))
   );
 }

@@ -3,11 +3,13 @@ import type { Logger } from "@cdh/core/log";
 import type { NoticeBoard } from "@cdh/core/store/notices";
 import type { ObjectStore } from "@cdh/core/store/store";
 import type { Removal, RemovalReason } from "./decide.ts";
+import type { DueFile } from "./file-references.ts";
 import { keysOfStem } from "./stored-bundle.ts";
 
 /** What is told of each removal. */
 export interface RemovalEvents {
   removed(removal: { reason: RemovalReason | "halfRemoved"; sizeBytes: number }): void;
+  removedFile(file: { sizeBytes: number }): void;
 }
 
 /** What carrying out a removal needs. */
@@ -62,6 +64,26 @@ export class Remover {
     signal.throwIfAborted();
     await store.delete(keys.bundle, signal);
     this.#tell({ stem, sizeBytes, reason: "halfRemoved", why: "its manifest was removed before" });
+  }
+
+  /**
+   * Remove a file of a program, unless it was replaced since it was listed.
+   * @returns false when it was
+   * @throws {CdhError} CDH_STORE…; the signal's reason
+   */
+  async removeFile({ key, sizeBytes, storedAt, unreferredSince }: DueFile, signal: AbortSignal): Promise<boolean> {
+    const { store, log, events } = this.#options;
+    await this.#wait(signal);
+    const shown = await store.head(key, signal);
+    // One look tells milliseconds where another tells seconds.
+    if (shown === undefined || shown.sizeBytes !== sizeBytes || Math.abs(shown.modifiedAt - storedAt) >= 1000)
+      return false;
+    signal.throwIfAborted();
+    await store.delete(key, signal);
+    const dates = { storedAt: toRfc3339(storedAt), unreferredSince: toRfc3339(unreferredSince) };
+    log.info("removed a file of a program", { audit: true, store: store.url, key, sizeBytes, ...dates });
+    events.removedFile({ sizeBytes });
+    return true;
   }
 
   #tell(

@@ -23,6 +23,14 @@ export function countRetention(metrics: Metrics, clock: Clock, intervalMs: numbe
   const lastRun = metrics.gauge("cdh_retention_last_run_timestamp_seconds", "When a round last went to its end.");
   const duration = metrics.gauge("cdh_retention_last_run_duration_seconds", "How long it took.");
   const interval = metrics.gauge("cdh_retention_interval_seconds", "Time between two rounds, as set.");
+  const files = metrics.gauge("cdh_retention_files", "Files of programs at the last look: all, unreferred, due.");
+  const fileBytes = metrics.gauge("cdh_retention_files_bytes", "Bytes of these files, packed.");
+  const silent = metrics.gauge(
+    "cdh_retention_silent_bundles",
+    "Bundles that do not say which files they need: while there is one, no file is removed.",
+  );
+  const removedFiles = metrics.counter("cdh_retention_removed_files_total", "Files of programs removed.");
+  const removedFileBytes = metrics.counter("cdh_retention_removed_files_bytes_total", "Bytes of these files, packed.");
   leader.set(0);
   interval.set(intervalMs / 1000);
   return {
@@ -31,7 +39,24 @@ export function countRetention(metrics: Metrics, clock: Clock, intervalMs: numbe
       removed.inc({ reason });
       removedBytes.inc({ reason }, sizeBytes);
     },
-    looked: ({ decision, unfinished }, durationMs) => {
+    removedFile: ({ sizeBytes }) => {
+      removedFiles.inc();
+      removedFileBytes.inc({}, sizeBytes);
+    },
+    looked: ({ decision, unfinished, files: seen }, durationMs) => {
+      if (seen !== undefined) {
+        const dueBytes = seen.due.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+        const states = {
+          all: seen.files,
+          unreferred: seen.unreferred,
+          due: { count: seen.due.length, bytes: dueBytes },
+        };
+        for (const [state, { count, bytes }] of Object.entries(states)) {
+          files.set(count, { state });
+          fileBytes.set(bytes, { state });
+        }
+        silent.set(seen.silent.count);
+      }
       for (const [reason, count] of Object.entries(decision.kept)) kept.set(count, { reason });
       keptBytes.set(decision.keptBytes);
       due.set(decision.removals.length + unfinished.length);

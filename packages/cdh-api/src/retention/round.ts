@@ -5,6 +5,8 @@ import { emptyLedger, type GoneLedger } from "../manifests/ledger.ts";
 import { parseInThread } from "../manifests/thread.ts";
 import type { ClusterWatch } from "./cluster.ts";
 import { decide, NOTHING_GONE, type Decision, type GoneFacts, type Removal } from "./decide.ts";
+import type { FileReferences } from "./file-references.ts";
+import { runFileRound, type FileReport } from "./file-round.ts";
 import { formatLedger, goneFacts, ledgerKeys, podKey, podsOf, sameLedger, updateLedger } from "./gone.ts";
 import { clearJournal, halfRemoved, journalName, readJournals, writeJournal } from "./journal.ts";
 import { needsKubernetes, type RetentionPolicy } from "./policy.ts";
@@ -29,6 +31,7 @@ export interface RoundOptions {
   log: Logger;
   surveyor: Surveyor;
   remover: Remover;
+  references: FileReferences;
   policy: RetentionPolicy;
   /** Absent outside of a cluster: then nothing counts as gone. */
   cluster: ClusterWatch | undefined;
@@ -45,6 +48,8 @@ export interface RoundReport {
   removed: number;
   /** The round ended early, because what it knew had grown old; the next one goes on. */
   hasMore: boolean;
+  /** Of the files of programs; absent where these are kept for ever, or were not looked at because bundles came first. */
+  files?: FileReport;
 }
 
 /**
@@ -66,7 +71,13 @@ export async function runRound(options: RoundOptions, signal: AbortSignal): Prom
   const others = leftStems.size === 0 ? bundles : bundles.filter(({ stem }) => !leftStems.has(stem));
   const decision = decide(others, policy, gone, clock.now());
   const report: RoundReport = { decision, unfinished, removed: 0, hasMore: false };
-  if (dryRun) return report;
+  const withFiles = async (done: RoundReport): Promise<RoundReport> => {
+    const graceMs = policy.filesGraceMs;
+    if (graceMs === undefined) return done;
+    const files = await runFileRound(options, graceMs, bundles, signal);
+    return { ...done, files, hasMore: files.hasMore };
+  };
+  if (dryRun) return await withFiles(report);
   for (const { stem, sizeBytes } of unfinished) await remover.finish(stem, sizeBytes, signal);
   for (const journal of journals) {
     // Another one that removes at the same time, `cdh-api prune` by hand for instance, still needs its own.
@@ -78,7 +89,8 @@ export async function runRound(options: RoundOptions, signal: AbortSignal): Prom
     if (clock.monotonic() - startedAt > FACTS_GOOD_MS && from > 0) return { ...report, hasMore: true };
     report.removed += await removeBatch(options, decision.removals.slice(from, from + BATCH), dates, signal);
   }
-  return report;
+  // What was removed just now still counts as referring: its files are looked at in the next round.
+  return await withFiles(report);
 }
 
 async function removeBatch(

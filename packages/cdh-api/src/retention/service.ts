@@ -7,11 +7,12 @@ import type { NoticeBoard } from "@cdh/core/store/notices";
 import type { ObjectStore } from "@cdh/core/store/store";
 import type { PlacementRules } from "../index/placement.ts";
 import { ClusterWatch } from "./cluster.ts";
+import { FileReferences } from "./file-references.ts";
 import { LeaseElector } from "./lease.ts";
 import { limitsAnything, needsKubernetes } from "./policy.ts";
-import { Remover } from "./remove.ts";
+import { Remover, type RemovalEvents } from "./remove.ts";
 import { countRetention, type RetentionEvents } from "./retention-metrics.ts";
-import { runRound, type RoundOptions } from "./round.ts";
+import { runRound, type RoundOptions, type RoundReport } from "./round.ts";
 import { policyOf, type RetentionSettings } from "./settings.ts";
 import { Surveyor, type FactsLookup } from "./survey.ts";
 
@@ -95,6 +96,7 @@ async function runRounds(options: RetentionOptions, events: RetentionEvents, sig
       const counts = { due, removed: removed + (round.dryRun ? 0 : unfinished.length), kept: decision.kept };
       if (due > 0) log.info(round.dryRun ? "looked, removed nothing: dry run" : "removed what was due", counts);
       else log.debug("nothing is due", counts);
+      tellFiles(report, round.dryRun, log);
     } catch (error) {
       if (signal.aborted) return;
       events.failed(error);
@@ -107,13 +109,29 @@ async function runRounds(options: RetentionOptions, events: RetentionEvents, sig
   }
 }
 
+function tellFiles({ files }: RoundReport, dryRun: boolean, log: Logger): void {
+  if (files === undefined) return;
+  const { due, removed, silent, unreferred } = files;
+  if (silent.count > 0)
+    log.warn("no file of a program is removed: bundles do not say which they need", {
+      bundles: silent.count,
+      examples: silent.examples,
+    });
+  else if (due.length > 0)
+    log.info(dryRun ? "looked at files of programs, removed nothing: dry run" : "removed files of programs", {
+      due: due.length,
+      removed,
+      unreferred: unreferred.count,
+    });
+}
+
 /** Put together what a round needs. */
 export function makeRound(
   options: Pick<
     RetentionOptions,
     "settings" | "placement" | "store" | "board" | "clock" | "log" | "access" | "identity" | "index"
   >,
-  { dryRun, removed }: { dryRun: boolean; removed: RetentionEvents["removed"] },
+  { dryRun, ...events }: RemovalEvents & { dryRun: boolean },
 ): RoundOptions {
   const { settings, store, board, clock, log, access, identity } = options;
   const policy = policyOf(settings);
@@ -125,7 +143,8 @@ export function makeRound(
     identity,
     dryRun,
     surveyor: new Surveyor(store, options.placement, options.index?.lookUp),
-    remover: new Remover({ store, board, clock, log, events: { removed }, ratePerSecond: settings.retentionRate }),
+    remover: new Remover({ store, board, clock, log, events, ratePerSecond: settings.retentionRate }),
+    references: new FileReferences(store),
     cluster: access !== undefined && needsKubernetes(policy) ? new ClusterWatch(access) : undefined,
   };
 }

@@ -10,6 +10,9 @@ const DAY_MS = 24 * HOUR_MS;
 /** An upload of hundreds of gigabytes over a thin line is done in a day; a shorter time could take a bundle from under it. */
 const ORPHAN_GRACE_MIN_MS = DAY_MS;
 
+/** Nodes remember for a week that the store has a file, and do not send it meanwhile. */
+const FILES_GRACE_MIN_MS = 8 * DAY_MS;
+
 const optional =
   <T>(parse: (text: string) => T) =>
   (text: string): T | undefined =>
@@ -84,6 +87,18 @@ export const retentionSettings = defineSettings({
     default: undefined,
     doc: "Remove a bundle that has no manifest after so long, at least 1d; empty: never.",
   }),
+  retentionFilesGraceMs: setting<number | undefined>({
+    env: "RETENTION_FILES_GRACE",
+    flag: "--files-grace",
+    word: "TIME",
+    parse: optional((text) => {
+      const ms = parseDuration(text, "s");
+      if (ms >= FILES_GRACE_MIN_MS) return ms;
+      throw new CdhError("CDH_CONFIG_INVALID", "at least 8d: nodes remember for a week that a file is there");
+    }),
+    default: undefined,
+    doc: "Remove programs and debug info that no bundle has referred to for so long, at least 8d; empty: never.",
+  }),
   retentionIntervalMs: setting({
     env: "RETENTION_INTERVAL",
     parse: (text) => Math.max(1000, parseDuration(text, "s")),
@@ -133,6 +148,7 @@ export function policyOf(settings: RetentionSettings): RetentionPolicy {
       namespaceGoneGraceMs: settings.retentionNamespaceGoneGraceMs,
       podGoneGraceMs: settings.retentionPodGoneGraceMs,
       orphanGraceMs: settings.retentionOrphanGraceMs,
+      filesGraceMs: settings.retentionFilesGraceMs,
     }),
   };
 }

@@ -1,5 +1,4 @@
-import type { Manifest } from "@cdh/core/bundle/manifest";
-import { tryParseBuildId } from "@cdh/core/debug-files/keys";
+import { buildIdsOf } from "@cdh/core/debug-files/referred";
 import { CdhError, reasonOf } from "@cdh/core/errors";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { mapConcurrently } from "../concurrently.ts";
@@ -33,9 +32,9 @@ export async function readReferred(store: ObjectStore, known: Set<string>, signa
     signal.throwIfAborted();
     referred.bundles += 1;
     try {
-      const manifest = await readListedManifest(one);
-      for (const id of idsOf(manifest)) referred.buildIds.add(id);
-      if (manifest.modules !== undefined) return void known.add(one.label);
+      const ids = buildIdsOf(await readListedManifest(one));
+      for (const id of ids ?? []) referred.buildIds.add(id);
+      if (ids !== undefined) return void known.add(one.label);
       tell(referred, `${one.label}: it lists no modules`);
     } catch (error) {
       // Which files it needs is not known as long as it cannot be read, whatever the reason.
@@ -44,11 +43,6 @@ export async function readReferred(store: ObjectStore, known: Set<string>, signa
     known.add(one.label);
   });
   return referred;
-}
-
-function idsOf({ modules = [], process }: Manifest): string[] {
-  const ids = [process.exeBuildId, ...modules.map(({ buildId }) => buildId)];
-  return ids.map((id) => (id === undefined ? undefined : tryParseBuildId(id))).filter((id) => id !== undefined);
 }
 
 function tell({ silent }: Referred, text: string): void {

@@ -1,0 +1,96 @@
+import type { Clock } from "@cdh/core/clock";
+import type { ListedFile } from "@cdh/core/debug-files/list";
+import type { ObjectStore } from "@cdh/core/store/store";
+import { parseInThread } from "../manifests/thread.ts";
+import { listFiles, type DueFile, type FileReferences } from "./file-references.ts";
+import type { Remover } from "./remove.ts";
+import { checkClock, readState, writeState } from "./state-objects.ts";
+import type { StoredBundle } from "./stored-bundle.ts";
+import type { Surveyor } from "./survey.ts";
+
+const LEDGER = "unreferred-files.json";
+/** As a round of bundles: facts grow old. */
+const FACTS_GOOD_MS = 300_000;
+
+/** What a look at the files of programs found and did. */
+export interface FileReport {
+  files: { count: number; bytes: number };
+  /** Files that nothing refers to, also those whose grace is not over. */
+  unreferred: { count: number; bytes: number };
+  /** Those whose grace is over. */
+  due: DueFile[];
+  removed: number;
+  /** Bundles that do not say what they need: as long as there is one, nothing goes. */
+  silent: { count: number; examples: string[] };
+  hasMore: boolean;
+}
+
+/** What a look at the files needs. */
+export interface FileRoundOptions {
+  store: ObjectStore;
+  clock: Clock;
+  surveyor: Surveyor;
+  remover: Remover;
+  references: FileReferences;
+  dryRun: boolean;
+}
+
+/**
+ * Remove the files of programs that no bundle has referred to for the grace. What is not known stops it: a manifest that cannot be
+ * read, a bundle without one, a store that fails. Before anything goes, everything is looked at once more.
+ * @param bundles a whole survey
+ * @param survey makes another one
+ * @throws {CdhError} CDH_STORE…; CDH_ENVIRONMENT when the clock is in trouble
+ */
+export async function runFileRound(
+  { store, clock, dryRun, remover, surveyor, references }: FileRoundOptions,
+  graceMs: number,
+  bundles: readonly StoredBundle[],
+  signal: AbortSignal,
+): Promise<FileReport> {
+  const files = await listFiles(store, signal);
+  const report: FileReport = {
+    files: totalOf(files),
+    unreferred: { count: 0, bytes: 0 },
+    due: [],
+    removed: 0,
+    silent: { count: 0, examples: [] },
+    hasMore: false,
+  };
+  // Nothing is old enough: no manifest needs to be read.
+  if (!files.some(({ info }) => clock.now() - info.modifiedAt >= graceMs)) return report;
+  const first = await references.read(bundles, signal);
+  report.silent = first.silent;
+  if (first.silent.count > 0) return report;
+  const unreferred = await references.unreferred(files, first, signal);
+  report.unreferred = totalOf(unreferred);
+  const parse = (bytes: Buffer): Promise<[string, number][]> => parseInThread("fileLedger", bytes, LEDGER);
+  const before = new Map(await readState(store, LEDGER, parse, signal));
+  const now = clock.now();
+  const since = new Map(unreferred.map(({ info }) => [info.key, Math.min(now, before.get(info.key) ?? now)]));
+  report.due = unreferred.flatMap(({ info: { key, sizeBytes, modifiedAt } }) => {
+    const unreferredSince = since.get(key) ?? now;
+    const isDue = now - unreferredSince >= graceMs && now - modifiedAt >= graceMs;
+    return isDue ? [{ key, sizeBytes, storedAt: modifiedAt, unreferredSince }] : [];
+  });
+  if (dryRun) return report;
+  await writeState(store, LEDGER, { schemaVersion: 1, files: Object.fromEntries(since) }, signal);
+  await checkClock(store, LEDGER, now, signal);
+  if (report.due.length === 0) return report;
+  // Crashes arrive meanwhile.
+  const later = await references.read(await surveyor.survey(signal), signal);
+  report.silent = later.silent;
+  if (later.silent.count > 0) return { ...report, due: [] };
+  const still = new Set((await references.unreferred(files, later, signal)).map(({ info }) => info.key));
+  report.due = report.due.filter(({ key }) => still.has(key));
+  const startedAt = clock.monotonic();
+  for (const file of report.due) {
+    if (clock.monotonic() - startedAt > FACTS_GOOD_MS) return { ...report, hasMore: true };
+    if (await remover.removeFile(file, signal)) report.removed += 1;
+  }
+  return report;
+}
+
+function totalOf(files: readonly ListedFile[]): { count: number; bytes: number } {
+  return { count: files.length, bytes: files.reduce((sum, { info }) => sum + info.sizeBytes, 0) };
+}

@@ -1,0 +1,9 @@
+import type { Manifest } from "../bundle/manifest.ts";
+import { tryParseBuildId } from "./keys.ts";
+
+/** Build-ids of the files that a crash refers to, each once; undefined when its manifest does not say which files it needs. */
+export function buildIdsOf({ modules, process }: Pick<Manifest, "modules" | "process">): string[] | undefined {
+  if (modules === undefined) return undefined;
+  const ids = [process.exeBuildId, ...modules.map(({ buildId }) => buildId)];
+  return [...new Set(ids.map((id) => tryParseBuildId(id ?? "")).filter((id) => id !== undefined))];
+}
