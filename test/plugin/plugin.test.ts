@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import type { CrashGroup } from "@cdh/core/groups/crash-groups";
 import {
   AUDIENCE,
   expectSoon,
@@ -48,11 +49,13 @@ describeUnless(
             compression: "none",
             pod: { name: "cart-7d9f-x1", namespace: "shop", owner: { kind: "ReplicaSet", name: "cart" } },
           });
-          await putDump(store, { crashedAt: "2026-11-21T08:00:00.000Z", coreBytes: 3_000_000 });
+          const signature = "pay | main @ server";
+          await putDump(store, { crashedAt: "2026-11-21T08:00:00.000Z", coreBytes: 3_000_000, signature });
           newest = await putDump(store, {
             crashedAt: "2026-11-21T09:00:00.000Z",
             crashId: "0e370000-1111-4222-8333-444444444444",
             coreBytes: 3_000_000,
+            signature,
           });
           await putDump(store, { namespace: "payments", crashedAt: "2026-11-21T10:00:00.000Z" });
         },
@@ -69,6 +72,7 @@ describeUnless(
           resources: ["coredumps/bundle", "coredumps/report"],
           namespaces: ["shop", "payments"],
         },
+        { user: "dev", verbs: ["get", "list"], resources: ["crashgroups"], namespaces: ["shop"] },
         { user: "reader", verbs: ["get"], resources: ["coredumps/report"], namespaces: ["shop"] },
         { user: "core-reader", verbs: ["get"], resources: ["coredumps/core"], namespaces: ["shop"] },
       ];
@@ -287,6 +291,47 @@ describeUnless(
       expect([nobody.exitCode, nobody.stderr]).toEqual([15, expect.stringContaining("forbidden")]);
       const stranger = await as("stranger", "ls");
       expect([stranger.exitCode, stranger.stderr]).toEqual([15, expect.stringContaining("does not know who you are")]);
+    });
+
+    it("groups are the API's: one line for each bug, its crashes, its newest whole one", async () => {
+      const shown = await plugin("groups", "-o", "json");
+      expect(outcomeOf(shown)).toBe("exit 0");
+      const groups = (JSON.parse(shown.stdout) as { groups: CrashGroup[] }).groups;
+      expect(groups.map(({ signature, count }) => [signature, count])).toEqual([
+        ["pay | main @ server", 2],
+        [undefined, 1],
+      ]);
+      const [group] = groups;
+      expect(group).toMatchObject({
+        namespace: "shop",
+        newestWhole: `kube://shop/${newest.name}`,
+        workloads: ["shop/web"],
+        nodes: ["worker-3"],
+      });
+      const id = group?.id ?? "";
+      const table = await plugin("groups");
+      expect(table.stdout).toMatch(new RegExp(`^${id} +2 +2 .*pay \\| main @ server`, "m"));
+      const listed = await plugin("ls", "-q", "--group", id);
+      expect(listed.stdout.trim().split("\n")).toHaveLength(2);
+      expect(listed.stdout.split("\n")[0]).toBe(`kube://shop/${newest.name}`);
+      const one = await plugin("show", id);
+      expect(one.stdout).toContain(`Group`);
+      expect(one.stdout).toContain("died of SIGSEGV in shop/web-0");
+      const file = join(directory, "of-the-group.zip");
+      expect(outcomeOf(await plugin("get", id, "-o", file))).toBe("exit 0");
+      expect(sha256(readFileSync(file))).toBe(sha256(newest.zip));
+      const none = await plugin("show", "bug-0000000000");
+      expect([none.exitCode, none.stderr]).toEqual([12, expect.stringContaining("not found")]);
+      // What is asked of the crashes is counted from the crashes.
+      const few = await plugin("groups", "--since", "2026-11-21T08:30:00Z", "-o", "json");
+      expect((JSON.parse(few.stdout) as { groups: CrashGroup[] }).groups).toMatchObject([{ id, count: 1 }]);
+    });
+
+    it("who may list crashes and not groups has them counted here, and is told", async () => {
+      const shown = await plugin("groups", "--context", "reader", "-o", "json");
+      expect(shown.stderr).toContain('cannot list resource "crashgroups"');
+      const groups = (JSON.parse(shown.stdout) as { groups: CrashGroup[] }).groups;
+      expect(groups.map(({ count }) => count)).toEqual([2, 1]);
     });
 
     it("says what is wrong with a kubeconfig, a context, a cluster without cdh-api", async () => {

@@ -62,8 +62,8 @@ export abstract class InspectCommand extends CdhCommand {
   }
 
   /** Find every bundle in a place. */
-  findAll(place: string): Promise<Found[]> {
-    return findAll(this.placeOf(place), this.#openers, this.context.stopSignal);
+  findAll(place: string, group?: string): Promise<Found[]> {
+    return findAll(this.placeOf(place), this.#openers, this.context.stopSignal, group);
   }
 
   /** Do something with the bundle that a person means, and close it whatever happens. */
@@ -85,7 +85,7 @@ export abstract class InspectCommand extends CdhCommand {
   async tryFindGroup(text: string): Promise<CrashGroup | undefined> {
     const place = this.placeOf(text);
     const named = tryParseGroup(place);
-    if (named === undefined || parseLocation(place).kind === "kube") return undefined;
+    if (named === undefined) return undefined;
     return (await findGroup(named, this.#openers, this.context.stopSignal)).group;
   }
 

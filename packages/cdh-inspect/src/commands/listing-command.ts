@@ -3,6 +3,7 @@ import { defaultedFlag, formatFlag, textFlag } from "@cdh/core/cli/flags";
 import { CdhError } from "@cdh/core/errors";
 import { signalName, tryParseSignal } from "@cdh/core/signals";
 import { summariseAll } from "../find/list.ts";
+import { parseLocation } from "../find/location.ts";
 import { clusterUrl, isPlugin } from "../kube/plugin.ts";
 import { matches, type Summary, type SummaryFilter } from "../read/summary.ts";
 import { parseTime } from "../text/parse-time.ts";
@@ -45,15 +46,25 @@ export abstract class ListingCommand extends InspectCommand {
     return this.place ?? (this.context.env["STORE_URL"] || ".");
   }
 
-  /** Summarise what is there. @throws {CdhError} */
-  async loadWanted(): Promise<Listed> {
+  /** Summarise what is there. @param group of a cluster only this one's are asked for @throws {CdhError} */
+  async loadWanted(group?: string): Promise<Listed> {
     const filter = this.#filter();
     const place = this.where();
-    const found = await this.findAll(place);
+    const found = await this.findAll(place, group);
     const all = await summariseAll(found);
     const wanted = all.filter((summary) => matches(summary, filter));
     const unreadable = all.filter((summary) => summary.error !== undefined);
     return { place, found: found.length, all, wanted, unreadable };
+  }
+
+  /** Whether it is a cluster's API that is looked at. */
+  get isOfCluster(): boolean {
+    return parseLocation(this.placeOf(this.where())).kind === "kube";
+  }
+
+  /** Whether nothing is asked for but a place. */
+  get wantsAll(): boolean {
+    return Object.values(this.#filter()).every((wish) => wish === undefined);
   }
 
   /** Read how many are wanted. @throws {CdhError} CDH_CONFIG_INVALID */

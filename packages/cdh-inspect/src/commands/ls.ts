@@ -41,8 +41,9 @@ export class LsCommand extends ListingCommand {
   override async run(): Promise<number> {
     const format = parseOutputFormat(this.output);
     const limit = this.readLimit();
-    const { found, all, wanted: matching, unreadable, place } = await this.loadWanted();
-    const ofGroup = this.group === undefined ? matching : crashesOfGroup(matching, readGroup(this.group), all);
+    const group = this.group === undefined ? undefined : readGroup(this.group);
+    const { found, all, wanted: matching, unreadable, place } = await this.loadWanted(group);
+    const ofGroup = group === undefined || this.isOfCluster ? matching : crashesOfGroup(matching, group, all);
     const wanted = ofGroup.toSorted(newestFirst).slice(0, limit);
     if (this.quiet) this.write(wanted.map((summary) => `${summary.bundle}\n`).join(""));
     else if (format === "table" && wanted.length === 0) this.context.stderr.write(emptyMessage(found, place));

@@ -1,7 +1,10 @@
 import { CdhError } from "@cdh/core/errors";
+import type { CrashGroup } from "@cdh/core/groups/crash-groups";
+import { GROUP_ID } from "@cdh/core/groups/group-key";
 import { chooseMeant, type CrashNames, type Meaning } from "@cdh/core/report/meant";
 import type { KubeClient } from "../kube/client.ts";
 import { getCoreDump, listCoreDumps, pathOf, type CoreDump } from "../kube/coredumps.ts";
+import { getCrashGroup } from "../kube/crashgroups.ts";
 import { clusterSource } from "../kube/source.ts";
 import { ambiguous, type Finding, type Found } from "./found.ts";
 
@@ -11,6 +14,8 @@ export interface ClusterPlace {
   namespace?: string;
   /** A crash's name, a pod, a workload, a part of one, or `~2` for the last but one; empty for all. */
   name: string;
+  /** Only crashes of this group, where nothing is named. */
+  group?: string | undefined;
 }
 
 /** Whether all crashes that a text means are wanted, or the one that a person means. */
@@ -37,7 +42,7 @@ export async function findInCluster(
  */
 export async function findCoreDumps(
   client: KubeClient,
-  { namespace = client.cluster.namespace, name }: ClusterPlace,
+  { namespace = client.cluster.namespace, name, group }: ClusterPlace,
   wanted: Wanted,
   signal?: AbortSignal,
 ): Promise<{ how: Finding["how"]; dumps: CoreDump[] }> {
@@ -54,8 +59,12 @@ export async function findCoreDumps(
     return { how: "name", dumps: [one] };
   }
   if (name === "") {
-    const wish = wanted === "one" ? { newest: 1 } : {};
+    const wish = { group, ...(wanted === "one" ? { newest: 1 } : {}) };
     return { how: "place", dumps: (await listCoreDumps(client, scope, signal, wish)).toSorted(newestFirst) };
+  }
+  if (GROUP_ID.test(name)) {
+    const named = await getCrashGroup(client, scope, name, signal);
+    return { how: "name", dumps: [await bestOf(client, named, signal)] };
   }
   const { meaning, crashes } = await findMeant(client, scope, name, wanted, signal);
   if (meaning === undefined)
@@ -65,6 +74,30 @@ export async function findCoreDumps(
   // A pod or a workload means its newest crash; a part of a name must be of one crash only.
   const how = meaning === "name" || meaning === "part" ? meaning : "place";
   return { how, dumps: crashes };
+}
+
+/** Find a group, and its newest whole crash, else its newest. @throws {CdhError} CDH_NOT_FOUND */
+export async function findGroupInCluster(
+  client: KubeClient,
+  { namespace = client.cluster.namespace }: Pick<ClusterPlace, "namespace">,
+  id: string,
+  signal?: AbortSignal,
+): Promise<{ group: CrashGroup; one: Found }> {
+  const scope = namespace === "*" ? undefined : namespace;
+  const group = await getCrashGroup(client, scope, id, signal);
+  return { group, one: found(client, await bestOf(client, group, signal)) };
+}
+
+/** The newest whole crash of a group, else its newest. */
+async function bestOf(
+  client: KubeClient,
+  { id, namespace = "", newest, newestWhole }: CrashGroup,
+  signal: AbortSignal | undefined,
+): Promise<CoreDump> {
+  const url = newestWhole ?? newest;
+  const dump = await getCoreDump(client, namespace, url.slice(url.lastIndexOf("/") + 1), signal);
+  if (dump === undefined) throw new CdhError("CDH_NOT_FOUND", `no crash of ${id} is there any more`);
+  return dump;
 }
 
 async function findMeant(

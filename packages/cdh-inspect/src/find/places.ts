@@ -3,7 +3,7 @@ import type { CrashGroup } from "@cdh/core/groups/crash-groups";
 import type { ObjectStore } from "@cdh/core/store/store";
 import type { KubeClient } from "../kube/client.ts";
 import { ambiguous, type Finding, type Found } from "./found.ts";
-import { findInCluster, type Wanted } from "./in-cluster.ts";
+import { findGroupInCluster, findInCluster, type Wanted } from "./in-cluster.ts";
 import { findOnDisk } from "./in-directory.ts";
 import { findInGroup, tryParseGroup, type GroupPlace } from "./in-group.ts";
 import { findInStore } from "./in-store.ts";
@@ -22,9 +22,18 @@ export interface PlaceOpeners {
 
 /**
  * Find every bundle that a text means: a directory or prefix and all below, a bundle's name, or a part of names.
+ * @param group of a cluster only the crashes of this group; elsewhere all are found
  * @throws {CdhError} CDH_NOT_FOUND, CDH_DISK, the CDH_STORE family
  */
-export async function findAll(text: string, openers: PlaceOpeners, signal?: AbortSignal): Promise<Found[]> {
+export async function findAll(
+  text: string,
+  openers: PlaceOpeners,
+  signal?: AbortSignal,
+  group?: string,
+): Promise<Found[]> {
+  const location = parseLocation(text);
+  if (location.kind === "kube" && group !== undefined && location.name === "")
+    return (await findInCluster(await openers.cluster(), { ...location, group }, "all", signal)).found;
   return (await find(text, openers, "all", signal)).found;
 }
 
@@ -34,6 +43,8 @@ export async function findGroup(
   openers: PlaceOpeners,
   signal?: AbortSignal,
 ): Promise<{ group: CrashGroup; one: Found }> {
+  const location = parseLocation(named.place);
+  if (location.kind === "kube") return await findGroupInCluster(await openers.cluster(), location, named.id, signal);
   return await findInGroup((await find(named.place, openers, "all", signal)).found, named);
 }
 

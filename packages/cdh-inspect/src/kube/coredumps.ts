@@ -3,7 +3,7 @@ import { CdhError } from "@cdh/core/errors";
 import type { KubeClient } from "./client.ts";
 
 /** Where cdh-api's objects are below an API server. */
-const GROUP_PATH = "/apis/core-dump-handler.dev/v1alpha1";
+export const GROUP_PATH = "/apis/core-dump-handler.dev/v1alpha1";
 /** Objects of a list asked for at a time. */
 const PAGE = 500;
 
@@ -48,6 +48,8 @@ export async function getCoreDump(
 export interface ListWish {
   /** What a person calls them; the server finds out what it means. */
   match?: string;
+  /** Only those of a group. */
+  group?: string | undefined;
   /** So many of the newest at most. */
   newest?: number;
 }
@@ -57,7 +59,7 @@ export async function listCoreDumps(
   client: KubeClient,
   namespace: string | undefined,
   signal?: AbortSignal,
-  { match, newest = Number.POSITIVE_INFINITY }: ListWish = {},
+  { match, group, newest = Number.POSITIVE_INFINITY }: ListWish = {},
 ): Promise<CoreDump[]> {
   const scope = namespace === undefined ? "" : `/namespaces/${encodeURIComponent(namespace)}`;
   const found: CoreDump[] = [];
@@ -66,6 +68,7 @@ export async function listCoreDumps(
     const query = new URLSearchParams({
       limit: String(Math.min(PAGE, newest - found.length)),
       ...(match === undefined ? {} : { match }),
+      ...(group === undefined ? {} : { labelSelector: `core-dump-handler.dev/group=${group}` }),
       ...(Number.isFinite(newest) ? { order: "newest" } : {}),
       ...(from === "" ? {} : { continue: from }),
     });
