@@ -17,7 +17,7 @@ describeUnless(noBrowser(), "the page", () => {
   /** Open the page on a server of its own; whatever it asks elsewhere or the policy refuses fails the test at its end. */
   async function open(
     behaviour: Partial<Behaviour> = {},
-    { hash = "", ...options }: PageOptions & { hash?: string } = {},
+    { hash = "#/crashes", ...options }: PageOptions & { hash?: string } = {},
   ): Promise<{ page: Page; asked: string[]; behaviour: Behaviour; done(): void }> {
     const whole: Behaviour = {
       crashes: Array.from({ length: 60 }, (_, index) => makeCrash(index)),
@@ -67,14 +67,14 @@ describeUnless(noBrowser(), "the page", () => {
     await page.press("/");
     await page.type("mailer");
     await page.until(count("12 of 60 crashes"));
-    expect(await page.evaluate("location.hash")).toBe("#/?search=mailer");
+    expect(await page.evaluate("location.hash")).toBe("#/crashes?search=mailer");
     await page.press("Escape");
     await page.until(count("60 crashes"));
     await page.evaluate(
       "{ const field = document.getElementById('signal'); field.value = 'SIGBUS'; field.dispatchEvent(new Event('input')); }",
     );
     await page.until(count("12 of 60 crashes"));
-    await page.evaluate("location.hash = '#/?search=nothing-is-called-so'");
+    await page.evaluate("location.hash = '#/crashes?search=nothing-is-called-so'");
     await page.until("document.querySelector('.panel h1')?.textContent === 'None is like that'");
     await page.evaluate("document.querySelector('.panel button').click()");
     await page.until(count("60 crashes"));

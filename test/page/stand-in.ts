@@ -47,6 +47,49 @@ export function makeCrash(index: number, overrides: Record<string, unknown> = {}
   };
 }
 
+/** A group as the API lists it. */
+export function makeBug(
+  index: number,
+  overrides: { status?: object; metadata?: object } = {},
+): Record<string, unknown> {
+  const workload = WORKLOADS[index % WORKLOADS.length] ?? "";
+  const namespace = NAMESPACES[index % 2] ?? "";
+  const at = (daysAgo: number): string => new Date(NOW - daysAgo * 86_400_000).toISOString();
+  const seen = (name: string, count: number): object => ({ name, count, firstSeen: at(20), lastSeen: at(index / 10) });
+  const phase = ["open", "open", "regressed", "new", "muted", "resolved"][index % 6] ?? "open";
+  return {
+    apiVersion: "core-dump-handler.dev/v1alpha1",
+    kind: "CrashGroup",
+    metadata: {
+      name: `bug-${index.toString(16).padStart(10, "0")}`,
+      namespace,
+      labels: { "core-dump-handler.dev/phase": phase },
+      ...overrides.metadata,
+    },
+    spec: { key: "signature", signature: `pay_${index} | <b>main</b> @ ${workload}` },
+    status: {
+      phase,
+      summary: `SIGSEGV (null pointer) in pay_${index}() ← main()`,
+      count: 3 + index,
+      wholeCores: 2,
+      firstSeen: at(20),
+      lastSeen: at(index / 10),
+      signals: [seen("SIGSEGV", 3 + index)],
+      executables: [seen(`/usr/bin/${workload}`, 3 + index)],
+      workloads: [seen(workload, 3 + index)],
+      images: [seen(`registry.example/${workload}:1.8`, 2), seen(`registry.example/${workload}:1.9`, 1 + index)],
+      nodes: [seen("worker-1", 2), seen("worker-4", 1 + index)],
+      days: [
+        { date: "2026-11-02", count: 2 },
+        { date: "2026-11-20", count: 1 + index },
+      ],
+      newest: "c000003",
+      newestWhole: "c000003",
+      ...overrides.status,
+    },
+  };
+}
+
 /** A report with everything in it. */
 export function makeReport(): Report {
   const modules = ["checkout", "libc.so.6", "libstdc++.so.6", "libssl.so.3", "ld-linux-x86-64.so.2"].map(
@@ -123,6 +166,9 @@ export function makeReport(): Report {
 /** How the stand-in behaves; a test may change it at any time. */
 export interface Behaviour {
   crashes: Record<string, unknown>[];
+  bugs?: Record<string, unknown>[];
+  /** Refuse to change groups. */
+  noPatches?: boolean;
   report: Report;
   /** Accepted bearer tokens; undefined lets everybody in. */
   tokens?: string[];
@@ -158,6 +204,10 @@ export async function startStandIn(behaviour: Behaviour): Promise<{ url: string;
     if (behaviour.tokens !== undefined && !ticket && !behaviour.tokens.includes(token ?? ""))
       return refuse(401, "Unauthorized");
     if (behaviour.fail !== undefined) return refuse(behaviour.fail.status, behaviour.fail.message);
+    const [, place, id] =
+      /^(?:namespaces\/([^/]+)\/)?crashgroups(?:\/([^/]+))?$/.exec(url.pathname.slice(PREFIX.length)) ?? [];
+    if (url.pathname.includes("/crashgroups"))
+      return answerBugs({ request, url, place, id }, behaviour, { json, refuse });
     const [, namespace, name, part] =
       /^(?:namespaces\/([^/]+)\/)?coredumps(?:\/([^/]+))?(?:\/([^/]+))?$/.exec(url.pathname.slice(PREFIX.length)) ?? [];
     const visible = behaviour.crashes.filter(
@@ -204,6 +254,51 @@ export async function startStandIn(behaviour: Behaviour): Promise<{ url: string;
   };
 }
 
+interface MetadataOf {
+  name: string;
+  namespace: string;
+  labels: Record<string, string>;
+  annotations?: Record<string, unknown>;
+}
+
+/** Lists, reads and patches of groups. */
+function answerBugs(
+  {
+    request,
+    url,
+    place,
+    id,
+  }: { request: IncomingMessage; url: URL; place: string | undefined; id: string | undefined },
+  behaviour: Behaviour,
+  say: { json: (status: number, body: unknown) => void; refuse: (status: number, message: string) => void },
+): void {
+  const metadataOf = (bug: Record<string, unknown>): MetadataOf => bug["metadata"] as MetadataOf;
+  const visible = (behaviour.bugs ?? []).filter((bug) => place === undefined || metadataOf(bug).namespace === place);
+  if (id === undefined) {
+    if (behaviour.onlyNamespaces === true && (place === undefined || visible.length === 0))
+      return say.refuse(403, `crashgroups is forbidden: you cannot list it in ${place ?? "all namespaces"}`);
+    const start = Number(url.searchParams.get("continue") ?? 0);
+    const end = start + Number(url.searchParams.get("limit") ?? visible.length);
+    const metadata = end < visible.length ? { continue: String(end), remainingItemCount: visible.length - end } : {};
+    return say.json(200, { kind: "CrashGroupList", metadata, items: visible.slice(start, end) });
+  }
+  const bug = visible.find((one) => metadataOf(one).name === id);
+  if (bug === undefined) return say.refuse(404, `crashgroups "${id}" not found`);
+  if (request.method !== "PATCH") return say.json(200, bug);
+  if (behaviour.noPatches === true) return say.refuse(403, 'you cannot patch resource "crashgroups"');
+  let text = "";
+  request.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  request.on("end", () => {
+    const { labels, annotations } = (JSON.parse(text) as { metadata: MetadataOf }).metadata;
+    const state = labels["core-dump-handler.dev/state"];
+    Object.assign(metadataOf(bug), {
+      annotations: { ...annotations, "core-dump-handler.dev/state-by": "ann" },
+    });
+    (bug["status"] as { phase?: string }).phase = state ?? "open";
+    say.json(200, bug);
+  });
+}
+
 /** Choose and order as cdh-api does for the page. */
 function select(crashes: readonly Record<string, unknown>[], query: URLSearchParams): Record<string, unknown>[] {
   const specOf = (crash: Record<string, unknown>): CrashSpec => crash["spec"] as CrashSpec;
@@ -213,12 +308,16 @@ function select(crashes: readonly Record<string, unknown>[], query: URLSearchPar
       .map((one) => one.replace("core-dump-handler.dev/", "").split("=") as [string, string]),
   );
   const [signal, workload, since] = [wanted.get("signal"), wanted.get("workload"), query.get("since") ?? ""];
+  const labelsOf = (crash: Record<string, unknown>): Record<string, string> =>
+    (crash["metadata"] as { labels?: Record<string, string> }).labels ?? {};
+  const group = wanted.get("group");
   return crashes
     .filter((crash) => {
       const spec = specOf(crash);
       return (
         (signal === undefined || spec.signal.name === signal) &&
         (workload === undefined || spec.pod?.owner?.name === workload) &&
+        (group === undefined || labelsOf(crash)["core-dump-handler.dev/group"] === group) &&
         spec.crashedAt >= since
       );
     })

@@ -86,25 +86,38 @@ export class Api {
     return answer;
   }
 
-  /** Get one page of the list, the newest of all first. @throws {ApiError} */
-  async list({ query: wanted, limit, from, now }: ListRequest, signal: AbortSignal): Promise<ListPage> {
-    const { namespace } = wanted;
-    const since = sinceOf(wanted, now);
-    const selector = (["workload", "signal"] as const).flatMap((key) =>
-      wanted[key] === "" ? [] : `core-dump-handler.dev/${key}=${labelValue(wanted[key])}`,
-    );
-    const query = new URLSearchParams({
-      order: "newest",
-      limit: String(limit),
-      ...(since === undefined ? {} : { since: new Date(since).toISOString() }),
-      ...(selector.length === 0 ? {} : { labelSelector: selector.join(",") }),
-      ...(from === "" ? {} : { continue: from }),
-    });
+  /** The path of a group. */
+  bugPathOf({ namespace, name }: { namespace: string; name: string }): string {
+    return `${GROUP_PATH}namespaces/${encodeURIComponent(namespace)}/crashgroups/${encodeURIComponent(name)}`;
+  }
+
+  /** Get one page of the groups. @param namespace empty for all of them @throws {ApiError} */
+  async bugs(
+    { namespace, limit, from }: { namespace: string; limit: number; from: string },
+    signal: AbortSignal,
+  ): Promise<ListPage> {
+    const query = new URLSearchParams({ limit: String(limit), ...(from === "" ? {} : { continue: from }) });
     const scope = namespace === "" ? "" : `namespaces/${encodeURIComponent(namespace)}/`;
-    const answer = await this.ask(`${GROUP_PATH}${scope}coredumps?${query.toString()}`, {
-      headers: { accept: "application/json" },
-      signal,
+    return await this.#page(`${GROUP_PATH}${scope}crashgroups?${query.toString()}`, signal);
+  }
+
+  /** Say something about a group. @returns the object as it is then @throws {ApiError} */
+  async patchBug(bug: { namespace: string; name: string }, { state, resolvedIn }: BugChange): Promise<unknown> {
+    const answer = await this.ask(this.bugPathOf(bug), {
+      method: "PATCH",
+      headers: { accept: "application/json", "content-type": "application/merge-patch+json" },
+      body: JSON.stringify({
+        metadata: {
+          labels: { "core-dump-handler.dev/state": state },
+          annotations: { "core-dump-handler.dev/resolved-in": resolvedIn },
+        },
+      }),
     });
+    return await answer.json();
+  }
+
+  async #page(path: string, signal: AbortSignal): Promise<ListPage> {
+    const answer = await this.ask(path, { headers: { accept: "application/json" }, signal });
     const body = (await answer.json()) as {
       items?: unknown[];
       metadata?: { continue?: string; remainingItemCount?: number };
@@ -116,6 +129,30 @@ export class Api {
       warning: /^299 \S+ "(.*)"/.exec(answer.headers.get("warning") ?? "")?.[1] ?? "",
     };
   }
+
+  /** Get one page of the list, the newest of all first. @throws {ApiError} */
+  async list({ query: wanted, limit, from, now }: ListRequest, signal: AbortSignal): Promise<ListPage> {
+    const { namespace } = wanted;
+    const since = sinceOf(wanted, now);
+    const selector = (["workload", "signal", "group"] as const).flatMap((key) =>
+      wanted[key] === "" ? [] : `core-dump-handler.dev/${key}=${labelValue(wanted[key])}`,
+    );
+    const query = new URLSearchParams({
+      order: "newest",
+      limit: String(limit),
+      ...(since === undefined ? {} : { since: new Date(since).toISOString() }),
+      ...(selector.length === 0 ? {} : { labelSelector: selector.join(",") }),
+      ...(from === "" ? {} : { continue: from }),
+    });
+    const scope = namespace === "" ? "" : `namespaces/${encodeURIComponent(namespace)}/`;
+    return await this.#page(`${GROUP_PATH}${scope}coredumps?${query.toString()}`, signal);
+  }
+}
+
+/** A change of what people say about a group; null removes. */
+export interface BugChange {
+  state: string;
+  resolvedIn: string | null;
 }
 
 /** What the server makes of a text that is no label's value. */

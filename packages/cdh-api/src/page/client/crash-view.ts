@@ -44,7 +44,7 @@ export function drawCrash(
   return h(
     "article",
     { class: "crash" },
-    h("a", { href: "#/", id: "back" }, "← All crashes"),
+    h("a", { href: "#/crashes", id: "back" }, "← All crashes"),
     headlines(report).map((line, index) =>
       index === 0 ? h("h1", { tabindex: "-1" }, line) : h("p", { class: "who" }, line),
     ),

@@ -13,6 +13,9 @@ export interface Crash {
   signal: string;
   /** Function that crashed, and its callers. */
   place: string;
+  image: string;
+  /** Id of the bug that it is one of. */
+  group: string;
   coreBytes: number;
   bundleBytes: number;
   complete: boolean;
@@ -54,6 +57,8 @@ export function parseCrash(value: unknown): Crash {
     program: text("spec", "process", "exe") || text("spec", "process", "comm"),
     signal: text("spec", "signal", "name"),
     place: text("status", "where"),
+    image: text("spec", "container", "imageRef"),
+    group: label("group"),
     coreBytes: number("status", "core", "sizeBytes"),
     bundleBytes: number("status", "bundle", "sizeBytes"),
     complete: at("status", "complete") === true,

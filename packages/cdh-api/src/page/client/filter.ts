@@ -6,12 +6,14 @@ export interface Filter {
   namespace: string;
   workload: string;
   signal: string;
+  /** Id of a bug. */
+  group: string;
   /** One of {@link TIMES}. */
   time: string;
 }
 
 /** Nothing is left out. */
-export const EVERYTHING: Filter = { search: "", namespace: "", workload: "", signal: "", time: "" };
+export const EVERYTHING: Filter = { search: "", namespace: "", workload: "", signal: "", group: "", time: "" };
 
 const HOUR = 3_600_000;
 
@@ -33,16 +35,17 @@ export function sinceOf(filter: Pick<Filter, "time">, now: number): number | und
 export type Query = Omit<Filter, "search">;
 
 /** Take what the server is asked for. */
-export function queryOf({ namespace, workload, signal, time }: Filter): Query {
-  return { namespace, workload, signal, time };
+export function queryOf({ namespace, workload, signal, group, time }: Filter): Query {
+  return { namespace, workload, signal, group, time };
 }
 
 /** Tell whether everything that is wanted is among what was asked for. */
 export function covers(asked: Query, wanted: Query): boolean {
   const span = (time: string): number => TIMES.find(({ value }) => value === time)?.ms ?? Number.POSITIVE_INFINITY;
   return (
-    (["namespace", "workload", "signal"] as const).every((key) => asked[key] === "" || asked[key] === wanted[key]) &&
-    span(asked.time) >= span(wanted.time)
+    (["namespace", "workload", "signal", "group"] as const).every(
+      (key) => asked[key] === "" || asked[key] === wanted[key],
+    ) && span(asked.time) >= span(wanted.time)
   );
 }
 
@@ -56,14 +59,18 @@ export function choose(crashes: readonly Crash[], filter: Filter, now: number): 
         (filter.namespace === "" || crash.namespace === filter.namespace) &&
         (filter.workload === "" || crash.workload === filter.workload) &&
         (filter.signal === "" || crash.signal === filter.signal) &&
+        (filter.group === "" || crash.group === filter.group) &&
         crash.time >= since &&
         words.every((word) => textOf(crash).includes(word)),
     )
     .toSorted((left, right) => right.time - left.time);
 }
 
-function textOf({ namespace, name, pod, container, workload, node, program, signal, place }: Crash): string {
-  return [namespace, name, pod, container, workload, node, program, signal, place].join("\n").toLowerCase();
+function textOf(crash: Crash): string {
+  const { namespace, name, pod, container, workload, node, program, signal, place, image, group } = crash;
+  return [namespace, name, pod, container, workload, node, program, signal, place, image, group]
+    .join("\n")
+    .toLowerCase();
 }
 
 /** List what a column holds, sorted, without the empty. */

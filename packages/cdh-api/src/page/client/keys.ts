@@ -1,10 +1,15 @@
 import { byId } from "./dom.ts";
-import type { ListView } from "./list-view.ts";
+
+/** A list that keys move through. */
+export interface KeyedList {
+  move(by: number): void;
+  focusSearch(): void;
+}
 
 /** What keys act on. */
 export interface KeyTargets {
   /** The list, while it is shown. */
-  list(): ListView | undefined;
+  list(): KeyedList | undefined;
   back(): void;
   reload(): void;
 }

@@ -74,6 +74,7 @@ export class ListView {
       namespace: h("input", { list: "namespaces", id: "namespace", placeholder: "all", autocomplete: "off" }),
       workload: h("input", { list: "workloads", id: "workload", placeholder: "all", autocomplete: "off" }),
       signal: h("select", { id: "signal" }, h("option", { value: "" }, "all")),
+      group: h("input", { id: "group", placeholder: "all", autocomplete: "off" }),
       time: h(
         "select",
         { id: "time" },
@@ -83,6 +84,7 @@ export class ListView {
     };
     for (const field of Object.values(this.#fields)) field.addEventListener("input", () => this.#changed());
     this.element.append(
+      h("h1", { class: "unseen" }, "Crashes"),
       h(
         "form",
         { class: "filters", role: "search", on: { submit: (event) => event.preventDefault() } },
@@ -90,6 +92,7 @@ export class ListView {
         h("label", {}, "Namespace", this.#fields.namespace),
         h("label", {}, "Workload", this.#fields.workload),
         h("label", {}, "Signal", this.#fields.signal),
+        h("label", {}, "Bug", this.#fields.group),
         h("label", {}, "Time", this.#fields.time),
         this.#lists.namespace,
         this.#lists.workload,

@@ -1,5 +1,8 @@
 import type { Report } from "@cdh/core/report/report";
 import { Api, ApiError } from "./api.ts";
+import { BUG_CRASHES, drawBug } from "./bug-view.ts";
+import { parseBug, type Bug } from "./bug.ts";
+import { BugsPage } from "./bugs-page.ts";
 import { drawCrash } from "./crash-view.ts";
 import { parseCrash, type Crash } from "./crash.ts";
 import { byId, h } from "./dom.ts";
@@ -7,7 +10,7 @@ import { covers, queryOf, type Query } from "./filter.ts";
 import { listenToKeys } from "./keys.ts";
 import { ListView, type ListState } from "./list-view.ts";
 import { errorPanel, panel, tokenPanel } from "./panels.ts";
-import { listHash, parseRoute } from "./route.ts";
+import { bugsHash, crashesHash, parseRoute } from "./route.ts";
 
 /** The first page is small, so that something shows at once. */
 const FIRST_ROWS = 500;
@@ -25,17 +28,23 @@ let resting: ReturnType<typeof setTimeout> | undefined;
 const list = new ListView(
   () => Date.now(),
   (filter) => {
-    history.replaceState(null, "", listHash(filter));
+    history.replaceState(null, "", crashesHash(filter));
     clearTimeout(resting);
     if (isHere(queryOf(filter))) return present();
     list.expectMore();
     resting = setTimeout(() => void loadList(), REST_MS);
   },
 );
+const bugs = new BugsPage(
+  api,
+  () => Date.now(),
+  (error) => fail(error, () => void show()),
+);
 /** What is loaded, and what the server was asked for then. */
 let loaded: { query: Query; state: ListState } | undefined;
 let work = new AbortController();
 let lastCrash: string | undefined;
+let lastBug: string | undefined;
 
 /** Whether what is wanted is among what is loaded. */
 function isHere(wanted: Query): boolean {
@@ -58,9 +67,22 @@ async function show(): Promise<void> {
   work = new AbortController();
   byId("sign-out").hidden = !api.hasToken;
   byId("status").textContent = "";
+  bugs.leave();
+  markTab(route.view);
   if (route.view === "crash") {
     lastCrash = location.hash;
     return showCrash(route.namespace, route.name);
+  }
+  if (route.view === "bug") {
+    lastBug = location.hash;
+    return showBug(route.namespace, route.name);
+  }
+  if (route.view === "bugs") {
+    document.title = "Bugs";
+    main.replaceChildren(bugs.view.element);
+    await bugs.show(route.filter);
+    if (location.hash !== lastBug) bugs.view.focusOn(lastBug);
+    return;
   }
   document.title = "Crashes";
   list.filterBy(route.filter);
@@ -134,6 +156,50 @@ async function loadPages(query: Query, signal: AbortSignal): Promise<void> {
   } while (from !== "");
 }
 
+/** Say which of the two lists is shown. */
+function markTab(view: string): void {
+  for (const [id, isShown] of [
+    ["bugs-tab", view === "bugs" || view === "bug"],
+    ["crashes-tab", view === "list" || view === "crash"],
+  ] as const)
+    byId(id).toggleAttribute("data-here", isShown);
+}
+
+async function showBug(namespace: string, name: string): Promise<void> {
+  const { signal } = work;
+  put(panel("Loading …"));
+  try {
+    const answer = await api.ask(api.bugPathOf({ namespace, name }), {
+      headers: { accept: "application/json" },
+      signal,
+    });
+    const bug = parseBug(await answer.json());
+    const crashes = await newestOf(bug, signal);
+    const draw = (now: Bug): void => {
+      // What is said about it stands in the list too: it is loaded anew.
+      if (now !== bug) bugs.reset();
+      put(drawBug(api, { bug: now, crashes, now: Date.now() }, draw, tell));
+    };
+    draw(bug);
+    const title = main.querySelector("h1");
+    document.title = title?.textContent ?? "Bug";
+    title?.focus();
+  } catch (error) {
+    if (!signal.aborted) fail(error, () => void show());
+  }
+}
+
+/** Crashes and groups are different rights: who may not list crashes sees the bug without them. */
+async function newestOf({ namespace, name }: Bug, signal: AbortSignal): Promise<unknown[]> {
+  const query = { namespace, workload: "", signal: "", group: name, time: "" };
+  try {
+    return (await api.list({ query, limit: BUG_CRASHES, from: "", now: Date.now() }, signal)).items;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 403) return [];
+    throw error;
+  }
+}
+
 async function showCrash(namespace: string, name: string): Promise<void> {
   const { signal } = work;
   put(panel("Loading …"));
@@ -158,12 +224,15 @@ function fail(error: unknown, again: () => void): void {
     const refused = api.hasToken;
     // Whoever comes next must not see what was loaded for the one before.
     loaded = undefined;
+    bugs.reset();
     api.forgetToken();
     put(tokenPanel(api, refused, () => void show()));
     main.querySelector("input")?.focus();
   } else {
     put(errorPanel(error, again));
-    if (parseRoute(location.hash).view === "crash") main.prepend(h("a", { href: "#/" }, "← All crashes"));
+    const { view } = parseRoute(location.hash);
+    if (view === "crash") main.prepend(h("a", { href: crashesHash({}) }, "← All crashes"));
+    if (view === "bug") main.prepend(h("a", { href: "#/" }, "← All bugs"));
   }
   byId("sign-out").hidden = !api.hasToken;
 }
@@ -178,12 +247,15 @@ function tell(text: string): void {
 }
 
 listenToKeys({
-  list: () => (list.element.isConnected ? list : undefined),
+  list: () => (list.element.isConnected ? list : bugs.view.element.isConnected ? bugs.view : undefined),
   back: () => {
-    if (parseRoute(location.hash).view === "crash") location.hash = listHash(list.filter);
+    const { view } = parseRoute(location.hash);
+    if (view === "crash") location.hash = crashesHash(list.filter);
+    if (view === "bug") location.hash = bugsHash(bugs.view.filter);
   },
   reload: () => {
     loaded = undefined;
+    bugs.reset();
     void show();
   },
 });
@@ -191,10 +263,15 @@ listenToKeys({
 byId("sign-out").addEventListener("click", () => {
   api.forgetToken();
   loaded = undefined;
+  bugs.reset();
   void show();
 });
 byId("help-button").addEventListener("click", () => byId<HTMLDialogElement>("help").showModal());
 addEventListener("hashchange", () => void show());
-addEventListener("scroll", () => list.element.isConnected && list.update(), { passive: true });
-addEventListener("resize", () => list.element.isConnected && list.update());
+const redraw = (): void => {
+  if (list.element.isConnected) list.update();
+  if (bugs.view.element.isConnected) bugs.view.update();
+};
+addEventListener("scroll", redraw, { passive: true });
+addEventListener("resize", redraw);
 void show();

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
+import { ANY_BUG, chooseBugs, parseBug } from "./bug.ts";
 import { bucketsOf, widthWords } from "./chart.ts";
 import { parseCrash, stateOf, type Crash } from "./crash.ts";
 import { choose, covers, EVERYTHING, queryOf, valuesOf } from "./filter.ts";
-import { crashHash, listHash, parseRoute } from "./route.ts";
+import { bugsHash, crashesHash, crashHash, parseRoute } from "./route.ts";
+import { lastDays } from "./sparkline.ts";
 
 const NOW = Date.UTC(2026, 10, 21, 12);
 const HOUR = 3_600_000;
@@ -107,12 +109,59 @@ describe("bucketsOf", () => {
 describe("addresses", () => {
   it("go there and back", () => {
     const filter = { ...EVERYTHING, search: "a b&c", signal: "SIGBUS" };
-    expect(parseRoute(listHash(filter))).toEqual({ view: "list", filter });
+    expect(parseRoute(crashesHash(filter))).toEqual({ view: "list", filter });
     expect(parseRoute(crashHash({ namespace: "a/b", name: "c?d" }))).toEqual({
       view: "crash",
       namespace: "a/b",
       name: "c?d",
     });
-    for (const odd of ["", "#", "#/%E0%A4%A/x", "#/only"]) expect(parseRoute(odd).view).toBe("list");
+    for (const odd of ["", "#", "#/", "#/%E0%A4%A/x", "#/only"]) expect(parseRoute(odd).view).toBe("bugs");
+    // Links of before there were bugs.
+    expect(parseRoute("#/?signal=SIGBUS")).toEqual({ view: "list", filter: { ...EVERYTHING, signal: "SIGBUS" } });
+    const bugs = { ...ANY_BUG, namespace: "shop", phase: "muted" };
+    expect(parseRoute(bugsHash(bugs))).toEqual({ view: "bugs", filter: bugs });
+    expect(bugsHash(ANY_BUG)).toBe("#/");
+    expect(parseRoute("#/shop/bug-0123456789")).toEqual({ view: "bug", namespace: "shop", name: "bug-0123456789" });
+  });
+});
+
+describe("bugs", () => {
+  const bug = (name: string, phase: string, lastSeen: string, more: object = {}): ReturnType<typeof parseBug> =>
+    parseBug({
+      metadata: { name, namespace: "shop" },
+      spec: { key: "signature", signature: `${name} @ shop` },
+      status: { phase, lastSeen, images: [{ name: "shop:1.8", count: 2 }], ...more },
+    });
+  const all = [
+    bug("old", "open", "2026-11-20T00:00:00Z"),
+    bug("newer", "open", "2026-11-21T00:00:00Z"),
+    bug("fresh", "new", "2026-11-19T00:00:00Z"),
+    bug("back", "regressed", "2026-11-18T00:00:00Z"),
+    bug("quiet", "muted", "2026-11-22T00:00:00Z"),
+  ];
+
+  it("that came back stand first, then new ones; settled ones only where they are asked for", () => {
+    const names = (filter: object): string[] => chooseBugs(all, { ...ANY_BUG, ...filter }).map(({ name }) => name);
+    expect(names({})).toEqual(["back", "fresh", "newer", "old"]);
+    expect(names({ phase: "all" })).toEqual(["back", "fresh", "quiet", "newer", "old"]);
+    expect(names({ phase: "muted" })).toEqual(["quiet"]);
+    expect(names({ search: "SHOP:1.8 old" })).toEqual(["old"]);
+    expect(names({ namespace: "pay" })).toEqual([]);
+  });
+
+  it("whatever is missing or not what it should be is empty", () => {
+    for (const odd of [undefined, null, 1, "x", [], {}, { status: { days: [null, 1], images: 7 }, metadata: null }]) {
+      const { what, phase, count, images } = parseBug(odd);
+      expect([what, phase, count, images]).toEqual(["?, no stack", "open", 0, []]);
+    }
+  });
+
+  it("a sparkline has a bar for each day, in UTC", () => {
+    const days = new Map([
+      ["2026-11-21", 3],
+      ["2026-11-19", 1],
+      ["2026-10-01", 9],
+    ]);
+    expect(lastDays(days, 3, Date.UTC(2026, 10, 21, 23, 59)).map(({ count }) => count)).toEqual([1, 0, 3]);
   });
 });
