@@ -63,6 +63,7 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["manifests/", "http/"],
     ["index/", "auth/"],
     ["groups/"],
+    ["segments/"],
     ["retention/", "route/"],
     ["settings.ts", "routes.ts"],
     ["call/"],

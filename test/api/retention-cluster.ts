@@ -6,11 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { KubernetesAccess } from "@cdh/core/kubernetes";
 import { selfSign } from "../helpers/cluster-pki.ts";
-
-interface Lease {
-  metadata: { name: string; resourceVersion: string };
-  spec: { holderIdentity?: string; renewTime?: string; leaseTransitions?: number; leaseDurationSeconds?: number };
-}
+import { Leases, type Lease } from "./leases.ts";
 
 /** Stands in for the API server where retention meets it: Leases with versions, namespaces, pods. */
 export interface RetentionCluster extends AsyncDisposable {
@@ -35,14 +31,14 @@ export async function startRetentionCluster(): Promise<RetentionCluster> {
   const { cert: certificate, key } = selfSign(directory, "ca", "IP:127.0.0.1");
   writeFileSync(join(directory, "token"), "token\n");
   writeFileSync(join(directory, "namespace"), "observe\n");
+  const leases = new Leases();
   const cluster = {
     namespaces: new Set<string>(["observe"]),
     pods: new Map<string, { uid: string; annotations?: Record<string, string> }>(),
-    leases: new Map<string, Lease>(),
+    leases: leases.all,
     requests: [] as string[],
     fault: undefined as RetentionCluster["fault"],
   };
-  let version = 1;
   const server = createServer({ key: readFileSync(key), cert: readFileSync(certificate) }, (request, response) => {
     void readBody(request).then((body) => {
       const path = request.url ?? "";
@@ -59,8 +55,8 @@ export async function startRetentionCluster(): Promise<RetentionCluster> {
     });
   });
   const answer = (method: string, path: string, body: unknown, response: ServerResponse): void => {
-    const lease = /^\/apis\/coordination\.k8s\.io\/v1\/namespaces\/([^/]+)\/leases(?:\/([^/]+))?$/.exec(path);
-    if (lease !== null) return answerLease(method, lease[2], body as Lease, response);
+    const lease = leases.answer(method, path, body as Lease);
+    if (lease !== undefined) return say(response, lease.status, lease.body);
     const pod = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)$/.exec(path);
     if (pod !== null) {
       const found = cluster.pods.get(`${pod[1]}/${pod[2]}`);
@@ -71,20 +67,6 @@ export async function startRetentionCluster(): Promise<RetentionCluster> {
     if (namespace === undefined || !cluster.namespaces.has(namespace))
       return missing(response, "namespaces", namespace ?? "");
     say(response, 200, { kind: "Namespace", metadata: { name: namespace, uid: `uid-of-${namespace}` } });
-  };
-  const answerLease = (method: string, name: string | undefined, body: Lease, response: ServerResponse): void => {
-    const wanted = name ?? body.metadata.name;
-    const there = cluster.leases.get(wanted);
-    const conflict = { kind: "Status", reason: "Conflict", code: 409 };
-    if (method === "POST") {
-      if (there !== undefined) return say(response, 409, { ...conflict, reason: "AlreadyExists" });
-    } else if (there === undefined) return missing(response, "leases", wanted);
-    else if (method === "GET") return say(response, 200, there);
-    else if (body.metadata.resourceVersion !== there.metadata.resourceVersion) return say(response, 409, conflict);
-    const metadata = { name: wanted, resourceVersion: String((version += 1)) };
-    const lease = { metadata, spec: { ...there?.spec, ...body.spec } };
-    cluster.leases.set(wanted, lease);
-    say(response, method === "POST" ? 201 : 200, lease);
   };
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;

@@ -62,5 +62,6 @@ export async function fillDirectory(directory: string, samples: readonly StoredS
 
 /** List the names of what is left: `shop/a.zip`; without retention's own files, and without notices, which are removed later. */
 export async function leftIn(store: ObjectStore): Promise<string[]> {
-  return (await keysOf(store, "")).filter((key) => !key.startsWith("_retention/") && !key.startsWith(NOTICES_FOLDER));
+  const own = ["_retention/", "_index/", NOTICES_FOLDER];
+  return (await keysOf(store, "")).filter((key) => !own.some((folder) => key.startsWith(folder)));
 }

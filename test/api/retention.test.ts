@@ -10,8 +10,9 @@ import { createMetrics } from "@cdh/core/metrics";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { keysOf } from "@cdh/core/testing/store-contract";
 import { runRound } from "../../packages/cdh-api/src/retention/round.ts";
-import { makeRound, startRetention } from "../../packages/cdh-api/src/retention/service.ts";
+import { makeRound, retentionWork } from "../../packages/cdh-api/src/retention/service.ts";
 import { retentionSettings, type RetentionSettings } from "../../packages/cdh-api/src/retention/settings.ts";
+import { lead } from "../../packages/cdh-api/src/serve/lead.ts";
 import { DirectoryStore } from "../../packages/core/src/store/directory/store.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
 import { startRetentionCluster, type RetentionCluster } from "./retention-cluster.ts";
@@ -351,17 +352,17 @@ describe("of two replicas", () => {
     const { lines, log } = collector();
     const metrics = createMetrics();
     const stop = new AbortController();
-    const running = startRetention({
+    const common = {
       settings: settingsOf({ RETENTION: "true", RETENTION_INTERVAL: "1s", LEASE_DURATION: "3s", ...env }),
-      placement: PLACEMENT,
-      store,
       clock: systemClock,
       log,
-      metrics,
       access: cluster.access,
       identity,
-      stopSignal: stop.signal,
-    });
+    };
+    const running = (async () => {
+      const work = retentionWork({ ...common, placement: PLACEMENT, store, metrics });
+      await lead({ ...common, works: [work], stopSignal: stop.signal });
+    })();
     return {
       lines,
       get metrics() {

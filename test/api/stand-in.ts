@@ -4,6 +4,7 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { issue, makeAuthority, type KeyPair } from "../helpers/cluster-pki.ts";
+import { Leases, type Lease } from "./leases.ts";
 
 /** Whose token it is, and what it was made for. */
 export interface KnownToken {
@@ -31,7 +32,7 @@ export interface AskedReview {
   spec: Record<string, unknown>;
 }
 
-/** The part of a cluster that cdh-api talks to: token reviews, access reviews and one config map. */
+/** The part of a cluster that cdh-api talks to: token reviews, access reviews, Leases and one config map. */
 export interface StandIn extends AsyncDisposable {
   readonly ca: KeyPair;
   readonly frontProxy: { ca: KeyPair; client: KeyPair };
@@ -69,6 +70,7 @@ export async function startStandIn(directory: string): Promise<StandIn> {
 
   const tokens = new Map<string, KnownToken>();
   const asked: AskedReview[] = [];
+  const leases = new Leases();
   const state = { grants: [] as Grant[], failure: undefined as number | undefined, tokenDelayMs: 0 };
   const configMap: { kind: string; data: Record<string, string> } = {
     kind: "ConfigMap",
@@ -109,6 +111,8 @@ export async function startStandIn(directory: string): Promise<StandIn> {
         asked.push({ kind: "SubjectAccessReview", spec: body.spec });
         return send(201, { ...body, status: { allowed: isAllowed(state.grants, body.spec) } });
       }
+      const lease = leases.answer(request.method ?? "", path, body as unknown as Lease);
+      if (lease !== undefined) return send(lease.status, lease.body);
       send(404, { kind: "Status", code: 404 });
     });
   });

@@ -60,7 +60,6 @@ describeUnless(missingTools("helm"), "the API", () => {
     expect(added(STORE, ON)).toEqual([
       "APIService v1alpha1.core-dump-handler.dev",
       "ClusterRole core-dump-handler-admin",
-      "ClusterRole core-dump-handler-debuginfo",
       "ClusterRole core-dump-handler-download",
       "ClusterRole core-dump-handler-view",
       "ClusterRoleBinding cdh-core-dump-handler-api-auth",
@@ -68,7 +67,9 @@ describeUnless(missingTools("helm"), "the API", () => {
       "Namespace core-dump-handler-host",
       "NetworkPolicy cdh-core-dump-handler-api",
       "PodDisruptionBudget cdh-core-dump-handler-api",
+      "Role cdh-core-dump-handler-retention",
       "RoleBinding cdh-core-dump-handler-api-auth",
+      "RoleBinding cdh-core-dump-handler-retention",
       "Secret cdh-core-dump-handler-api-tls",
       "Service cdh-core-dump-handler-api",
       "ServiceAccount cdh-core-dump-handler-api",
@@ -76,18 +77,12 @@ describeUnless(missingTools("helm"), "the API", () => {
   });
 
   it.each<[what: string, api: object, more: object, comes: string[]]>([
-    ["retention", { retention: { enabled: true, maxAge: "1d" } }, {}, ["Role", "RoleBinding"]],
+    ["retention", { retention: { enabled: true, maxAge: "1d" } }, {}, []],
     [
       "retention by namespaces",
       { retention: { enabled: true, namespaceGoneGrace: "0" } },
       {},
-      ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"],
-    ],
-    [
-      "a debugger's account",
-      { debuginfo: { serviceAccount: { create: true } } },
-      {},
-      ["ClusterRoleBinding", "ServiceAccount"],
+      ["ClusterRole", "ClusterRoleBinding"],
     ],
     ["an Ingress", { ingress: { enabled: true, host: "a.example.com" } }, {}, ["Ingress"]],
     ["cert-manager", { tls: { source: "certManager" } }, {}, ["Certificate", "Certificate", "Issuer", "Issuer"]],
@@ -111,11 +106,7 @@ describeUnless(missingTools("helm"), "the API", () => {
 
   it.each<[what: string, api: object, goes: string[]]>([
     ["no aggregation", { aggregation: false }, ["APIService", "RoleBinding"]],
-    [
-      "no roles for people",
-      { userRoles: { create: false } },
-      ["ClusterRole", "ClusterRole", "ClusterRole", "ClusterRole"],
-    ],
+    ["no roles for people", { userRoles: { create: false } }, ["ClusterRole", "ClusterRole", "ClusterRole"]],
     ["no network policy", { networkPolicy: { enabled: false } }, ["NetworkPolicy"]],
     ["a namespace of one's own", { createHostNamespace: false }, ["Namespace"]],
     ["a service account of one's own", { serviceAccount: { create: false, name: "mine" } }, ["ServiceAccount"]],
@@ -270,8 +261,10 @@ describeUnless(missingTools("helm"), "what the API's service account may", () =>
     },
   ];
 
-  it("is to ask about callers, and what retention needs of it", () => {
-    expect(rulesOf(render(ON))).toEqual({});
+  it("is to ask about callers, to lead where the index is written, and what retention needs of it", () => {
+    expect(rulesOf(render(ON))).toEqual({ Role: lease });
+    expect(rulesOf(withApi({ index: "read" }))).toEqual({});
+    expect(rulesOf(withApi({ store: { readOnly: true } }))).toEqual({});
     expect(rulesOf(withApi({ retention: { enabled: true, maxAge: "1d" } }))).toEqual({ Role: lease });
     const get = (...resources: string[]): object => ({
       Role: lease,
@@ -279,7 +272,8 @@ describeUnless(missingTools("helm"), "what the API's service account may", () =>
     });
     expect(rulesOf(withApi({ retention: { enabled: true, namespaceGoneGrace: "1d" } }))).toEqual(get("namespaces"));
     expect(rulesOf(withApi({ retention: { enabled: true, podGoneGrace: 0 } }))).toEqual(get("namespaces", "pods"));
-    expect(rulesOf(withApi({ retention: { enabled: false, podGoneGrace: 0 } }))).toEqual({});
+    expect(rulesOf(withApi({ index: "off", retention: { enabled: false, podGoneGrace: 0 } }))).toEqual({});
+    expect(rulesOf(withApi({ retention: { enabled: false, podGoneGrace: 0 } }))).toEqual({ Role: lease });
   });
 
   it("is bound to that account, and to no other", () => {
@@ -320,14 +314,8 @@ describeUnless(missingTools("helm"), "roles for people", () => {
     };
     const groups = ["get crashgroups", "list crashgroups", "watch crashgroups"];
     const view = ["get coredumps", "list coredumps", "watch coredumps", "get coredumps/report", ...groups];
-    const files = [
-      ...["executable", "debuginfo", "dwp", "section"].map((part) => `get buildid/${part}`),
-      "list metadata",
-    ];
-    expect(allowed("debuginfo").sort()).toEqual(files.toSorted());
     const download = [
       ...view,
-      ...files,
       "patch crashgroups",
       "get coredumps/bundle",
       "get coredumps/core",

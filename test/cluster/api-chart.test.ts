@@ -8,8 +8,9 @@ import { askKubernetes, type KubernetesAccess } from "@cdh/core/kubernetes";
 import { createLogger } from "@cdh/core/log";
 import { createMetrics } from "@cdh/core/metrics";
 import type { ObjectStore } from "@cdh/core/store/store";
-import { startRetention } from "../../packages/cdh-api/src/retention/service.ts";
+import { retentionWork } from "../../packages/cdh-api/src/retention/service.ts";
 import { retentionSettings } from "../../packages/cdh-api/src/retention/settings.ts";
+import { lead } from "../../packages/cdh-api/src/serve/lead.ts";
 import { DirectoryStore } from "../../packages/core/src/store/directory/store.ts";
 import { fillDirectory, leftIn, type StoredSample } from "../api/retention-store.ts";
 import { render } from "../chart/helm.ts";
@@ -187,7 +188,7 @@ describeUnless(
       onTestFinished(() => stop.abort(new Error("the test has ended")));
       const replicas = ["a", "b"].map((identity) => {
         const metrics = createMetrics();
-        const running = startRetention({
+        const options = {
           settings: resolveSettingsStrictly(retentionSettings, {
             env: {
               RETENTION: "true",
@@ -212,8 +213,8 @@ describeUnless(
           metrics,
           access,
           identity,
-          stopSignal: stop.signal,
-        });
+        };
+        const running = lead({ ...options, works: [retentionWork(options)], stopSignal: stop.signal });
         return { metrics, running, identity };
       });
       const left = ["till/alive.manifest.json", "till/alive.zip"];

@@ -37,6 +37,16 @@ app.kubernetes.io/component: api
 {{- list $name (printf "%s.%s" $name .Release.Namespace) (printf "%s.%s.svc" $name .Release.Namespace) (printf "%s.%s.svc.cluster.local" $name .Release.Namespace) | toJson -}}
 {{- end -}}
 
+{{/* What becomes of the index in the store: a store that may only be read holds what others wrote. */}}
+{{- define "cdh.apiIndex" -}}
+{{- ternary "read" .Values.api.index (and .Values.api.store.readOnly (eq .Values.api.index "write")) -}}
+{{- end -}}
+
+{{/* Whether one of the replicas does what the others must not. */}}
+{{- define "cdh.apiLeads" -}}
+{{- if or .Values.api.retention.enabled (eq (include "cdh.apiIndex" .) "write") }}true{{ end -}}
+{{- end -}}
+
 {{/* Whether changes are noted in the store: where the API reads it, unless somebody says otherwise. */}}
 {{- define "cdh.notices" -}}
 {{- ternary .Values.upload.notices .Values.api.enabled (kindIs "bool" .Values.upload.notices) -}}
@@ -99,21 +109,6 @@ app.kubernetes.io/component: api
 {{- end }}
 {{- end }}
 {{- toJson $found -}}
-{{- end -}}
-
-{{/* Rules that give programs and debug info by build-id, and their names. */}}
-{{- define "cdh.apiFileRules" -}}
-- apiGroups: [core-dump-handler.dev]
-  resources: [buildid/executable, buildid/debuginfo, buildid/dwp, buildid/section]
-  verbs: [get]
-- apiGroups: [core-dump-handler.dev]
-  resources: [metadata]
-  verbs: [list]
-{{- end -}}
-
-{{/* The service account of debuggers. */}}
-{{- define "cdh.apiDebuginfo" -}}
-{{- include "cdh.suffixed" (list . "-debuginfo") -}}
 {{- end -}}
 
 {{/* Whether a value is given: 0 is one, an empty text and null are none. */}}

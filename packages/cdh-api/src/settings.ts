@@ -24,6 +24,10 @@ const between = (shortestMs: number, longestMs: number) => (text: string) => {
   return ms;
 };
 
+/** What becomes of the index in the store. */
+const INDEX_USES = ["write", "read", "off"] as const;
+type IndexUse = (typeof INDEX_USES)[number];
+
 /** Every setting of cdh-api. */
 export const apiSettings = defineSettings({
   listenAddress: setting({
@@ -84,6 +88,22 @@ export const apiSettings = defineSettings({
     parse: parsers.boolean,
     default: true,
     doc: "Follow the notices that cdh-upload posts with NOTICES=true, so that a dump is listed at once; and post those of removals.",
+  }),
+  index: setting<IndexUse>({
+    env: "INDEX",
+    parse: (text) => {
+      const use = INDEX_USES.find((one) => one === text.trim());
+      if (use === undefined) throw new CdhError("CDH_CONFIG_INVALID", `not one of ${INDEX_USES.join(", ")}`);
+      return use;
+    },
+    default: "write",
+    doc: "Keep the index in the store, so that a replica that starts need not read every manifest: write (one replica keeps it), read (others of this store do), off.",
+  }),
+  indexIntervalMs: setting({
+    env: "INDEX_INTERVAL",
+    parse: between(1000, 24 * 3600e3),
+    default: 600_000,
+    doc: "Time between two writings of what is new into the index in the store.",
   }),
   audiences: setting<string[]>({
     env: "TOKEN_AUDIENCES",

@@ -2,6 +2,7 @@ import type { Change, ChangeLog } from "./change-log.ts";
 import type { DumpRecord } from "./dump-record.ts";
 import { byAge, firstOf, merge, type Run } from "./merge.ts";
 import { OrderedRows } from "./ordered-rows.ts";
+import type { PackedRecord } from "./packed-record.ts";
 import type { Position } from "./position.ts";
 import { type Blocks, recordAt, RecordPool } from "./record-pool.ts";
 import { BLOCK_ROWS, LINKED, type RowBlock, WAS_LINKED } from "./row-block.ts";
@@ -59,7 +60,7 @@ export class DumpIndex {
   }
 
   /** All of them, as they were when each block of them was begun, in no order. */
-  *records(): Generator<DumpRecord> {
+  *records(): Generator<PackedRecord> {
     const { blocks } = this.pool;
     for (const id of this.ids()) yield recordAt(blocks, id);
   }
@@ -162,6 +163,13 @@ export class DumpIndex {
     let there = this.#namespaces.get(namespace);
     if (there === undefined) this.#namespaces.set(namespace, (there = new OrderedRows(pool)));
     there.add(id);
+  }
+
+  /** Take in a row of the pool's that was read with others, whose key is not here. Only who follows everything is told. */
+  adopt(id: number): void {
+    this.link(id);
+    const after = this.pool.at(id);
+    this.#follow({ revision: after.revision, before: undefined, after });
   }
 
   /** Drop a dump. */

@@ -22,6 +22,12 @@ const NOTICES_IDLE_MS = 30_000;
 /** How long a request waits for a look that it hurried. */
 const FRESHEN_MS = 3000;
 
+/**
+ * Fill an empty index.
+ * @returns when that was so, epoch milliseconds; undefined when it is not all there is, or not known
+ */
+export type Recall = (index: DumpIndex, signal: AbortSignal) => Promise<number | undefined>;
+
 /** What the dump store needs. */
 export interface DumpStoreOptions {
   store: ObjectStore;
@@ -33,6 +39,8 @@ export interface DumpStoreOptions {
   notices: boolean;
   /** 0 to 999, another one in each process. */
   replica: number;
+  /** Fills the index with what is known of the store before it is listed. Never rejects. */
+  recall?: Recall;
   onLook?: (look: Look | { failure: unknown }) => void;
   /** Told of every change of the index, the first look's too. */
   onChange?: (change: Change) => void;
@@ -52,6 +60,7 @@ export class DumpStore {
   #noticesTrouble: string | undefined;
   #running: Promise<void> | undefined;
   #loadedAt: number | undefined;
+  #isListed = false;
   #endedAt = Number.NEGATIVE_INFINITY;
   #durationMs = 0;
   #trouble: unknown;
@@ -67,12 +76,17 @@ export class DumpStore {
     this.#notices = options.notices ? new Notices({ ...options, index, lookAt }) : undefined;
   }
 
-  /** Whether the store was listed to its end at least once. */
+  /** Whether anything can be shown: the store was listed to its end at least once, or what it held is recalled. */
   get isLoaded(): boolean {
     return this.#loadedAt !== undefined;
   }
 
-  /** When the last listing began that went to its end, epoch milliseconds. */
+  /** Whether the store was listed to its end at least once by this process. */
+  get isListed(): boolean {
+    return this.#isListed;
+  }
+
+  /** When the listing began that is shown, epoch milliseconds; perhaps another replica's. */
   get loadedAt(): number | undefined {
     return this.#loadedAt;
   }
@@ -88,15 +102,20 @@ export class DumpStore {
 
   /** Since when the listing may be out of date, epoch milliseconds; undefined while it is good. */
   get staleSince(): number | undefined {
-    return this.#trouble === undefined ? undefined : this.#loadedAt;
+    return this.#trouble === undefined && this.#isListed ? undefined : this.#loadedAt;
   }
 
   /** Look again and again until told to stop. */
   async run(stopSignal: AbortSignal): Promise<void> {
-    const { clock, intervalMs } = this.#options;
+    const { clock, intervalMs, recall } = this.#options;
+    const recalledAt = await recall?.(this.index, stopSignal);
+    if (recalledAt !== undefined) {
+      this.#loadedAt = recalledAt;
+      this.#refresher.show();
+    }
     while (!stopSignal.aborted) {
       await this.#look(stopSignal);
-      const waitMs = this.isLoaded ? Math.max(intervalMs, DUTY * this.#durationMs) : Math.min(2000, intervalMs);
+      const waitMs = this.#isListed ? Math.max(intervalMs, DUTY * this.#durationMs) : Math.min(2000, intervalMs);
       this.index.log.pausesFor(waitMs);
       await clock.sleep(waitMs, stopSignal).catch(() => {});
     }
@@ -124,7 +143,22 @@ export class DumpStore {
     const { clock } = this.#options;
     // While the store is down, waiting for it again and again helps nobody.
     if (!this.isLoaded || this.#trouble !== undefined) return;
+    // Nor does waiting for the first listing, which takes long where so much is recalled.
+    if (!this.#isListed) return void (await soon(this.#lookAtNotices(), FRESHEN_MS, clock));
     await soon(Promise.all([this.#lookAtNotices(), this.#hurry()]), FRESHEN_MS, clock);
+  }
+
+  /**
+   * Make sure of one dump before it is shown alone: one that is recalled may be gone. Never rejects: while the store does not
+   * answer, reading the dump tells.
+   */
+  async confirm(stem: string): Promise<void> {
+    if (this.#isListed || !this.isLoaded) return;
+    const { clock, log } = this.#options;
+    const look = this.#refresher.lookAt(stem).catch((error: unknown) => {
+      log.debug("cannot look at a dump", { stem, reason: reasonOf(error) });
+    });
+    await soon(look, FRESHEN_MS, clock);
   }
 
   async #hurry(): Promise<void> {
@@ -174,10 +208,11 @@ export class DumpStore {
     const began = clock.monotonic();
     try {
       const look = await this.#refresher.look(stopSignal);
-      if (!this.isLoaded || this.#trouble !== undefined) {
+      if (!this.#isListed || this.#trouble !== undefined) {
         log.info("the store is listed", { ...look, dumps: this.index.size, durationMs: Math.round(look.durationMs) });
       }
       this.#loadedAt = startedAt;
+      this.#isListed = true;
       this.#trouble = undefined;
       onLook?.(look);
     } catch (failure) {

@@ -21,9 +21,27 @@ export function namespaceOf(
   manifest: Pick<Manifest, "pod" | "identity" | "restricted" | "process">,
   rules: PlacementRules,
 ): string {
-  const claimed = manifest.pod?.namespace;
-  if (claimed === undefined || !NAMESPACE.test(claimed) || isRestricted(manifest)) return rules.hostNamespace;
-  return manifest.identity?.verified === true || rules.trustUnverified ? claimed : rules.hostNamespace;
+  return placeOf(
+    {
+      podNamespace: manifest.pod?.namespace,
+      identityVerified: manifest.identity?.verified,
+      restricted: isRestricted(manifest),
+    },
+    rules,
+  );
+}
+
+/** Choose the namespace as {@link namespaceOf} does, of what a record says. */
+export function placeOf(
+  {
+    podNamespace,
+    identityVerified,
+    restricted,
+  }: { podNamespace: string | undefined; identityVerified: boolean | undefined; restricted: boolean },
+  rules: PlacementRules,
+): string {
+  if (podNamespace === undefined || !NAMESPACE.test(podNamespace) || restricted) return rules.hostNamespace;
+  return identityVerified === true || rules.trustUnverified ? podNamespace : rules.hostNamespace;
 }
 
 /** Take the crash's own id as a name when it can be one. */

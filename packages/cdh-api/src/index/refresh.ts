@@ -81,11 +81,11 @@ export class Refresher {
     return this.#garbage.size;
   }
 
-  /** Begin the history: from now on the index is shown. @param atMs when what it holds was so */
-  show(atMs: number): void {
+  /** Begin the history: from now on the index is shown, as it was filled by another. */
+  show(): void {
     const { log } = this.#options.index;
     this.#isShown = true;
-    log.begin(log.next(atMs));
+    log.begin(log.last);
   }
 
   /** @throws {CdhError} the CDH_STORE family */

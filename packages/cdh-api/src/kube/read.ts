@@ -147,8 +147,7 @@ function* slicesOf(bytes: Uint8Array): Generator<Uint8Array> {
 export async function findDump(app: AppContext, namespace: string, name: string): Promise<DumpRecord> {
   checkLoaded(app);
   const known = app.dumps.index.find(namespace, name);
-  if (known !== undefined) return known;
-  await app.dumps.freshen();
+  await (known === undefined ? app.dumps.freshen() : app.dumps.confirm(known.stem));
   const found = app.dumps.index.find(namespace, name);
   if (found === undefined) throw dumpNotFound(name);
   return found;

@@ -2,7 +2,7 @@ import type { Manifest } from "@cdh/core/bundle/manifest";
 import { parseManifest } from "@cdh/core/bundle/reader-manifest";
 import { modulesToAsk, type OpensWith } from "@cdh/core/debug-files/opens-with";
 import { buildIdsOf } from "@cdh/core/debug-files/referred";
-import { tryParseJson } from "@cdh/core/json";
+import { tryParseJson, type JsonLimits } from "@cdh/core/json";
 import { parseContainerNames } from "@cdh/core/report/bundle-logs";
 import { renderHtml } from "@cdh/core/report/html";
 import { PLAIN } from "@cdh/core/report/paint";
@@ -35,6 +35,8 @@ export interface TaskInputs {
   journal: undefined;
   /** Of what is said about a group. */
   groupState: undefined;
+  /** Of a segment of the index: what its JSON may take. */
+  segment: JsonLimits;
 }
 
 /** What comes of it: little, or text that is sent as it is. */
@@ -55,6 +57,8 @@ export interface TaskResults {
   fileLedger: [file: string, since: number][];
   journal: JournalEntry[];
   groupState: GroupState | undefined;
+  /** For who reads segments to check; undefined when it is no JSON. */
+  segment: unknown;
 }
 
 export type TaskName = keyof TaskInputs;
@@ -89,6 +93,7 @@ export function runTask<Name extends TaskName>(
     ledger: (keys) => parseLedger(tryParseJson(bytes, STATE_LIMITS), keys),
     fileLedger: () => parseDates(tryParseJson(bytes, STATE_LIMITS), "files"),
     journal: () => parseJournal(tryParseJson(bytes, STATE_LIMITS)),
+    segment: (limits) => tryParseJson(bytes, limits),
     groupState: () => parseGroupState(tryParseJson(bytes, GROUP_STATE_LIMITS)),
   };
   return tasks[name](input);

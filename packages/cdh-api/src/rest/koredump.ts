@@ -112,7 +112,8 @@ async function findPermitted({ app, exchange, route, param, caller }: Call): Pro
   if (caller === undefined || right.asked !== "found") throw unauthorized();
   const id = param("id");
   checkLoaded(app);
-  if (app.dumps.index.byName(id) === undefined) await app.dumps.freshen();
+  const known = app.dumps.index.byName(id);
+  await (known === undefined ? app.dumps.freshen() : app.dumps.confirm(known.stem));
   const record = app.dumps.index.byName(id);
   if (record === undefined || (record.nodeName ?? NO_NODE) !== param("node")) throw dumpNotFound(id);
   if (!(await app.rights.may(caller, rightOn(record, right)))) {

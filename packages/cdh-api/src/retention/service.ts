@@ -1,6 +1,6 @@
 import type { Clock } from "@cdh/core/clock";
 import { CdhError, reasonOf } from "@cdh/core/errors";
-import { readOwnNamespace, type KubernetesAccess } from "@cdh/core/kubernetes";
+import type { KubernetesAccess } from "@cdh/core/kubernetes";
 import type { Logger } from "@cdh/core/log";
 import type { Metrics } from "@cdh/core/metrics";
 import type { NoticeBoard } from "@cdh/core/store/notices";
@@ -8,7 +8,6 @@ import type { ObjectStore } from "@cdh/core/store/store";
 import type { PlacementRules } from "../index/placement.ts";
 import { ClusterWatch } from "./cluster.ts";
 import { FileReferences } from "./file-references.ts";
-import { LeaseElector } from "./lease.ts";
 import { limitsAnything, needsKubernetes } from "./policy.ts";
 import { Remover, type RemovalEvents } from "./remove.ts";
 import { countRetention, type RetentionEvents } from "./retention-metrics.ts";
@@ -29,38 +28,31 @@ export interface RetentionOptions {
   /** The API server, for the Lease and for what is gone. */
   access: KubernetesAccess | undefined;
   /** What the index of the API knows of manifests already, and whether it has been filled. */
-  index?: { isLoaded: () => boolean; lookUp: FactsLookup } | undefined;
+  index?: { isListed: () => boolean; lookUp: FactsLookup } | undefined;
   /** Unique among the replicas: the pod's name. */
   identity: string;
-  /** Where the Lease is; the pod's own namespace when left out. */
-  leaseNamespace?: string | undefined;
-  stopSignal: AbortSignal;
+}
+
+/** What the replica does that leads. */
+export interface LeaderWork {
+  /** Told whenever leading begins or ends. */
+  onChange: (leads: boolean) => void;
+  /** Works until the signal says that it leads no more. */
+  run: (signal: AbortSignal) => Promise<void>;
 }
 
 /**
- * Remove what the settings do not keep, whenever this replica is the one to do so, until told to stop. Does nothing when
- * retention is off.
+ * Make what removes what the settings do not keep, for the replica that leads; undefined when retention is off.
  * @throws {CdhError} CDH_CONFIG_INVALID when it is on and cannot work
  */
-export async function startRetention(options: RetentionOptions): Promise<void> {
-  const { settings, access, clock, identity, stopSignal, metrics } = options;
-  if (!settings.retention) return;
+export function retentionWork(options: RetentionOptions): LeaderWork | undefined {
+  const { settings, access, clock, metrics } = options;
+  if (!settings.retention) return undefined;
   const problem = whyNot(options);
   if (problem !== undefined || access === undefined) throw problem ?? noCluster();
   const log = options.log.child({ part: "retention" });
   const events = countRetention(metrics, clock, settings.retentionIntervalMs);
-  const namespace = options.leaseNamespace ?? readOwnNamespace(access) ?? "default";
-  const elector = new LeaseElector({
-    access,
-    namespace,
-    name: settings.leaseName,
-    identity,
-    durationMs: settings.leaseDurationMs,
-    clock,
-    log,
-    onChange: (leads) => events.leads(leads),
-  });
-  await elector.run((signal) => runRounds({ ...options, log }, events, signal), stopSignal);
+  return { onChange: events.leads, run: (signal) => runRounds({ ...options, log }, events, signal) };
 }
 
 /** Say why retention cannot be switched on like this; undefined when it can. */
@@ -83,7 +75,7 @@ async function runRounds(options: RetentionOptions, events: RetentionEvents, sig
   const { settings, clock, log } = options;
   const round = makeRound(options, { ...events, dryRun: settings.retentionDryRun });
   // Every manifest is read once, by the index.
-  while (options.index?.isLoaded() === false && !signal.aborted) await clock.sleep(1000, signal).catch(() => {});
+  while (options.index?.isListed() === false && !signal.aborted) await clock.sleep(1000, signal).catch(() => {});
   while (!signal.aborted) {
     const startedAt = clock.monotonic();
     let hasMore = false;

@@ -17,7 +17,6 @@ import { Tickets } from "../auth/tickets.ts";
 import { TokenReviewer } from "../auth/token-review.ts";
 import { declareMetrics } from "../call/api-metrics.ts";
 import type { AppContext } from "../call/app-context.ts";
-import { FileNames } from "../download/file-names.ts";
 import { rememberParts } from "../download/kept-parts.ts";
 import { countGroups } from "../groups/group-metrics.ts";
 import { makeGroups, type Groups } from "../groups/groups.ts";
@@ -29,11 +28,13 @@ import type { DumpIndex } from "../index/dump-index.ts";
 import { DumpStore } from "../index/dump-store.ts";
 import { stampOf } from "../index/store-reader.ts";
 import type { PageRoute } from "../page/routes.ts";
-import { startRetention, whyNot } from "../retention/service.ts";
+import { retentionWork, whyNot } from "../retention/service.ts";
 import { factsOfRecord, type ManifestFacts } from "../retention/stored-bundle.ts";
+import { Segments } from "../segments/service.ts";
 import type { ApiSettings } from "../settings.ts";
 import { makeApp } from "./app.ts";
 import { makeHandlers } from "./handlers.ts";
+import { lead } from "./lead.ts";
 
 /** After SIGTERM downloads may go on for so long. */
 const GRACE_MS = 20_000;
@@ -90,7 +91,9 @@ export async function runService(options: ServiceOptions): Promise<void> {
     intervalMs: settings.refreshIntervalMs,
     dumps: () => dumps.index,
   });
+  const segments = new Segments({ store, settings, rules, clock, log, metrics });
   const dumps: DumpStore = new DumpStore({
+    ...(segments.recall === undefined ? {} : { recall: segments.recall }),
     store,
     clock,
     log,
@@ -107,7 +110,6 @@ export async function runService(options: ServiceOptions): Promise<void> {
   const board = settings.notices ? new NoticeBoard({ store, clock, log }) : undefined;
   const app: AppContext = {
     dumps,
-    fileNames: new FileNames({ store, clock, stopSignal }),
     keptParts: rememberParts({ store, clock, stopSignal }),
     groups,
     board,
@@ -156,18 +158,31 @@ export async function runService(options: ServiceOptions): Promise<void> {
       frontProxy?.run(stopSignal),
       server.followFiles(stopSignal),
       connections.run(stopSignal),
-      startRetention({
+      lead({
+        works: [
+          retentionWork({
+            settings,
+            placement: rules,
+            store,
+            board,
+            clock,
+            log,
+            metrics,
+            access,
+            identity,
+            index: {
+              isListed: () => dumps.isListed,
+              lookUp: (stem, manifest) => knownFacts(dumps.index, stem, manifest),
+            },
+          }),
+          segments.work(dumps),
+        ],
         settings,
-        placement: rules,
-        store,
-        board,
-        clock,
-        log,
-        metrics,
         access,
         identity,
+        clock,
+        log,
         stopSignal,
-        index: { isLoaded: () => dumps.isLoaded, lookUp: (stem, manifest) => knownFacts(dumps.index, stem, manifest) },
       }),
     ]);
   } finally {

@@ -34,7 +34,6 @@ const PLACES_TIMEOUT_MS = 5000;
 export abstract class InspectCommand extends CdhCommand {
   readonly #stores = new Map<string, Promise<ObjectStore>>();
   readonly #openers: PlaceOpeners = { bucket: (url) => this.#openBucket(url), cluster: () => this.cluster() };
-  readonly #placeOpeners = { store: (url: string) => this.#openBucket(url), cluster: () => this.cluster() };
   #cluster: Promise<KubeClient> | undefined;
 
   kubeconfig = textFlag("--kubeconfig", "FILE", "for kube://: file; KUBECONFIG or ~/.kube/config");
@@ -117,7 +116,7 @@ export abstract class InspectCommand extends CdhCommand {
       cacheOf: (url) => new SymbolCache(folder, url, clock),
       places: async () => {
         await removeUnusedSymbols(folder, clock.now());
-        return findSymbolPlaces(label, given, this.context, this.#placeOpeners);
+        return findSymbolPlaces(label, given, this.context, (url) => this.#openBucket(url));
       },
       warn: (text) => this.warn(text),
     });
@@ -128,7 +127,7 @@ export abstract class InspectCommand extends CdhCommand {
    * and what it finds wrong is told in the report.
    */
   async withOpening(report: Report): Promise<Report> {
-    const { env, stopSignal, clock } = this.context;
+    const { env, stopSignal } = this.context;
     const asked = modulesToAsk(report.manifest);
     if (report.opensWith !== undefined || asked.modules.length === 0) return report;
     const open = openCommandsOf(report.bundle, report.manifest);
@@ -136,8 +135,8 @@ export abstract class InspectCommand extends CdhCommand {
       const places = await findSymbolPlaces(
         report.bundle,
         [],
-        { env, clock, stopSignal: AbortSignal.any([stopSignal, AbortSignal.timeout(PLACES_TIMEOUT_MS)]) },
-        this.#placeOpeners,
+        { env, stopSignal: AbortSignal.any([stopSignal, AbortSignal.timeout(PLACES_TIMEOUT_MS)]) },
+        (url) => this.#openBucket(url),
       );
       if (places.length === 0) return report;
       return { ...report, opensWith: await tellOpensWith(asked, partsOfAny(places), { signal: stopSignal }), open };
