@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { request } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -14,16 +14,16 @@ import { missingTools } from "../helpers/tools.ts";
 import { AUDIENCE, putDump, startWorkbench, type Workbench } from "./workbench.ts";
 
 const directory = scratchDirectory("api-debuginfod");
+/** Of the cluster's scope, as the chart's ClusterRole PREFIX-debuginfo gives them. */
+const FILES = ["executable", "debuginfo", "dwp", "section"].map((part) => `buildid/${part}`);
 const SOURCE = join(REPOSITORY, "test/inspect/programs/frames.c");
-const [ID, WHOLE_ID, PUSHED_ID, LATER_ID] = ["11", "22", "33", "44"].map((digits) => digits.repeat(20)) as [
-  string,
-  string,
-  string,
-  string,
-];
+const REAL = "0badcafe-0000-4000-8000-000000000000";
+const [ID, WHOLE_ID, PUSHED_ID, LATER_ID, CRASHED_ID] = ["11", "22", "33", "44", "66"].map((digits) =>
+  digits.repeat(20),
+) as [string, string, string, string, string];
 
 describeUnless(
-  notBuilt("cdh-api", "cdh-inspect") ?? missingTools("openssl", "gcc", "objcopy"),
+  notBuilt("cdh-api", "cdh-inspect") ?? missingTools("openssl", "gcc", "gdb", "objcopy"),
   "debuginfod's protocol",
   () => {
     let bench: Workbench;
@@ -48,17 +48,37 @@ describeUnless(
         end: "0x2000",
         buildId,
       }));
-      bench = await startWorkbench(directory, {
-        prepare: async (store) => void (await putDump(store, { modules })),
+      const crashed = build("crashed", CRASHED_ID);
+      const core = join(directory, "core");
+      execFileSync("gdb", ["-nx", "-batch", "-ex", "run", "-ex", `generate-core-file ${core}`, crashed], {
+        stdio: "pipe",
+        env: { ...process.env, HOME: directory },
       });
-      const pushed = [`${server}.stripped`, `${server}.debug`, build("whole", WHOLE_ID), build("pushed", PUSHED_ID)];
+      bench = await startWorkbench(directory, {
+        prepare: async (store) => {
+          await putDump(store, { modules });
+          await putDump(store, { namespace: "real", crashId: REAL, coreFile: readFileSync(core), modules: [] });
+        },
+      });
+      const pushed = [
+        crashed,
+        `${server}.stripped`,
+        `${server}.debug`,
+        build("whole", WHOLE_ID),
+        build("pushed", PUSHED_ID),
+      ];
       const push = await runBuilt("cdh-inspect", ["symbols", "push", "--store", bench.storeDir, ...pushed]);
       expectZero(outcomeOf(push));
-      for (const user of ["debugger", "tenant", "lister", "admin"])
+      // The image is gone.
+      rmSync(crashed);
+      for (const user of ["debugger", "tenant", "cores", "lister", "admin"])
         bench.cluster.tokens.set(`${user}s-token`, { user, audiences: [AUDIENCE] });
       bench.cluster.grants = [
-        { user: "debugger", verbs: ["get"], resources: ["coredumps/core"], namespaces: ["*"] },
-        { user: "tenant", verbs: ["get"], resources: ["coredumps/core"], namespaces: ["shop"] },
+        { user: "debugger", verbs: ["get"], resources: FILES, namespaces: [""] },
+        { user: "debugger", verbs: ["list"], resources: ["metadata"], namespaces: [""] },
+        { user: "tenant", verbs: ["get"], resources: ["coredumps/core", ...FILES], namespaces: ["shop"] },
+        { user: "cores", verbs: ["get"], resources: ["coredumps/core"], namespaces: ["*"] },
+        { user: "cores", verbs: ["get", "list"], resources: ["coredumps", "coredumps/bundle"], namespaces: ["*"] },
         { user: "lister", verbs: ["list", "get"], resources: ["coredumps"], namespaces: ["*"] },
         { user: "admin", verbs: ["*"], resources: ["*"], namespaces: ["*"] },
       ];
@@ -119,6 +139,38 @@ describeUnless(
       expect((await get(`${ID}/debuginfo`, "debugger", { range: "bytes=99999999-" })).status).toBe(416);
     });
 
+    it("gives the same below the group, where the API server's own proxy asks", async () => {
+      const below = `/apis/core-dump-handler.dev/v1alpha1/buildid/${ID}`;
+      const token = "debuggers-token";
+      expect((await bench.ask(`${below}/debuginfo`, { token })).body.equals(file("server.debug"))).toBe(true);
+      expect((await bench.ask(`${below}/section/.text`, { token })).status).toBe(200);
+      expect((await bench.ask(`${below}/executable`, { token: "tenants-token" })).status).toBe(403);
+      expect((await bench.ask(`${below}/dwp`, { token })).status).toBe(404);
+    });
+
+    it("finds files by their names", async () => {
+      const find = async (query: string, user = "debugger"): Promise<{ status: number; said: unknown }> => {
+        const { status, body } = await bench.ask(`/metadata?${query}`, { token: `${user}s-token` });
+        return { status, said: status === 200 ? JSON.parse(body.toString()) : undefined };
+      };
+      expect(await find("key=glob&value=/usr/*/server.*")).toEqual({
+        status: 200,
+        said: {
+          results: [
+            { type: "debuginfo", buildid: ID, file: "server.debug" },
+            { type: "executable", buildid: ID, file: "server.stripped" },
+          ],
+          complete: true,
+        },
+      });
+      const whole = ["executable", "debuginfo"].map((type) => ({ type, buildid: WHOLE_ID, file: "whole" }));
+      expect(await find("key=file&value=/opt/whole")).toMatchObject({ said: { results: whole } });
+      expect(await find("key=file&value=whol")).toMatchObject({ said: { results: [], complete: true } });
+      for (const query of ["key=buildid&value=x", "key=glob", `key=glob&value=${"*a".repeat(400)}`])
+        expect((await find(query)).status, query).toBe(400);
+      expect((await find("key=glob&value=*", "tenant")).status).toBe(403);
+    });
+
     it("gives sections as they lie in the file", async () => {
       const section = join(directory, "section");
       execFileSync("objcopy", [
@@ -155,9 +207,43 @@ describeUnless(
       expect(text.body.toString()).toMatch(/^Opens +lines: \w+, \w+; nothing stored: \w+$/m);
     });
 
-    it("gives nothing to whoever may not download every core", async () => {
+    /** Ask as a person does whose kubeconfig has this token. */
+    const inspect = async (user: string, ...args: string[]): ReturnType<typeof runBuilt> => {
+      const home = mkdtempSync(join(directory, "person-"));
+      const kubeconfig = join(home, "config");
+      const server = `https://127.0.0.1:${bench.port}`;
+      writeFileSync(
+        kubeconfig,
+        JSON.stringify({
+          "current-context": "here",
+          contexts: [{ name: "here", context: { cluster: "here", user: "me" } }],
+          clusters: [{ name: "here", cluster: { server, "insecure-skip-tls-verify": true } }],
+          users: [{ name: "me", user: { token: `${user}s-token` } }],
+        }),
+      );
+      return await runBuilt("cdh-inspect", [...args, "--kubeconfig", kubeconfig], {
+        env: { PATH: process.env["PATH"] ?? "", HOME: home },
+        timeoutMs: 120_000,
+      });
+    };
+
+    it("gives kubectl's plugin the files of a crash in the cluster", async () => {
+      const place = `kube://real/${REAL}`;
+      const stacks = await inspect("admin", "bt", "--raw", place);
+      expect(stacks.stdout, stacks.stderr).toMatch(/frame_three.*frames\.c:6/);
+      const folder = join(directory, "offline");
+      const offline = await inspect("admin", "unpack", "--with-binaries", place, folder);
+      expect(readFileSync(join(folder, "program")).includes(Buffer.from(CRASHED_ID, "hex"))).toBe(true);
+      expect(offline.stderr).not.toContain("crashed");
+      // Whoever may have cores and no programs is told, and gets the stack without names.
+      const refused = await inspect("cores", "bt", "--raw", place);
+      expect(refused.stdout).not.toContain("frame_three");
+      expect(refused.stderr).toMatch(/buildid\/6{40}\/executable \(403\)/);
+    }, 240_000);
+
+    it("gives nothing to whoever has no right of the cluster's scope to files", async () => {
       // The tenant's own dump refers to the first: a manifest tells what a process mapped, which may be a forged stub.
-      for (const user of ["tenant", "lister"])
+      for (const user of ["tenant", "cores", "lister"])
         for (const id of [ID, PUSHED_ID, "55".repeat(20)])
           for (const part of ["executable", "debuginfo", "section/.text"])
             expect((await get(`${id}/${part}`, user)).status, `${user} ${id}/${part}`).toBe(403);
@@ -210,6 +296,20 @@ describeUnless(
       expect(readFileSync(executable.text.trim()).equals(file("whole"))).toBe(true);
       expect((await client("debuginfod-find", ["debuginfo", ID], "tenant", "refused")).status).not.toBe(0);
     });
+
+    it("serves eu-stack, which has nothing but the core", async (context) => {
+      const reason = missingTools("eu-stack");
+      if (reason !== undefined) skipAloud(context, reason);
+      const { text } = await client("eu-stack", ["-s", "--core", join(directory, "core")], "debugger", "eu-stack");
+      expect(text).toMatch(/frame_three[^]*frames\.c:6/);
+    });
+
+    it("serves lldb by way of cdh-inspect: Debian's does not speak the protocol", async (context) => {
+      const reason = missingTools("lldb");
+      if (reason !== undefined) skipAloud(context, reason);
+      const { stdout, stderr } = await inspect("admin", "bt", "--with", "lldb", `kube://real/${REAL}`);
+      expect(stdout, stderr).toMatch(/frame_three.* at frames\.c:6/);
+    }, 120_000);
 
     it("serves gdb", async (context) => {
       const reason = missingTools("gdb");

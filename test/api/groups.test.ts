@@ -191,6 +191,23 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "groups of crashe
     expect((await groupOf(pay)).status.phase).toBe("open");
   });
 
+  it("whoever changes what another one has changed since, at another replica, is told so", async () => {
+    await using other = await bench.another();
+    const { resourceVersion } = (await other.ask(`${GROUPS}/${pay}`, { token: "devs-token" })).json<GroupObject>()
+      .metadata;
+    const note = (text: string | null): unknown => ({ annotations: { [`${LABEL}/note`]: text } });
+    expect((await patch(pay, { metadata: note("first") })).status).toBe(200);
+    const late = await other.ask(`${GROUPS}/${pay}`, {
+      method: "PATCH",
+      token: "devs-token",
+      headers: MERGE,
+      body: { metadata: { resourceVersion, ...(note("second") as object) } },
+    });
+    expect(late.status).toBe(409);
+    expect((await groupOf(pay)).metadata.annotations?.[`${LABEL}/note`]).toBe("first");
+    expect((await patch(pay, { metadata: note(null) })).status).toBe(200);
+  });
+
   it("resolved in a version it stays resolved while old images crash, and has come back when that version does", async () => {
     const resolve = { labels: { [`${LABEL}/state`]: "resolved" }, annotations: { [`${LABEL}/resolved-in`]: "1.10" } };
     expect((await patch(pay, { metadata: resolve })).json<GroupObject>().status.phase).toBe("resolved");

@@ -82,11 +82,16 @@ export interface PutDump {
 /** Put a dump into a store, as cdh-upload does. */
 export async function putDump(
   store: ObjectStore,
-  changes: Partial<Manifest> & { namespace?: string; coreBytes?: number; compression?: Compression } = {},
+  changes: Partial<Manifest> & {
+    namespace?: string;
+    coreBytes?: number;
+    coreFile?: Buffer;
+    compression?: Compression;
+  } = {},
 ): Promise<PutDump> {
-  const { namespace = "shop", coreBytes = 4096, compression = "zstd", ...rest } = changes;
+  const { namespace = "shop", coreBytes = 4096, coreFile, compression = "zstd", ...rest } = changes;
   const crashId = rest.crashId ?? randomUUID();
-  const core = makeTinyCore(coreBytes);
+  const core = coreFile ?? makeTinyCore(coreBytes);
   const stem = `${namespace}/${crashId}-dump-1795249571-worker-server-1-11`;
   const plain = makeManifest(core, 0, {
     pod: {

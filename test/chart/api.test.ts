@@ -60,6 +60,7 @@ describeUnless(missingTools("helm"), "the API", () => {
     expect(added(STORE, ON)).toEqual([
       "APIService v1alpha1.core-dump-handler.dev",
       "ClusterRole core-dump-handler-admin",
+      "ClusterRole core-dump-handler-debuginfo",
       "ClusterRole core-dump-handler-download",
       "ClusterRole core-dump-handler-view",
       "ClusterRoleBinding cdh-core-dump-handler-api-auth",
@@ -84,6 +85,12 @@ describeUnless(missingTools("helm"), "the API", () => {
       {},
       ["ClusterRole", "ClusterRoleBinding"],
     ],
+    [
+      "a debugger's account",
+      { debuginfo: { serviceAccount: { create: true } } },
+      {},
+      ["ClusterRoleBinding", "ServiceAccount"],
+    ],
     ["an Ingress", { ingress: { enabled: true, host: "a.example.com" } }, {}, ["Ingress"]],
     ["cert-manager", { tls: { source: "certManager" } }, {}, ["Certificate", "Certificate", "Issuer", "Issuer"]],
     [
@@ -106,7 +113,11 @@ describeUnless(missingTools("helm"), "the API", () => {
 
   it.each<[what: string, api: object, goes: string[]]>([
     ["no aggregation", { aggregation: false }, ["APIService", "RoleBinding"]],
-    ["no roles for people", { userRoles: { create: false } }, ["ClusterRole", "ClusterRole", "ClusterRole"]],
+    [
+      "no roles for people",
+      { userRoles: { create: false } },
+      ["ClusterRole", "ClusterRole", "ClusterRole", "ClusterRole"],
+    ],
     ["no network policy", { networkPolicy: { enabled: false } }, ["NetworkPolicy"]],
     ["a namespace of one's own", { createHostNamespace: false }, ["Namespace"]],
     ["a service account of one's own", { serviceAccount: { create: false, name: "mine" } }, ["ServiceAccount"]],
@@ -314,8 +325,14 @@ describeUnless(missingTools("helm"), "roles for people", () => {
     };
     const groups = ["get crashgroups", "list crashgroups", "watch crashgroups"];
     const view = ["get coredumps", "list coredumps", "watch coredumps", "get coredumps/report", ...groups];
+    const files = [
+      ...["executable", "debuginfo", "dwp", "section"].map((part) => `get buildid/${part}`),
+      "list metadata",
+    ];
+    expect(allowed("debuginfo").sort()).toEqual(files.toSorted());
     const download = [
       ...view,
+      ...files,
       "patch crashgroups",
       "get coredumps/bundle",
       "get coredumps/core",

@@ -111,6 +111,21 @@ app.kubernetes.io/component: api
 {{- toJson $found -}}
 {{- end -}}
 
+{{/* Rules that give programs and debug info by build-id, and their names. */}}
+{{- define "cdh.apiFileRules" -}}
+- apiGroups: [core-dump-handler.dev]
+  resources: [buildid/executable, buildid/debuginfo, buildid/dwp, buildid/section]
+  verbs: [get]
+- apiGroups: [core-dump-handler.dev]
+  resources: [metadata]
+  verbs: [list]
+{{- end -}}
+
+{{/* The service account of debuggers. */}}
+{{- define "cdh.apiDebuginfo" -}}
+{{- include "cdh.suffixed" (list . "-debuginfo") -}}
+{{- end -}}
+
 {{/* Whether a value is given: 0 is one, an empty text and null are none. */}}
 {{- define "cdh.given" -}}
 {{- if not (kindIs "invalid" .) }}{{ if ne (toString .) "" }}true{{ end }}{{ end -}}

@@ -28,6 +28,16 @@ export const SUBRESOURCES = ["bundle", "core", "report", "link"] as const;
 /** Name one of {@link SUBRESOURCES}. */
 export type Subresource = (typeof SUBRESOURCES)[number];
 
+/** Files of programs, by build-id: below the group and at the server's root, as debuginfod's clients ask. Each part is a right. */
+export const FILE_RESOURCE = "buildid";
+export const FILE_PARTS = ["executable", "debuginfo", "dwp", "section"] as const;
+
+/** Name one of {@link FILE_PARTS}. */
+export type FilePart = (typeof FILE_PARTS)[number];
+
+/** What finds files of programs by their names; a right to `list`, because the path names none. */
+export const FILE_NAMES_RESOURCE = "metadata";
+
 /** Where the group begins. */
 export const BASE_PATH = `/apis/${GROUP_VERSION}`;
 

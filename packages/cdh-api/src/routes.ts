@@ -1,5 +1,7 @@
 import {
   BASE_PATH,
+  FILE_NAMES_RESOURCE,
+  FILE_RESOURCE,
   GROUP,
   GROUP_KIND,
   GROUP_LIST_KIND,
@@ -8,11 +10,13 @@ import {
   LINK_KIND,
   LIST_KIND,
   RESOURCE,
+  type FilePart,
 } from "./group.ts";
 import {
   BUILD_ID,
   DECOMPRESS,
   DRY_RUN,
+  FIND_FILES,
   FORMAT,
   GROUP_NAME,
   LIST,
@@ -91,19 +95,37 @@ function part(
 }
 
 /**
- * A file of a program, by build-id, as debuginfod's clients ask for it. The path names no namespace: it is for those who may have
- * every core. A build-id that a namespace's own crash names proves nothing, since a process maps what it likes.
+ * A file of a program, by build-id, as debuginfod's clients ask for it: at the server's root, and below the group, where the API server's
+ * own proxy carries the question here. The path names no namespace, and a right of the cluster's scope is asked for: a build-id that a
+ * namespace's own crash names proves nothing, since a process maps what it likes.
  */
-function buildIdFile(path: string, description: string, parameters: Route["parameters"]): Route {
+function buildIdFile(base: string, which: FilePart, description: string): Route {
   const answers = {
     200: { description: "The file.", types: ["application/octet-stream"] },
     206: { description: "A range of it." },
     401: { description: "No token, or none for this server." },
-    403: { description: "The caller may not download the cores of all namespaces." },
+    403: { description: "The caller may not read the files of programs." },
     404: { description: "No such file." },
   };
-  const right = { asked: "dump", verb: "get", subresource: "core" } as const;
+  const right = { asked: "dump", resource: FILE_RESOURCE, verb: "get", subresource: which } as const;
+  const isSection = which === "section";
+  const path = `${base}/${FILE_RESOURCE}/{buildid}/${which}${isSection ? "/{section}" : ""}`;
+  const parameters = isSection ? [BUILD_ID, SECTION] : [BUILD_ID];
   return { method: "GET", path, counted: "buildid", right, description, parameters, answers };
+}
+
+/** Names of files that are kept, as debuginfod's clients of elfutils 0.191 and later ask for them. */
+function fileNames(base: string): Route {
+  const answers = { 200: { description: "What was found.", types: JSON_TYPE }, 400: { description: "Another key." } };
+  return {
+    method: "GET",
+    path: `${base}/${FILE_NAMES_RESOURCE}`,
+    counted: "buildid",
+    right: { asked: "dump", resource: FILE_NAMES_RESOURCE, verb: "list" },
+    description: "find files by name: key=glob or key=file, value=…",
+    parameters: FIND_FILES,
+    answers,
+  };
 }
 
 /** What a kubelet or a load balancer asks. */
@@ -346,9 +368,16 @@ const TABLE = {
     parameters: [],
     answers: { 200: { description: "The document.", types: JSON_TYPE } },
   },
-  buildIdExecutable: buildIdFile("/buildid/{buildid}/executable", "download a program or library", [BUILD_ID]),
-  buildIdDebuginfo: buildIdFile("/buildid/{buildid}/debuginfo", "download debug info", [BUILD_ID]),
-  buildIdSection: buildIdFile("/buildid/{buildid}/section/{section}", "download a section", [BUILD_ID, SECTION]),
+  buildIdExecutable: buildIdFile("", "executable", "download a program or library"),
+  buildIdDebuginfo: buildIdFile("", "debuginfo", "download debug info"),
+  buildIdDwp: buildIdFile("", "dwp", "download the package of split debug info"),
+  buildIdSection: buildIdFile("", "section", "download a section"),
+  buildIdMetadata: fileNames(""),
+  groupBuildIdExecutable: buildIdFile(BASE_PATH, "executable", "download a program or library"),
+  groupBuildIdDebuginfo: buildIdFile(BASE_PATH, "debuginfo", "download debug info"),
+  groupBuildIdDwp: buildIdFile(BASE_PATH, "dwp", "download the package of split debug info"),
+  groupBuildIdSection: buildIdFile(BASE_PATH, "section", "download a section"),
+  groupBuildIdMetadata: fileNames(BASE_PATH),
   apiVersions: document("/api", "the core group, of which nothing is here"),
   apiGroups: document("/apis", "all groups, or everything at once in the aggregated form"),
   apiGroup: document(`/apis/${GROUP}`, "the group"),

@@ -1,5 +1,12 @@
 import type { Clock } from "@cdh/core/clock";
-import { GROUP, RESOURCE, VERSION_NAME, type GROUP_RESOURCE } from "../group.ts";
+import {
+  GROUP,
+  RESOURCE,
+  VERSION_NAME,
+  type FILE_NAMES_RESOURCE,
+  type FILE_RESOURCE,
+  type GROUP_RESOURCE,
+} from "../group.ts";
 import { forbidden } from "../http/api-error.ts";
 import { shareOf, type Caller } from "./caller.ts";
 import type { Cluster } from "./cluster.ts";
@@ -10,7 +17,7 @@ const PATH = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 const DENIED_MS = 3000;
 
 /** What rights are about. */
-export type DumpResource = typeof RESOURCE | typeof GROUP_RESOURCE;
+export type DumpResource = typeof RESOURCE | typeof GROUP_RESOURCE | typeof FILE_RESOURCE | typeof FILE_NAMES_RESOURCE;
 
 /** What is asked for. `namespace` empty: all of them. */
 export interface DumpRight {

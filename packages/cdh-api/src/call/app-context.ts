@@ -1,5 +1,6 @@
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "@cdh/core/clock";
+import type { DebugFileId } from "@cdh/core/debug-files/keys";
 import type { KeptParts } from "@cdh/core/debug-files/opens-with";
 import type { Logger } from "@cdh/core/log";
 import type { NoticeBoard } from "@cdh/core/store/notices";
@@ -16,12 +17,26 @@ import type { DumpStore } from "../index/dump-store.ts";
 import type { ApiSettings } from "../settings.ts";
 import type { ApiMetrics } from "./api-metrics.ts";
 
+/** A file of the store by its name. */
+export interface NamedFile extends DebugFileId {
+  name: string;
+  hasCode: boolean;
+}
+
+/** All names that are known, and whether these are all. */
+export interface NamedFiles {
+  files: readonly NamedFile[];
+  isComplete: boolean;
+}
+
 /** What handlers of requests work with. */
 export interface AppContext {
   readonly dumps: DumpStore;
   /** Tell what the store keeps of a build-id, as it was seconds ago. @throws {CdhError} the CDH_STORE family */
   readonly keptParts: (buildId: string) => Promise<KeptParts>;
   readonly groups: Groups;
+  /** Names of the files of programs. */
+  readonly fileNames: { get(): Promise<NamedFiles> };
   /** Where removals and protection are told to the other replicas; undefined without `NOTICES`. */
   readonly board: NoticeBoard | undefined;
   readonly settings: ApiSettings;

@@ -24,6 +24,11 @@ export function sendDebuginfo(call: Call): Promise<void> {
   return sendFile(call, "debuginfo");
 }
 
+/** Send the package of split debug info of a build-id; no route of debuginfod's, but in its manner. */
+export function sendDwp(call: Call): Promise<void> {
+  return sendFile(call, "dwp");
+}
+
 /** Send one section, of the debug info when it has it, else of the program. */
 export async function sendSection(call: Call): Promise<void> {
   const { app, exchange, param } = call;
@@ -49,7 +54,7 @@ export async function sendSection(call: Call): Promise<void> {
   );
 }
 
-async function sendFile(call: Call, role: "executable" | "debuginfo"): Promise<void> {
+async function sendFile(call: Call, role: DebugRole): Promise<void> {
   const { app, exchange } = call;
   const buildId = buildIdOf(call);
   await app.gates.cores.run(exchange.share, () =>

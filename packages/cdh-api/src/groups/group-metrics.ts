@@ -43,7 +43,7 @@ export function countGroups(metrics: Metrics, groups: () => Groups, clock: Clock
     "Crashes in no group, because there are too many groups.",
   );
   metrics.onRender(() => {
-    const { index } = groups();
+    const { index, states } = groups();
     const nowMs = clock.now();
     const since = nowMs / 1000 - RECENT_SECONDS;
     const builds = new Map<string, BuildCount>();
@@ -61,6 +61,8 @@ export function countGroups(metrics: Metrics, groups: () => Groups, clock: Clock
         if (tally.countedOnlyAt >= since) count(told, "countedOnly");
         for (const seen of tally.seen("build")) addBuild(builds, namespace, seen);
       }
+      // A muted group is told as new to nobody, also while it is not known yet that it is.
+      if (!states.isLoaded) continue;
       for (const [phase, value] of phases) byPhase.set(value, { namespace, phase });
       for (const [what, value] of told) recent.set(value, { namespace, what });
     }

@@ -51,6 +51,11 @@ export class GroupStates {
     this.#options = options;
   }
 
+  /** Whether all of it was read once: until then what is not known may have been said. */
+  get isLoaded(): boolean {
+    return this.#lookedAt > Number.NEGATIVE_INFINITY;
+  }
+
   of(namespace: string, id: string): GroupState | undefined {
     return this.#held.get(`${namespace}/${id}`)?.state;
   }
@@ -100,8 +105,15 @@ export class GroupStates {
         if (turn < TRIES && error instanceof CdhError && error.code === "CDH_STORE_CONFLICT") continue;
         throw error;
       }
+      const after = await keysBelow(store, folder);
+      const last = after.at(-1);
+      // Who was slow may have taken a number that others had used and given up: theirs would hide what was said now.
+      if (last !== undefined && last > key) {
+        if (turn < TRIES) continue;
+        throw new CdhError("CDH_STORE_CONFLICT", `${folder} was changed by others, again and again`);
+      }
       this.#set(namespace, id, { sequence, state: wanted });
-      await this.#tidy(keys);
+      await this.#tidy(after.filter((one) => one < key));
       return wanted;
     }
   }

@@ -1,7 +1,7 @@
 import { checkLoaded, staleHeaders, type AppContext } from "../call/app-context.ts";
 import type { Call } from "../call/call.ts";
 import { viewOf, type ViewedGroup } from "../groups/groups.ts";
-import { groupNotFound } from "../http/api-error.ts";
+import { groupNotFound, unavailable } from "../http/api-error.ts";
 import { sendInPieces, sendJson } from "../http/send.ts";
 import { groupObjectOf } from "./crashgroup.ts";
 import { GROUPS } from "./group-resource.ts";
@@ -25,6 +25,7 @@ export async function listGroups({ app, exchange }: Call, namespace: string | un
   const shown = shownOf(exchange);
   const selects = selectorOf(query, GROUPS);
   if (query.get("resourceVersion") !== "0") await freshen(app);
+  checkStates(app);
   const limit = numberOf(query, "limit");
   const from = readContinue(query.get("continue"));
   const revision = from?.revision ?? app.dumps.index.log.last;
@@ -50,6 +51,7 @@ export async function getGroup({ app, exchange, param }: Call): Promise<void> {
   checkLoaded(app);
   const shown = shownOf(exchange);
   await freshen(app);
+  checkStates(app);
   const view = findGroup(app, param("namespace"), param("name"));
   sendJson(exchange, 200, singleObject(shown, view, groupObjectOf(view), app.clock.now()), staleHeaders(app));
 }
@@ -58,6 +60,8 @@ export async function getGroup({ app, exchange, param }: Call): Promise<void> {
 export async function watchGroups({ app, exchange }: Call, namespace: string | undefined): Promise<void> {
   checkLoaded(app);
   const selects = selectorOf(exchange.query, GROUPS);
+  if (!app.groups.states.isLoaded) await freshen(app);
+  checkStates(app);
   await watchGroupsOf(app, exchange, { namespace, selects, shown: shownOf(exchange) });
 }
 
@@ -72,6 +76,11 @@ export function findGroup(app: AppContext, namespace: string, name: string): Vie
 export function groupsOf(app: AppContext, namespace: string | undefined): ViewedGroup[] {
   const now = app.clock.now();
   return app.groups.index.list(namespace).map((group) => viewOf(app.groups, group, now));
+}
+
+/** What was muted or resolved is never told as open because it was not read yet. @throws {ApiError} 503 */
+function checkStates(app: AppContext): void {
+  if (!app.groups.states.isLoaded) throw unavailable("what people say about groups is still being read");
 }
 
 async function freshen(app: AppContext): Promise<void> {

@@ -32,7 +32,11 @@ export async function patchGroup({ app, exchange, param, who }: Call): Promise<v
   if (isDryRun(exchange, undefined) || !changesAnything(change)) return sendJson(exchange, 200, groupObjectOf(before));
   const said = { by: who.user, at: app.clock.now() };
   try {
-    await app.groups.states.change(namespace, name, (state) => changed(state, change, said));
+    await app.groups.states.change(namespace, name, (state) => {
+      // What others said between the look above and the write is what the caller has not seen.
+      if (change.revision !== undefined && state !== before.state) throw conflict(name);
+      return changed(state, change, said);
+    });
   } catch (error) {
     if (error instanceof CdhError && error.code === "CDH_STORE_CONFLICT") throw conflict(name);
     throw error;

@@ -67,3 +67,9 @@ export const OF_NAMESPACE_AND_POD: readonly RouteParameter[] = [
 ];
 
 export const DECOMPRESS = query("decompress", "string", "true: decompressed.");
+
+/** What finds files of programs by name. */
+export const FIND_FILES: readonly RouteParameter[] = [
+  query("key", "string", "glob or file."),
+  query("value", "string", "Pattern, or name; of a path its last part counts."),
+];

@@ -1,5 +1,5 @@
 import type { DumpResource, DumpRight } from "../auth/access-review.ts";
-import type { Subresource } from "../group.ts";
+import type { FilePart, Subresource } from "../group.ts";
 
 /** A parameter of a route. */
 export interface RouteParameter {
@@ -37,7 +37,7 @@ export type RouteRight =
       verb: DumpRight["verb"];
       /** Dumps, where it is not said. */
       resource?: DumpResource;
-      subresource?: Subresource;
+      subresource?: Subresource | FilePart;
     };
 
 /** What Kubernetes' tools have to know of a route of the Kubernetes API. */

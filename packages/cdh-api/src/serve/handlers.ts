@@ -1,7 +1,8 @@
 import type { Call } from "../call/call.ts";
 import { sendBundle } from "../download/bundle.ts";
 import { sendCore } from "../download/core.ts";
-import { sendDebuginfo, sendExecutable, sendSection } from "../download/debug-file.ts";
+import { sendDebuginfo, sendDwp, sendExecutable, sendSection } from "../download/debug-file.ts";
+import { sendFileNames } from "../download/file-names.ts";
 import { makeLink } from "../download/link.ts";
 import { sendReport } from "../download/report.ts";
 import { pathNotFound } from "../http/api-error.ts";
@@ -57,7 +58,14 @@ export function makeHandlers({ readiness, files }: HandlerSources): Readonly<Rec
     restOpenApi: ({ exchange }) => sendJson(exchange, 200, koredumpOpenApi()),
     buildIdExecutable: sendExecutable,
     buildIdDebuginfo: sendDebuginfo,
+    buildIdDwp: sendDwp,
     buildIdSection: sendSection,
+    buildIdMetadata: sendFileNames,
+    groupBuildIdExecutable: sendExecutable,
+    groupBuildIdDebuginfo: sendDebuginfo,
+    groupBuildIdDwp: sendDwp,
+    groupBuildIdSection: sendSection,
+    groupBuildIdMetadata: sendFileNames,
     apiVersions: document(() => ({ kind: "APIVersions", versions: [], serverAddressByClientCIDRs: [] })),
     apiGroups: sendGroups,
     apiGroup: document(apiGroup),

@@ -112,7 +112,7 @@ describe("the table of routes", () => {
       if (id === "page" || id === "pageFile" || id === "apiVersions" || at.startsWith("/apis")) continue;
       expect(page, id).toContain(at.replace("{node}", "<node>").replace("{id}", "<id>"));
       if ("verb" in right && right.subresource !== undefined)
-        expect(page).toContain(`\`coredumps/${right.subresource}\``);
+        expect(page).toContain(`\`${right.resource ?? "coredumps"}/${right.subresource}\``);
     }
     const label = /\(`route`: ([^)]*)\)/.exec(page)?.[1]?.match(/(?<=`)\w+(?=`)/g);
     expect(label?.sort()).toEqual([...new Set([...ROUTES.map(({ counted }) => counted), "none"])].sort());

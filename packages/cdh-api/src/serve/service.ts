@@ -17,6 +17,7 @@ import { Tickets } from "../auth/tickets.ts";
 import { TokenReviewer } from "../auth/token-review.ts";
 import { declareMetrics } from "../call/api-metrics.ts";
 import type { AppContext } from "../call/app-context.ts";
+import { FileNames } from "../download/file-names.ts";
 import { rememberParts } from "../download/kept-parts.ts";
 import { countGroups } from "../groups/group-metrics.ts";
 import { makeGroups, type Groups } from "../groups/groups.ts";
@@ -110,6 +111,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
   const board = settings.notices ? new NoticeBoard({ store, clock, log }) : undefined;
   const app: AppContext = {
     dumps,
+    fileNames: new FileNames({ store, clock, stopSignal }),
     keptParts: rememberParts({ store, clock, stopSignal }),
     groups,
     board,

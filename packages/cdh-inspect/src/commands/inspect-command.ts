@@ -34,6 +34,7 @@ const PLACES_TIMEOUT_MS = 5000;
 export abstract class InspectCommand extends CdhCommand {
   readonly #stores = new Map<string, Promise<ObjectStore>>();
   readonly #openers: PlaceOpeners = { bucket: (url) => this.#openBucket(url), cluster: () => this.cluster() };
+  readonly #placeOpeners = { store: (url: string) => this.#openBucket(url), cluster: () => this.cluster() };
   #cluster: Promise<KubeClient> | undefined;
 
   kubeconfig = textFlag("--kubeconfig", "FILE", "for kube://: file; KUBECONFIG or ~/.kube/config");
@@ -116,7 +117,7 @@ export abstract class InspectCommand extends CdhCommand {
       cacheOf: (url) => new SymbolCache(folder, url, clock),
       places: async () => {
         await removeUnusedSymbols(folder, clock.now());
-        return findSymbolPlaces(label, given, this.context, (url) => this.#openBucket(url));
+        return findSymbolPlaces(label, given, this.context, this.#placeOpeners);
       },
       warn: (text) => this.warn(text),
     });
@@ -127,7 +128,7 @@ export abstract class InspectCommand extends CdhCommand {
    * and what it finds wrong is told in the report.
    */
   async withOpening(report: Report): Promise<Report> {
-    const { env, stopSignal } = this.context;
+    const { env, stopSignal, clock } = this.context;
     const asked = modulesToAsk(report.manifest);
     if (report.opensWith !== undefined || asked.modules.length === 0) return report;
     const open = openCommandsOf(report.bundle, report.manifest);
@@ -135,8 +136,8 @@ export abstract class InspectCommand extends CdhCommand {
       const places = await findSymbolPlaces(
         report.bundle,
         [],
-        { env, stopSignal: AbortSignal.any([stopSignal, AbortSignal.timeout(PLACES_TIMEOUT_MS)]) },
-        (url) => this.#openBucket(url),
+        { env, clock, stopSignal: AbortSignal.any([stopSignal, AbortSignal.timeout(PLACES_TIMEOUT_MS)]) },
+        this.#placeOpeners,
       );
       if (places.length === 0) return report;
       return { ...report, opensWith: await tellOpensWith(asked, partsOfAny(places), { signal: stopSignal }), open };

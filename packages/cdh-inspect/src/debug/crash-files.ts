@@ -58,6 +58,8 @@ export async function findCrashFiles(opened: OpenedFile, wishes: FileWishes, sig
     taken.add(place);
     found.aliases.push({ place, of });
   }
+  const others = facts.modules.length - FILES_MAX;
+  if (others > 0) found.missing.push(`${others} more files: ${FILES_MAX} of a crash are looked for`);
   await addDebugFiles(facts.modules, wishes, found);
   return found;
 }

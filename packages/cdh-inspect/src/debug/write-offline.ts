@@ -1,4 +1,4 @@
-import { copyFile, mkdir, open, readdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, open, readdir, realpath, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { relative } from "node:path/posix";
 import type { CliContext } from "@cdh/core/cli";
@@ -12,7 +12,7 @@ import { FILE_MODE } from "@cdh/core/spool/layout";
 import type { OpenedFile } from "../read/opened-file.ts";
 import { writeSparse } from "../unpack/sparse-file.ts";
 import { unpackCore, type UnpackedFile } from "../unpack/unpack.ts";
-import { findCrashFiles, placeById, type CrashFiles, type PlacedFile } from "./crash-files.ts";
+import { findCrashFiles, placeById, type PlacedFile } from "./crash-files.ts";
 import { fileSource } from "./file-source.ts";
 import type { FileWishes } from "./find-files.ts";
 import { refuseOtherMachines } from "./prepare.ts";
@@ -20,6 +20,8 @@ import { refuseOtherMachines } from "./prepare.ts";
 const COPY_BYTES = 1024 * 1024;
 /** There while the directory is not finished; the same command goes on then. */
 const UNFINISHED = ".unfinished";
+/** How a system says that a name can have no place: another one of the crash has it, or is in its way. */
+const NO_PLACE = new Set(["EEXIST", "ENOTDIR", "ENAMETOOLONG"]);
 const OTHERS = { gdbinit: "gdbinit", report: "report.txt", code: ".vscode" } as const;
 
 /** Say how to write. */
@@ -58,19 +60,32 @@ export async function writeOffline(
   const facts = await opened.facts();
   refuseOtherMachines(facts);
   const found = await findCrashFiles(opened, wishes, signal);
-  const { missing, notes } = found;
+  const { notes } = found;
+  const missing = [...found.missing];
   try {
     await prepare(directory, options.force);
     const at = (...names: string[]): string => join(directory, ...names);
     const root = at(CRASH_FOLDER.sysroot);
     let filesBytes = 0;
     await mkdir(root);
-    for (const file of found.files) filesBytes += await place(root, file, signal);
-    for (const { place: name, of } of found.aliases) await link(root, name, of);
+    const placed = new Set<string>();
+    for (const file of found.files) {
+      const bytes = await place(root, file, signal);
+      if (bytes === undefined) missing.push(`${file.place} (another file of the crash has its place)`);
+      else placed.add(file.place);
+      filesBytes += bytes ?? 0;
+    }
+    for (const { place: name, of } of found.aliases) if (placed.has(of)) await link(root, name, of);
     await mkdir(at(CRASH_FOLDER.debug));
-    for (const file of found.debug) filesBytes += await place(at(CRASH_FOLDER.debug), file, signal);
-    await linkByIds(facts, found, directory);
-    const { program, programDwp } = found;
+    let debugFiles = 0;
+    for (const file of found.debug) {
+      const bytes = await place(at(CRASH_FOLDER.debug), file, signal);
+      debugFiles += bytes === undefined ? 0 : 1;
+      filesBytes += bytes ?? 0;
+    }
+    await linkByIds(facts, placed, directory);
+    const { programDwp } = found;
+    const program = found.program !== undefined && placed.has(found.program.place) ? found.program : undefined;
     if (program !== undefined) await link(directory, CRASH_FOLDER.program, `${CRASH_FOLDER.sysroot}${program.place}`);
     if (programDwp !== undefined) filesBytes += await copy(programDwp, at(`${CRASH_FOLDER.program}.dwp`), signal);
     await writeFile(at(OTHERS.gdbinit), gdbinit(program !== undefined), { mode: FILE_MODE });
@@ -81,7 +96,7 @@ export async function writeOffline(
     const crashedAt = Date.parse(opened.manifest.crashedAt) / 1000;
     if (crashedAt > 0) await utimes(core.path, crashedAt, crashedAt).catch(() => {});
     await rm(at(UNFINISHED));
-    return { core, files: found.files.length, debugFiles: found.debug.length, filesBytes, missing, notes };
+    return { core, files: placed.size, debugFiles, filesBytes, missing, notes };
   } catch (error) {
     if (error instanceof CdhError || signal.aborted || errnoOf(error) === undefined) throw error;
     throw new CdhError("CDH_DISK", `cannot write ${directory}: ${reasonOf(error)}`, { cause: error });
@@ -134,14 +149,18 @@ async function prepare(directory: string, force: boolean): Promise<void> {
     await rm(join(directory, name), { recursive: true, force: true });
 }
 
-async function place(root: string, { place: name, path }: PlacedFile, signal: AbortSignal): Promise<number> {
+/** Copy a file to its place. @returns undefined where it can have none: a crash may name a file below another one */
+async function place(
+  root: string,
+  { place: name, path }: PlacedFile,
+  signal: AbortSignal,
+): Promise<number | undefined> {
   const target = join(root, name);
   try {
     await makeFolders(dirname(target));
     return await copy(path, target, signal);
   } catch (error) {
-    // A crash may name a file below another one; the first of them is there.
-    if (["EEXIST", "ENOTDIR", "ENAMETOOLONG"].includes(errnoOf(error) ?? "")) return 0;
+    if (NO_PLACE.has(errnoOf(error) ?? "")) return undefined;
     throw error;
   }
 }
@@ -174,19 +193,24 @@ async function link(root: string, name: string, of: string): Promise<void> {
   const path = join(root, name);
   try {
     await makeFolders(dirname(path));
+    if (!(await isStraight(root, dirname(name)))) return;
     const target = relative(`/${dirname(name).replaceAll("\\", "/")}`, `/${of}`);
     await symlink(target, path).catch(async (error: unknown) => {
       if (process.platform !== "win32") throw error;
       await copyFile(join(root, of), path);
     });
   } catch (error) {
-    if (!["EEXIST", "ENOTDIR", "ENAMETOOLONG", "ENOENT"].includes(errnoOf(error) ?? "")) throw error;
+    if (!NO_PLACE.has(errnoOf(error) ?? "") && errnoOf(error) !== "ENOENT") throw error;
   }
 }
 
+/** Tell whether no link lies on the way to a folder: through one, a relative link would lead to what its maker chose. */
+async function isStraight(root: string, folder: string): Promise<boolean> {
+  return (await realpath(join(root, folder))) === join(await realpath(root), folder);
+}
+
 /** gdb also looks for programs and libraries by build-id. */
-async function linkByIds({ modules }: CoreFacts, { files }: CrashFiles, directory: string): Promise<void> {
-  const places = new Set(files.map(({ place: name }) => name));
+async function linkByIds({ modules }: CoreFacts, places: ReadonlySet<string>, directory: string): Promise<void> {
   for (const { path, buildId } of modules) {
     const name = path.replace(/ \(deleted\)$/, "");
     if (buildId === undefined || !places.has(name)) continue;

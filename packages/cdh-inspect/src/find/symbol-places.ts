@@ -7,6 +7,8 @@ import { findStoredFile, unpackStoredFile } from "@cdh/core/debug-files/open-sto
 import { keptParts } from "@cdh/core/debug-files/opens-with";
 import type { ObjectStore } from "@cdh/core/store/store";
 import type { SymbolPlace } from "../debug/symbol-files.ts";
+import type { KubeClient } from "../kube/client.ts";
+import { apiPlace } from "./in-api.ts";
 import { parseLocation } from "./location.ts";
 
 /** Opens the store that a URL means. The caller closes what was opened. */
@@ -35,16 +37,16 @@ function storePlace(store: ObjectStore, base: string, signal: AbortSignal): Symb
 }
 
 /**
- * Find the stores that may have a bundle's files: those given, the one that STORE_URL names, and the one that the bundle itself
- * lies in.
+ * Find the places that may have a bundle's files: the stores given, the one that STORE_URL names, and the one that the bundle itself
+ * lies in, or its cluster's API.
  * @param label the bundle's: a path or a URL
  * @throws {CdhError} CDH_CONFIG_INVALID, the CDH_STORE family
  */
 export async function findSymbolPlaces(
   label: string,
   given: readonly string[],
-  { env, stopSignal }: Pick<CliContext, "env" | "stopSignal">,
-  open: StoreOpener,
+  { env, stopSignal, clock }: Pick<CliContext, "env" | "stopSignal" | "clock">,
+  { store: open, cluster }: { store: StoreOpener; cluster: () => Promise<KubeClient> },
 ): Promise<SymbolPlace[]> {
   const stores = new Set(given);
   const configured = env["STORE_URL"] ?? "";
@@ -59,7 +61,7 @@ export async function findSymbolPlaces(
     const store = await open(location.bucketUrl);
     const base = await findBaseAbove(store, location.key, stopSignal);
     if (base !== undefined) places.push(storePlace(store, base, stopSignal));
-  }
+  } else if (location.kind === "kube") places.push(apiPlace(await cluster(), { clock, signal: stopSignal }));
   return places;
 }
 

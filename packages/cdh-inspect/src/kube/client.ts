@@ -13,7 +13,7 @@ const REASON_MAX_BYTES = 64 * 1024;
 
 /** Say what is asked beside the path. */
 export interface AskOptions {
-  method?: "GET" | "POST" | "DELETE";
+  method?: "GET" | "HEAD" | "POST" | "DELETE";
   headers?: Record<string, string>;
   signal?: AbortSignal;
   /** Answers that the caller looks at itself; 200 to 299 are always fine. */

@@ -28,6 +28,11 @@ export function pathOf(namespace: string, name: string, part?: "bundle" | "core"
   return part === undefined ? path : `${path}/${part}`;
 }
 
+/** The path of a file of a program, by build-id. */
+export function filePathOf(buildId: string, part: "executable" | "debuginfo" | "dwp"): string {
+  return `${GROUP_PATH}/buildid/${buildId}/${part}`;
+}
+
 /** Get one crash; undefined when there is none of this name. @throws {CdhError} */
 export async function getCoreDump(
   client: KubeClient,
