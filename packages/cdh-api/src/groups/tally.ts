@@ -1,3 +1,4 @@
+import { cutText } from "@cdh/core/base/cut-text";
 import type { DumpRecord } from "../index/dump-record.ts";
 
 /** What of the crashes of a group is listed. */
@@ -28,6 +29,10 @@ export interface DayCount {
 
 /** Values of one kind that are held; a crash may choose them, and whoever makes new ones all the time fills no memory. */
 const SEEN_MAX = 100;
+/** Bytes of such a value: a path may have thousands, and a group as JSON megabytes of them. */
+const VALUE_BYTES = 256;
+/** An image's tag or digest stands at its end. */
+const IMAGE_BYTES = 512;
 /** Days that are held: a crash chooses no time, but a node's clock may be anything. */
 const DAYS_MAX = 400;
 const DAY_SECONDS = 86_400;
@@ -82,12 +87,13 @@ export class Tally {
       this.countedOnlyAt = Math.max(this.countedOnlyAt, at);
     }
     this.#see("signal", record.signalName || undefined, at);
-    this.#see("executable", record.exe ?? record.comm, at);
-    this.#see("workload", record.ownerName, at);
-    this.#see("image", record.imageRef, at);
-    this.#see("node", record.nodeName, at);
-    if (record.ownerName !== undefined && record.imageRef !== undefined)
-      this.#see("build", `${record.ownerName}${BETWEEN}${record.imageRef}`, at);
+    const workload = cut(record.ownerName);
+    const image = cut(record.imageRef, IMAGE_BYTES);
+    this.#see("executable", cut(record.exe ?? record.comm), at);
+    this.#see("workload", workload, at);
+    this.#see("image", image, at);
+    this.#see("node", cut(record.nodeName), at);
+    if (workload !== undefined && image !== undefined) this.#see("build", `${workload}${BETWEEN}${image}`, at);
     this.#countDay(Math.floor(at / DAY_SECONDS));
   }
 
@@ -167,6 +173,10 @@ export class Tally {
     }
     if (this.#days.length < 2 * DAYS_MAX) this.#days.push(day, 1);
   }
+}
+
+function cut(text: string | undefined, maxBytes = VALUE_BYTES): string | undefined {
+  return text === undefined || text.length * 3 <= maxBytes ? text : cutText(text, maxBytes);
 }
 
 function isNewer(record: DumpRecord, than: ToldCrash | undefined): boolean {

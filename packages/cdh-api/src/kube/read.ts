@@ -19,10 +19,10 @@ import { parseFieldSelector, parseLabelSelector, type Selector } from "./selecto
 import { watch } from "./watch.ts";
 
 /**
- * Items that are written at once; the list of a hundred thousand is never a single text. Their text stays below 128 KiB:
- * V8 puts longer ones among the large objects, where garbage gathers until the whole heap is collected.
+ * Characters that are written at once, and one item more; the list of a hundred thousand is never a single text. Their text stays
+ * below 128 KiB: V8 puts longer ones among the large objects, where garbage gathers until the whole heap is collected.
  */
-const ITEMS_AT_ONCE = 40;
+const PIECE_CHARS = 96 * 1024;
 
 /** A list of so many dumps is held while it is sent: not many at a time, so that slow readers of everything take no memory. */
 export const LONG_LIST = 10_000;
@@ -100,7 +100,7 @@ function shownOf(app: AppContext, { request, query }: Call["exchange"]): Shown<D
   return { ...chooseRepresentation(request.headers.accept, query), resource: dumpResource(app) };
 }
 
-/** Write a list, some items at a time. */
+/** Write a list, some items at a time; how long one is is for the crashed programs to choose. */
 export function* listPieces<Item>(
   shown: Shown<Item>,
   metadata: Json,
@@ -108,10 +108,14 @@ export function* listPieces<Item>(
   now: number,
 ): Generator<string> {
   yield listStart(shown, metadata);
-  for (let at = 0; at < page.length; at += ITEMS_AT_ONCE) {
-    const items = page.slice(at, at + ITEMS_AT_ONCE).map((item) => JSON.stringify(listItem(shown, item, now)));
-    yield `${at === 0 ? "" : ","}${items.join(",")}`;
+  let piece = "";
+  for (const [at, item] of page.entries()) {
+    piece += `${at === 0 ? "" : ","}${JSON.stringify(listItem(shown, item, now))}`;
+    if (piece.length < PIECE_CHARS) continue;
+    yield piece;
+    piece = "";
   }
+  if (piece !== "") yield piece;
   yield LIST_END;
 }
 

@@ -9,8 +9,8 @@ import { bookmarkObject, watchObject, type Shown } from "./representation.ts";
 const BOOKMARK_MS = 60_000;
 /** A watch ends after this at the latest: then the client's rights are asked for again. */
 const LONGEST_MS = 30 * 60_000;
-/** Events that are written at once; all that waits for a slow client is one such piece. */
-const EVENTS_AT_ONCE = 20;
+/** Characters of events that are written at once, and one event more: all that waits for a slow client is one such piece. */
+const PIECE_CHARS = 96 * 1024;
 
 /** What a client wants of a watch. */
 export interface WatchWish {
@@ -81,11 +81,14 @@ export async function streamWatch<Item>(
         return `${JSON.stringify({ type, object })}\n`;
       },
       send: async (items, toText) => {
-        for (let at = 0; at < items.length; at += EVENTS_AT_ONCE) {
-          const texts = items.slice(at, at + EVENTS_AT_ONCE).map(toText);
-          const text = texts.join("");
-          if (text !== "") await write(text);
+        let piece = "";
+        for (const item of items) {
+          piece += toText(item);
+          if (piece.length < PIECE_CHARS) continue;
+          await write(piece);
+          piece = "";
         }
+        if (piece !== "") await write(piece);
       },
       bookmark: async (revision, annotations) => {
         const extra = annotations === undefined ? {} : { annotations };
