@@ -21,6 +21,9 @@ export const BLOCK_BYTES_MAX = 64 * 1024 * 1024;
 /** Characters of one text, as of a manifest's field. */
 const TEXT_MAX = 8192;
 
+/** Of a Date: what is beyond cannot be written as a time. */
+const TIME_MAX_MS = 8.64e15;
+
 const STORED = NUMBERS.filter((name) => name !== "revision");
 const LISTS = { facts: FACT_KINDS, counts: COUNT_KINDS } as const;
 
@@ -138,8 +141,12 @@ function checkRows(block: RowBlock): void {
     const { length } = lengths[name];
     if (block.refs[name].some((ref) => ref >= length)) throw new NoBlock(`a row refers to no ${name}`);
   }
-  for (const name of ["crashedAt", "storedAt", "coreBytes", "coreStoredBytes"] as const) {
-    if (!block.numbers[name].every(Number.isFinite)) throw new NoBlock(`a row has no ${name}`);
+  for (const name of ["crashedAt", "storedAt"] as const) {
+    if (!block.numbers[name].every((time) => Math.abs(time) <= TIME_MAX_MS)) throw new NoBlock(`a row has no ${name}`);
+  }
+  for (const name of ["coreBytes", "coreStoredBytes"] as const) {
+    if (!block.numbers[name].every((bytes) => bytes >= 0 && bytes <= Number.MAX_SAFE_INTEGER))
+      throw new NoBlock(`a row has no ${name}`);
   }
   for (let row = 0; row < block.rows; row += 1) {
     const end = block.ends[row] ?? 0;

@@ -7,7 +7,7 @@ export const SEGMENTS_FOLDER = "_index/v1/";
 const SUFFIX = ".segment";
 /** Twelve digits that order segments, and twelve that nobody else chooses. */
 const NAME = /^\d{12}-[0-9a-f]{12}$/;
-/** More than ten million dumps have. */
+/** More than ten million dumps have. Of further ones the newest count. */
 const SEGMENTS_MAX = 2000;
 
 /** A segment as the folder shows it. */
@@ -26,13 +26,14 @@ export class SegmentFolder {
 
   /** List the segments, the newest first. @throws {CdhError} the CDH_STORE family */
   async list(signal: AbortSignal): Promise<StoredSegment[]> {
-    const segments: StoredSegment[] = [];
+    let segments: StoredSegment[] = [];
     for await (const { key, sizeBytes } of this.#store.list(SEGMENTS_FOLDER, { signal })) {
       const name = key.slice(SEGMENTS_FOLDER.length, -SUFFIX.length);
       if (key.endsWith(SUFFIX) && NAME.test(name)) segments.push({ name, sizeBytes });
-      if (segments.length === SEGMENTS_MAX) break;
+      // In the order of keys the newest come last.
+      if (segments.length === 2 * SEGMENTS_MAX) segments = segments.slice(SEGMENTS_MAX);
     }
-    return segments.reverse();
+    return segments.slice(-SEGMENTS_MAX).reverse();
   }
 
   /**
