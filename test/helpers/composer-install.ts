@@ -106,10 +106,10 @@ export async function installComposer(hold: KernelHold, options: InstallOptions 
   // A plain name first: the composer's installer must find none of its own lines to "restore" later.
   hold.set({ corePattern: "core", corePipeLimit: "16", suidDumpable: "2" });
   mkdirSync(hostDir, { mode: 0o755 });
-  // Suites crash one program over and over, which the rate limit is there to stop; its own tests set it. No container
+  // Suites crash one program over and over, which the limits are there to stop; their own tests set them. No container
   // runtime runs here, so nothing is to be asked.
   try {
-    await install(hostDir, { RATE_LIMIT: "0", IGNORE_CRIO: "true", ...options.settings });
+    await install(hostDir, { RATE_LIMIT: "0", KEEP_PER_SITE: "0", IGNORE_CRIO: "true", ...options.settings });
   } catch (error) {
     rmSync(directory, { recursive: true, force: true });
     throw error;

@@ -202,6 +202,7 @@ class NodePrograms {
       PATH: process.env["PATH"] ?? "",
       HOST_DIR: this.#hostDir,
       COMP_RATE_LIMIT: "0",
+      COMP_KEEP_PER_SITE: "0",
       COMP_IGNORE_CRIO: "true",
       PROVE_CAPTURE: "true",
       SELF_TEST_INTERVAL: "10s",

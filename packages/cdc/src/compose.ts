@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { handOn } from "./decide/hand-on.ts";
+import { findPlace, settleSpared, spare } from "./decide/spare.ts";
 import { judge } from "./decide/verdict.ts";
 import { dismiss } from "./keep/dismiss.ts";
 import { finish } from "./keep/finish.ts";
@@ -11,8 +12,11 @@ import { boundMemory } from "./self/memory-bound.ts";
 import { TimeLimit } from "./self/time-limit.ts";
 import { enlargePipe } from "./take/enlarge-pipe.ts";
 import { release } from "./take/release.ts";
-import { takeCore } from "./take/take-core.ts";
+import { takeCore, type Beside } from "./take/take-core.ts";
 import { learn } from "./who/learn.ts";
+
+/** What the notes of a core say. */
+type Notes = Parameters<Beside["onNotes"]>[0];
 
 /**
  * Keep one crash: drain the core, learn beside it who crashed, publish the bundle.
@@ -49,15 +53,19 @@ async function keep(work: Work): Promise<Outcome> {
   if (handedOn.outcome !== undefined) return handedOn.outcome;
   const opening = open(work, learning);
   const judging = judge(work, learning, opening);
-  const beside = { learning, opening, judging };
+  const notes = Promise.withResolvers<Notes>();
+  const placing = findPlace(work, learning, notes.promise);
+  const sparing = spare(work, { learning, judging, placing });
+  const beside = { learning, opening, judging, placing, sparing, onNotes: notes.resolve };
   const cancelNote = leaveNoteLater(work, beside);
   const taken = await takeCore(work, beside);
-  const drainMs = await release(work, learning, taken);
+  const drainMs = await release(work, learning, taken, placing);
   const verdict = await judging;
   if (verdict.skip !== undefined) {
     await work.limit.watch(cancelNote());
-    return await dismiss(work, verdict.skip, opening, { learning, taken });
+    return await dismiss(work, verdict.skip, opening, { learning, taken, sparing });
   }
+  const spared = await sparing;
   const bundle = await opening;
   const finished = await finish(work, {
     learning,
@@ -65,8 +73,11 @@ async function keep(work: Work): Promise<Outcome> {
     taken,
     drainMs,
     verdict,
+    spared,
     chainProblems: handedOn.problems,
   });
   await work.limit.watch(cancelNote());
-  return await publish(work, bundle, finished);
+  const outcome = await publish(work, bundle, finished);
+  await work.limit.watch(settleSpared(work, spared, finished.manifest));
+  return outcome;
 }

@@ -1,6 +1,7 @@
 import { backoffMs } from "@cdh/core/async/backoff";
 import type { Clock } from "@cdh/core/clock";
 import { CdhError, reasonOf } from "@cdh/core/errors";
+import { noteLostCore } from "@cdh/core/spool/lost-cores";
 import type { Attempts } from "./queue/attempts.ts";
 import type { BundleFacts } from "./queue/bundle-facts.ts";
 import type { Lane } from "./queue/lane.ts";
@@ -111,6 +112,7 @@ export class Failures {
         const hint = error instanceof CdhError && error.hint !== undefined ? { hint: error.hint } : {};
         const told = { code, reason, ...hint, attempts: record.attempts };
         const path = await quarantine(settings.coreDir, file, told, clock);
+        if (item.facts !== undefined) await noteLostCore(settings.coreDir, item.facts.manifest.crashId);
         queue.remove(file.fileName);
         await attempts.forget(file.name);
         return { status: "quarantined", file, error, path, durationMs };

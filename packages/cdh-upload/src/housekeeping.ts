@@ -1,6 +1,7 @@
 import type { Clock } from "@cdh/core/clock";
 import { reasonOf } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
+import { noteLostCore } from "@cdh/core/spool/lost-cores";
 import { AnsweringLook } from "./queue/answering-look.ts";
 import { scanSpool, type SpoolFile } from "./queue/spool-scan.ts";
 import { bytesOf, surveySpool } from "./queue/survey.ts";
@@ -142,6 +143,8 @@ export class Housekeeper {
 
   #gaveUp({ fileName, sizeBytes, kind, facts }: VacuumedFile, why: Record<string, unknown> = {}): void {
     const fields = { bundle: fileName, sizeBytes, kind, ...why };
+    // It stands for no other core any more.
+    if (facts !== undefined) void noteLostCore(this.#settings.coreDir, facts.manifest.crashId).catch(() => {});
     this.#log.error("gave up a bundle to make room", { ...fields, crashId: facts?.manifest.crashId });
   }
 }

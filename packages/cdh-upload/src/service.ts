@@ -28,6 +28,7 @@ import { writeKubernetesEvents } from "./tell/kubernetes-events.ts";
 import { errorFields } from "./tell/upload-log.ts";
 import { countUploads, type RuleFacts } from "./tell/upload-metrics.ts";
 import { sendCloudEvents } from "./tell/webhook.ts";
+import { CountedPublisher } from "./tidy/publish-counted.ts";
 import { salvageTorn } from "./tidy/salvage-torn.ts";
 import { Uploader } from "./uploader.ts";
 
@@ -95,12 +96,14 @@ export async function runService(options: ServiceOptions): Promise<void> {
   );
   const onSalvaged = (manifest: Manifest): void => salvaged.inc({ memory: isMemoryLost(manifest) ? "none" : "some" });
   const importer = makeImporter(options);
+  const counted = new CountedPublisher({ coreDir: settings.coreDir, clock, log });
   let importing: Promise<unknown> | undefined;
   // Making a bundle of a large core takes its time; looking and sending go on meanwhile.
   const importBeside = (): void => {
     if (importing !== undefined) return;
     const { coreDir, message } = settings;
     importing = salvageTorn({ coreDir, message, clock, log, version: options.version, stopSignal, onSalvaged })
+      .then(() => counted.look())
       .then(() => (importer.isUsed ? importer.look() : 0))
       .catch((error: unknown) => log.error("cannot look for cores", { reason: reasonOf(error) }))
       .finally(() => (importing = undefined));

@@ -15,6 +15,7 @@ import { makeBinarySender, makeImporter } from "./service.ts";
 import type { UploadSettings } from "./settings.ts";
 import type { Outcome, UploadEvents } from "./tell/events.ts";
 import { UploadLog } from "./tell/upload-log.ts";
+import { CountedPublisher } from "./tidy/publish-counted.ts";
 import { salvageTorn } from "./tidy/salvage-torn.ts";
 import { Uploader } from "./uploader.ts";
 
@@ -96,6 +97,7 @@ async function lookAtSpool(options: SweepOptions): Promise<Batch> {
   await mustBeDirectory(coreDir);
   await secureSpool(coreDir, log, true);
   await salvageTorn({ coreDir, message, clock, log, version, stopSignal, stderr });
+  await new CountedPublisher({ coreDir, clock, log }).look();
   const importer = makeImporter(options);
   await importer.look();
   options.onWaiting?.(importer.waiting);

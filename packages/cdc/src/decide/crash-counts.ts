@@ -1,13 +1,10 @@
 import { createHash } from "node:crypto";
-import { constants } from "node:fs";
-import { mkdir, open } from "node:fs/promises";
-import { join } from "node:path";
-import { systemClock } from "@cdh/core/clock";
 import { readBounded } from "@cdh/core/container/bounded-file";
 import { writeAtomically } from "@cdh/core/files/write-atomically";
 import { tryParseJson } from "@cdh/core/json";
-import { DIRECTORY_MODE, FILE_MODE, STATE_DIRECTORY } from "@cdh/core/spool/layout";
+import { FILE_MODE } from "@cdh/core/spool/layout";
 import type { Native } from "../self/native.ts";
+import { underLock } from "./locked-state.ts";
 import { decide, type Count, type RateDecision, type ScopedLimit } from "./rate-limit.ts";
 
 /** Keys and bytes of the file. A node has some hundred; whoever makes more pushes out the ones that were quiet longest. */
@@ -19,9 +16,6 @@ const SHOWN_MAX = 160;
 
 /** After so long nobody is told any more how many were suppressed, milliseconds. */
 const TOLD_WITHIN_MS = 7 * 24 * 3600e3;
-
-/** Whatever stands there, a fifo that nobody reads included, must not keep a core waiting. */
-const LOCK_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** A count as it lies in the file. */
 interface Entry extends Count {
@@ -43,7 +37,7 @@ export async function countCrash(
   native: Native,
 ): Promise<RateDecision> {
   try {
-    return await underLock(coreDir, native, async (path) => {
+    return await underLock({ coreDir, native, name: "rate-limit.json" }, async (path) => {
       const entries = await readEntries(path);
       const keys = limits.map(hashOf);
       const { next, decision } = decide(
@@ -78,24 +72,6 @@ const NOTHING_KEPT: ScopedLimit = { scope: "node", key: ["nothing kept"], count:
 
 /** Every crash meets this. Beside the others it tells what {@link countLoss} counted. */
 export const LOSSES: ScopedLimit = { ...NOTHING_KEPT, count: Number.POSITIVE_INFINITY };
-
-async function underLock<T>(coreDir: string, native: Native, work: (path: string) => Promise<T>): Promise<T> {
-  const directory = join(coreDir, STATE_DIRECTORY);
-  await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
-  const path = join(directory, "rate-limit.json");
-  const lock = await open(`${path}.lock`, LOCK_FLAGS, FILE_MODE);
-  try {
-    if (native.isThere) await lockPatiently(native, lock.fd);
-    return await work(path);
-  } finally {
-    await lock.close();
-  }
-}
-
-/** Wait at most half a second: a count that is off by one is better than a core that waits. */
-async function lockPatiently(native: Native, fd: number): Promise<void> {
-  for (let tries = 0; tries < 100 && !native.tryLock(fd); tries += 1) await systemClock.sleep(5);
-}
 
 function hashOf({ scope, key }: ScopedLimit): string {
   return createHash("sha256")

@@ -16,8 +16,8 @@ import { workloadOf, type Scope, type ScopedLimit, type Suppressed } from "./rat
 
 /** Whether a crash is kept. */
 export interface Verdict {
-  /** Why it is not, and the exit status: not 0 where it should have been kept. */
-  skip?: { reason: string; exitCode: number };
+  /** Why it is not, the exit status, not 0 where it should have been kept, and whether a rate limit left it out. */
+  skip?: { reason: string; exitCode: number; isLimited?: true };
   /** Crashes that were not kept before this one. */
   suppressed?: Suppressed;
   problems: Problem[];
@@ -68,7 +68,7 @@ async function count(given: Given, identity: Identity, opening: Promise<unknown>
   if (!decision.allowed) {
     const whose = decision.scope === "workload" ? "" : ` of the ${decision.scope}`;
     const reason = `rate limit${whose} reached, ${decision.suppressedCount} suppressed so far`;
-    return { skip: { reason, exitCode: EXIT.ok } };
+    return { skip: { reason, exitCode: EXIT.ok, isLimited: true } };
   }
   return decision.suppressed === undefined ? {} : { suppressed: decision.suppressed };
 }

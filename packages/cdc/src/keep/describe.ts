@@ -28,6 +28,9 @@ export interface CrashDescription {
   facts: CoreFacts;
   core: { entry: string; compression: Compression; summary: CoreSummary; truncatedBy: TruncatedBy | undefined };
   suppressed: { count: number; since: string } | undefined;
+  place?: string | undefined;
+  /** What stands for the core, where it was not taken. */
+  wholeCore?: Manifest["wholeCore"];
   problems: Problem[];
   /** What the program said of its own end. */
   message?: Manifest["message"];

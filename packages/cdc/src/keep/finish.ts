@@ -2,6 +2,7 @@ import type { Manifest, Problem, TruncatedBy } from "@cdh/core/bundle/manifest";
 import type { Enrichment } from "@cdh/core/container/enrich";
 import { messageOfLines } from "@cdh/core/crash/crash-message";
 import type { CoreFacts } from "@cdh/core/elf/facts";
+import type { Spared } from "../decide/spare.ts";
 import type { Verdict } from "../decide/verdict.ts";
 import type { Work } from "../request.ts";
 import { HOLD_BACK, type TakenCore } from "../take/take-core.ts";
@@ -38,6 +39,7 @@ export interface Made {
   /** Milliseconds that the crashed process was held. */
   drainMs: number;
   verdict: Verdict;
+  spared: Spared;
   /** Of the try to hand the crash on. */
   chainProblems: readonly Problem[];
 }
@@ -56,8 +58,9 @@ export interface FinishedBundle {
  */
 export async function finish(given: Given, made: Made): Promise<FinishedBundle> {
   const { crash, settings, clock } = given;
-  const { learning, bundle, taken, verdict, drainMs } = made;
-  const core = await settle(given, taken);
+  const { learning, bundle, taken, verdict, spared, drainMs } = made;
+  if (spared.wholeCore !== undefined) taken.giveUp();
+  const core = await settle(given, taken, spared);
   const crashed = await learning.process;
   const identity = await learning.identity;
   const enrichment = await learning.enrich();
@@ -76,6 +79,7 @@ export async function finish(given: Given, made: Made): Promise<FinishedBundle> 
     crashed,
     identity,
     verdict,
+    spared,
     bundle,
     core,
     { problems: given.stacks?.problems ?? [] },
@@ -98,6 +102,8 @@ export async function finish(given: Given, made: Made): Promise<FinishedBundle> 
         process: crashed,
         facts: core.facts,
         suppressed: verdict.suppressed,
+        place: spared.remembered?.key.key,
+        wholeCore: spared.wholeCore,
         message: given.stacks?.message ?? messageOfLines(enrichment.foundLines ?? [], crash.signal),
         threads: given.stacks?.threads,
         core: { entry: bundle.bundle.start.core.name, compression: settings.compression, summary, truncatedBy },
@@ -119,7 +125,11 @@ interface SettledCore {
 }
 
 /** Let the core's last frames be compressed and written, then give the slot to another. */
-async function settle({ limit, native, coreDir, clock, stacks }: Given, taken: TakenCore): Promise<SettledCore> {
+async function settle(
+  { limit, native, coreDir, clock, stacks }: Given,
+  taken: TakenCore,
+  spared: Spared,
+): Promise<SettledCore> {
   const { pipeline, drained, limitedBy } = taken;
   const walking = stacks?.walk({ coreDir, native, clock });
   await pipeline.settle();
@@ -129,7 +139,10 @@ async function settle({ limit, native, coreDir, clock, stacks }: Given, taken: T
   await walking;
   const facts = taken.finishFacts();
   if (pipeline.frameCount > HOLD_BACK) native.collectGarbage();
-  const truncatedBy = reasonForTruncation(drained, pipeline, limitedBy, limit.signal.aborted);
+  const truncatedBy =
+    spared.wholeCore === undefined
+      ? reasonForTruncation(drained, pipeline, limitedBy, limit.signal.aborted)
+      : "keptEnough";
   const short = truncatedBy === undefined ? explainShortCore(facts) : [];
   return { facts, truncatedBy, problems: [...drainProblems(drained, truncatedBy), ...short, ...facts.problems] };
 }

@@ -22,6 +22,7 @@ export async function publish(given: Given, { file }: OpenBundle, finished: Fini
 
 function exitCodeFor({ core }: Manifest): number {
   if (core.truncatedBy === "deadline") return EXIT.deadline;
+  if (core.truncatedBy === "keptEnough") return EXIT.ok;
   return core.complete ? EXIT.ok : EXIT.incomplete;
 }
 

@@ -7,6 +7,7 @@ import type { CrashMessage } from "@cdh/core/crash/crash-message";
 import type { CoreFacts } from "@cdh/core/elf/facts";
 import { reasonOf } from "@cdh/core/errors";
 import type { Native } from "../self/native.ts";
+import type { CrashPlace } from "./crash-place.ts";
 import type { HeldPlaces, HeldProcess } from "./held-process.ts";
 import type { ArtefactWish } from "./runtime-artefacts.ts";
 import type { RuntimeArtefact } from "./stack-answer.ts";
@@ -14,6 +15,8 @@ import type { MemoryChunk } from "./take-memory.ts";
 
 /** How long the crashed process is held for the memory of its stacks, milliseconds; it takes a few. */
 const TAKE_MAX_MS = 500;
+/** How long its place is looked for, milliseconds; it takes one or two. */
+const PLACE_MAX_MS = 500;
 /** How long to wait for the node's walkers of stacks, milliseconds. */
 const SLOT_WAIT_MS = 2_000;
 /** Threads whose names are read. */
@@ -124,6 +127,28 @@ export class CrashStacks {
       }
     } catch (error) {
       this.#problem("CDH_STACK_FAILED", `the memory of the stacks cannot be read: ${reasonOf(error)}`);
+    }
+  }
+
+  /**
+   * Find the place of the crash by registers and stack alone, which takes a millisecond or two.
+   * @param facts what the core's notes say; @param crashed as for {@link take}
+   */
+  async place(
+    facts: Pick<CoreFacts, "threads" | "machine">,
+    crashed: ProcessSnapshot,
+    signal: number | undefined,
+  ): Promise<CrashPlace> {
+    const held = this.#held;
+    if (held === undefined || crashed.state !== "verified") return { unknown: "the process could not be held" };
+    const maps = crashed.files.find(({ name }) => name === "maps")?.bytes ?? new Uint8Array();
+    const stop = AbortSignal.timeout(PLACE_MAX_MS);
+    try {
+      const { findPlace } = await import("./crash-place.ts");
+      const found = await unlessStopped(findPlace({ held, maps, facts, signal, stop }), stop);
+      return found ?? { unknown: "its stack took too long to read" };
+    } catch (error) {
+      return { unknown: `its stack cannot be read: ${reasonOf(error)}` };
     }
   }
 

@@ -41,6 +41,26 @@ export function parseMaps(bytes: Uint8Array): Mapping[] {
   return mappings;
 }
 
+const BEGINNING = /^([0-9a-f]{1,16})-[0-9a-f]{1,16} .{4} 0+ ([0-9a-f]+):([0-9a-f]+) (\d+) /;
+
+/**
+ * Find where files are mapped from their beginnings on, in ascending order. Total.
+ * @param wanted files as `device inode`, written as {@link Mapping} has them
+ */
+export function findBeginnings(bytes: Uint8Array, wanted: ReadonlySet<string>): Map<string, bigint[]> {
+  const found = new Map<string, bigint[]>();
+  for (const line of linesOf(bytes, isHexDigit)) {
+    const [, start, major = "", minor = "", inode = ""] = BEGINNING.exec(line) ?? [];
+    const file = `${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)} ${inode}`;
+    if (start === undefined || !wanted.has(file)) continue;
+    found.set(file, [...(found.get(file) ?? []).slice(-BEGINNINGS_MAX), BigInt(`0x${start}`)]);
+  }
+  return found;
+}
+
+/** A program may map its data ten thousand times. */
+const BEGINNINGS_MAX = 1000;
+
 /**
  * Give the lines of a text one by one, each byte as one character. No text of the whole is made; lines too long are left out,
  * as are those whose first byte is not wanted.

@@ -75,7 +75,7 @@ export async function takeMemory(
   const crashed = facts.threads.find((thread) => thread.crashed) ?? facts.threads[0];
   if (crashed?.sp !== undefined) {
     const stack = await takeStack(crashed.sp, CRASHED_BYTES);
-    for (const sp of interruptedStacks(stack, facts.machine?.name)) await takeStack(sp, CRASHED_BYTES);
+    for (const { sp } of interruptedStacks(stack, facts.machine?.name)) await takeStack(sp, CRASHED_BYTES);
     const { running, others } = await takeGoroutines(crashed, facts, held, take);
     for (const g of [...others, running]) if (g !== undefined) goroutines.push(g);
     for (const sp of goroutineStacks(others)) await takeStack(sp, IN_HEAP_BYTES);
@@ -95,7 +95,7 @@ export async function takeMemory(
 }
 
 /** Find the memory of a stack. One that has overflowed has its pointer in front of that: in nothing, or in a thread's guard page. */
-function stackAt(mappings: readonly Mapping[], sp: bigint): Mapping | undefined {
+export function stackAt(mappings: readonly Mapping[], sp: bigint): Mapping | undefined {
   const found = findMapping(mappings, sp);
   return found === undefined || found.isWritable ? found : findMapping(mappings, found.end);
 }
@@ -109,13 +109,16 @@ const ALT_STACK_MAX = 64n * 1024n * 1024n;
  * Find the stacks that handlers of signals interrupted: the kernel writes down the stack that it changed to, and its own
  * frame lies in that.
  */
-function interruptedStacks(stack: MemoryChunk | undefined, machine: string | undefined): bigint[] {
+export function interruptedStacks(
+  stack: MemoryChunk | undefined,
+  machine: string | undefined,
+): { sp: bigint; pc: bigint }[] {
   const savedSp = SAVED_SP[machine ?? ""];
   if (stack === undefined || savedSp === undefined) return [];
   const { bytes, address } = stack;
-  const found: bigint[] = [];
+  const found: { sp: bigint; pc: bigint }[] = [];
   const first = Number((8n - (address % 8n)) % 8n);
-  const end = Math.min(bytes.length, SIGNAL_SEARCH_BYTES) - (savedSp + 1) * 8;
+  const end = Math.min(bytes.length, SIGNAL_SEARCH_BYTES) - (savedSp + 2) * 8;
   for (let at = first; at <= end && found.length < SIGNAL_STACKS_MAX; at += 8) {
     const size = bytes.readBigUInt64LE(at + 16);
     if (size < ALT_STACK_MIN || size > ALT_STACK_MAX) continue;
@@ -123,7 +126,8 @@ function interruptedStacks(stack: MemoryChunk | undefined, machine: string | und
     const here = address + BigInt(at);
     if (here < base || here >= base + size) continue;
     const sp = bytes.readBigUInt64LE(at + savedSp * 8);
-    if (sp < base || sp >= base + size) found.push(sp);
+    // The program counter stands behind it, on both machines.
+    if (sp < base || sp >= base + size) found.push({ sp, pc: bytes.readBigUInt64LE(at + (savedSp + 1) * 8) });
   }
   return found;
 }
@@ -133,7 +137,7 @@ const GO = { gBytes: 0x80n, gM: 0x30, gSchedSp: 0x38, mBytes: 0x200n };
 const GOROUTINES_MAX = 8;
 
 /** Go's own stack changes: from the thread's `g` to its `m`, and from there to the goroutine that it ran. @returns the `g` that runs, and its `m`'s others */
-async function takeGoroutines(
+export async function takeGoroutines(
   { registers }: CoreThread,
   { machine }: Pick<CoreFacts, "machine">,
   { mappings }: HeldProcess,
@@ -163,7 +167,7 @@ async function takeGoroutines(
 }
 
 /** Where goroutines go on, as they noted it when they left their stacks. */
-function goroutineStacks(goroutines: readonly Buffer[]): bigint[] {
+export function goroutineStacks(goroutines: readonly Buffer[]): bigint[] {
   return goroutines.flatMap((g) => {
     const [low, high, sp] = [wordAt(g, 0) ?? 0n, wordAt(g, 8) ?? 0n, wordAt(g, GO.gSchedSp) ?? 0n];
     return sp > low && sp <= high ? [sp] : [];

@@ -60,7 +60,7 @@ async function drainInto(
   const result = await drain({
     input,
     pipeline,
-    limitBytes: options.limitBytes ?? Number.POSITIVE_INFINITY,
+    limitBytes: options.limitBytes ?? ((): number => Number.POSITIVE_INFINITY),
     stop: options.stop ?? never,
     slot: options.slot ?? { enter: () => undefined, reading: () => {} },
     observe: (chunk) => void observed.push(Buffer.from(chunk)),
@@ -89,17 +89,17 @@ describe("drain", () => {
   });
 
   it("a limit keeps so much, and reads on only as far as the notes may reach", async () => {
-    const { result, kept, observed } = await drainInto(inputOf(core), { limitBytes: 100_000 });
+    const { result, kept, observed } = await drainInto(inputOf(core), { limitBytes: () => 100_000 });
     expect(result.endedBy).toBe("limit");
     expect(kept.equals(core.subarray(0, 100_000))).toBe(true);
     expect(observed.length).toBe(4 * MIB);
-    const large = await drainInto(inputOf(core), { limitBytes: 5 * MIB + 7 });
+    const large = await drainInto(inputOf(core), { limitBytes: () => 5 * MIB + 7 });
     expect(large.kept.equals(core.subarray(0, 5 * MIB + 7))).toBe(true);
     expect(large.result.endedBy).toBe("limit");
   });
 
   it("a limit that the core just meets cuts nothing", async () => {
-    const { result, kept } = await drainInto(inputOf(core), { limitBytes: core.length });
+    const { result, kept } = await drainInto(inputOf(core), { limitBytes: () => core.length });
     expect(result.endedBy).toBe("end");
     expect(kept.length).toBe(core.length);
   });

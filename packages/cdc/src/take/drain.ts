@@ -6,8 +6,8 @@ import type { CoreInput } from "../self/input.ts";
 export interface DrainOptions {
   input: CoreInput;
   pipeline: CorePipeline;
-  /** Keep no more than so many bytes. */
-  limitBytes: number;
+  /** Keep no more than so many bytes; may become less meanwhile. */
+  limitBytes: () => number;
   /** Ends the drain at once: deadline reached, or the crash is not wanted. */
   stop: AbortSignal;
   /** A slot in the node's waiting line, wanted after each frame. */
@@ -51,7 +51,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     // After a stop this is what has arrived of the frame so far; a read under way only adds behind it.
     const { count, error } = current;
     receivedBytes += count;
-    const keep = Math.min(count, Math.max(0, options.limitBytes - keptBytes));
+    const keep = Math.min(count, Math.max(0, options.limitBytes() - keptBytes));
     keptBytes += keep;
     const isLimited = keep < count;
     const hasMore = !isStopped && !current.ended && error === undefined;

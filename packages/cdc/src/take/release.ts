@@ -9,15 +9,18 @@ const RECORD_WAIT_MS = 1_000;
 /**
  * Let the crashed process go. The kernel keeps /proc/<pid> only until the last reader of the pipe closes, and the runtime
  * removes its record of the container as soon as that has ended: first learn, then let go.
+ * @param placing settles when registers and stack have told where it crashed
  * @returns milliseconds that the process was held
  */
 export async function release(
   given: Pick<Work, "input" | "clock" | "onRelease" | "memory" | "startedAt" | "stacks">,
   learning: Pick<Learning, "process" | "place">,
   taken: Pick<TakenCore, "processRead" | "finishFacts">,
+  placing: Promise<unknown>,
 ): Promise<number> {
   const { input, clock, onRelease, memory, startedAt, stacks } = given;
   const crashed = await learning.process;
+  await placing;
   await soon(learning.place(), RECORD_WAIT_MS, clock);
   await taken.processRead();
   await stacks?.take(taken.finishFacts(), crashed);

@@ -25,6 +25,9 @@ export const HOLD_BACK = 12;
 /** Who waits in line must be known by then, in milliseconds, or counts as unknown. */
 const OWNER_WAIT_MS = 500;
 
+/** A core that nobody wants is read on for so long, until its notes have passed. */
+const PLACE_WAIT_MS = 1_000;
+
 /** More parallel frames than this cost the node more than they save the crashed pod. */
 const THREADS_MAX = 4;
 
@@ -41,6 +44,12 @@ export interface Beside {
   opening: Promise<{ bundle: CoreSink }>;
   /** Whether the crash is wanted at all. */
   judging: Promise<{ skip?: unknown }>;
+  /** Settles when registers and stack have told where it crashed, which also those that are not kept are counted by. */
+  placing: Promise<unknown>;
+  /** Whether its core is, or another one stands for it. */
+  sparing: Promise<{ wholeCore?: unknown }>;
+  /** Told what the core's notes say as soon as they have passed; undefined when they did not. */
+  onNotes: (notes: ElfCoreScanner["threadsSoFar"]) => void;
 }
 
 /** A core that was read to its end. Its last frames may still be compressed and written. */
@@ -53,6 +62,8 @@ export interface TakenCore {
   processRead: () => Promise<void>;
   /** What the core says; after its end and {@link processRead}. */
   finishFacts: () => CoreFacts;
+  /** Keep nothing of the core's memory: another one stands for it. */
+  giveUp: () => void;
   /** Give the slot in the node's waiting line back. */
   releaseSlot: () => Promise<void>;
 }
@@ -62,8 +73,10 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
   const { crash, settings, limit, ends } = given;
   const unwanted = new AbortController();
   ends.defer(() => unwanted.abort());
-  const onVerdict = ({ skip }: { skip?: unknown }): void => {
-    if (skip !== undefined) unwanted.abort();
+  const onVerdict = async ({ skip }: { skip?: unknown }): Promise<void> => {
+    if (skip === undefined) return;
+    await soon(beside.placing, PLACE_WAIT_MS, given.clock);
+    unwanted.abort();
   };
   void beside.judging.then(onVerdict, () => {});
   const pipeline = makePipeline(given, beside.opening);
@@ -73,25 +86,43 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
   const { bytes: limitBytes, by: limitedBy } = sizeLimit(crash, settings);
   const stop = AbortSignal.any([unwanted.signal, limit.signal]);
   const scanner = new ElfCoreScanner(MANIFEST_ELF_LIMITS);
+  const spared = new AbortController();
   const unlisted = new UnlistedModules(scanner, () => beside.learning.modules(stop));
   let facts: CoreFacts | undefined;
   let tidiedAt = 0;
+  let isArriving = true;
+  const giveUp = (): void => {
+    if (spared.signal.aborted) return;
+    spared.abort();
+    pipeline.giveUp();
+    // The pages that tell what modules are come with the memory.
+    if (isArriving) unlisted.want();
+  };
+  void beside.sparing.then(
+    ({ wholeCore }) => (wholeCore === undefined ? undefined : giveUp()),
+    () => {},
+  );
+  const inLine = AbortSignal.any([stop, spared.signal]);
   const drained = await drain({
     input: given.input,
     pipeline,
-    limitBytes,
+    limitBytes: () => (spared.signal.aborted ? 0 : limitBytes),
     stop,
-    slot: { enter: () => slot.enter(stop), reading: () => slot.reading() },
+    slot: { enter: () => (inLine.aborted ? undefined : slot.enter(inLine)), reading: () => slot.reading() },
     observe: (chunk) => {
       unlisted.push(chunk);
+      if (scanner.threadsSoFar !== undefined) beside.onNotes(scanner.threadsSoFar);
       if (scanner.parsedCount < tidiedAt + MUCH_PARSED) return;
       tidiedAt = scanner.parsedCount;
       given.native.collectGarbage();
     },
   });
+  isArriving = false;
+  beside.onNotes(scanner.threadsSoFar);
   return {
     drained,
     limitedBy,
+    giveUp,
     pipeline,
     processRead: () => unlisted.settled(),
     finishFacts: () => (facts ??= tidyAfter(unlisted.complete(scanner.finish()), given)),

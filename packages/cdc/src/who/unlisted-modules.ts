@@ -22,8 +22,12 @@ export class UnlistedModules {
   /** Show the scanner the next bytes of the core. */
   push(chunk: Uint8Array): void {
     this.#scanner.push(chunk);
-    if (this.#reading === undefined && this.#scanner.lacksFiles)
-      this.#reading = this.#read().then((held) => void (this.#held = held));
+    if (this.#scanner.lacksFiles) this.want();
+  }
+
+  /** Ask the process for its modules, once. */
+  want(): void {
+    this.#reading ??= this.#read().then((held) => void (this.#held = held));
   }
 
   /** Wait for what is being read: afterwards the process may go. */

@@ -27,6 +27,8 @@ export interface DayCount {
   count: number;
 }
 
+/** More than any loop makes: whoever writes a larger number counts as so many. */
+const OTHERS_MAX = 1_000_000_000;
 /** Values of one kind that are held; a crash may choose them, and whoever makes new ones all the time fills no memory. */
 const SEEN_MAX = 100;
 /** Bytes of such a value: a path may have thousands, and a group as JSON megabytes of them. */
@@ -73,7 +75,8 @@ export class Tally {
   /** Count a crash. */
   add(record: DumpRecord): void {
     const at = Math.floor(record.crashedAt / 1000);
-    this.count += 1;
+    const crashes = crashesOf(record);
+    this.count += crashes;
     this.#follow(at);
     this.first = Math.min(this.first, at);
     this.last = Math.max(this.last, at);
@@ -82,19 +85,19 @@ export class Tally {
       this.wholeCores += 1;
       if (isNewer(record, this.newestWhole)) this.newestWhole = toldOf(record);
     }
-    if (record.truncatedBy === "keptEnough") {
-      this.countedOnly += 1;
+    if (record.truncatedBy === "keptEnough" || record.truncatedBy === "rateLimit") {
+      this.countedOnly += crashes;
       this.countedOnlyAt = Math.max(this.countedOnlyAt, at);
     }
-    this.#see("signal", record.signalName || undefined, at);
+    this.#see("signal", record.signalName || undefined, at, crashes);
     const workload = cut(record.ownerName);
     const image = cut(record.imageRef, IMAGE_BYTES);
-    this.#see("executable", cut(record.exe ?? record.comm), at);
-    this.#see("workload", workload, at);
-    this.#see("image", image, at);
-    this.#see("node", cut(record.nodeName), at);
-    if (workload !== undefined && image !== undefined) this.#see("build", `${workload}${BETWEEN}${image}`, at);
-    this.#countDay(Math.floor(at / DAY_SECONDS));
+    this.#see("executable", cut(record.exe ?? record.comm), at, crashes);
+    this.#see("workload", workload, at, crashes);
+    this.#see("image", image, at, crashes);
+    this.#see("node", cut(record.nodeName), at, crashes);
+    if (workload !== undefined && image !== undefined) this.#see("build", `${workload}${BETWEEN}${image}`, at, crashes);
+    this.#countDay(Math.floor(at / DAY_SECONDS), crashes);
   }
 
   /**
@@ -131,7 +134,7 @@ export class Tally {
 
   /** Keep where the last run of crashes began; crashes come in any order. */
   #follow(at: number): void {
-    if (this.count === 1) this.#runFrom = at;
+    if (this.first === Number.POSITIVE_INFINITY) this.#runFrom = at;
     else if (at >= this.last + QUIET_SECONDS) {
       this.#before = this.last;
       this.#runFrom = at;
@@ -149,34 +152,40 @@ export class Tally {
     this.#before = Number.NaN;
   }
 
-  #see(kind: SeenKind, value: string | undefined, at: number): void {
+  #see(kind: SeenKind, value: string | undefined, at: number, crashes: number): void {
     if (value === undefined) return;
     let held = 0;
     for (const one of this.#seen) {
       if (one.kind !== kind) continue;
       held += 1;
       if (one.value !== value) continue;
-      one.count += 1;
+      one.count += crashes;
       one.first = Math.min(one.first, at);
       one.last = Math.max(one.last, at);
       return;
     }
-    if (held < SEEN_MAX) this.#seen.push({ kind, value, count: 1, first: at, last: at });
+    if (held < SEEN_MAX) this.#seen.push({ kind, value, count: crashes, first: at, last: at });
   }
 
-  #countDay(day: number): void {
+  #countDay(day: number, crashes: number): void {
     // The last day is nearly always the one.
     for (let at = this.#days.length - 2; at >= 0; at -= 2) {
       if (this.#days[at] !== day) continue;
-      this.#days[at + 1] = (this.#days[at + 1] ?? 0) + 1;
+      this.#days[at + 1] = (this.#days[at + 1] ?? 0) + crashes;
       return;
     }
-    if (this.#days.length < 2 * DAYS_MAX) this.#days.push(day, 1);
+    if (this.#days.length < 2 * DAYS_MAX) this.#days.push(day, crashes);
   }
 }
 
 function cut(text: string | undefined, maxBytes = VALUE_BYTES): string | undefined {
   return text === undefined || text.length * 3 <= maxBytes ? text : cutText(text, maxBytes);
+}
+
+/** How many crashes a dump stands for: more than one only where a rate limit left the others out, and the node counted them. */
+function crashesOf({ truncatedBy, suppressedCount = 0 }: DumpRecord): number {
+  const others = truncatedBy === "rateLimit" && Number.isSafeInteger(suppressedCount) ? suppressedCount : 0;
+  return 1 + Math.min(Math.max(others, 0), OTHERS_MAX);
 }
 
 function isNewer(record: DumpRecord, than: ToldCrash | undefined): boolean {

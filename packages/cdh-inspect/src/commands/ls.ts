@@ -125,6 +125,8 @@ function stateOf(row: Summary): string {
   if (row.error !== undefined) return "unreadable";
   if (row.complete === true) return "complete";
   if (row.complete === undefined) return "unknown";
+  if (row.truncatedBy === "keptEnough") return "report only";
+  if (row.count !== undefined) return `${row.count} counted`;
   return row.truncatedBy === undefined ? "incomplete" : `cut (${row.truncatedBy})`;
 }
 

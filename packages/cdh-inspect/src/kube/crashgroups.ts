@@ -19,6 +19,7 @@ interface GroupObject {
     summary?: string;
     count?: number;
     wholeCores?: number;
+    countedOnly?: number;
     firstSeen?: string;
     lastSeen?: string;
     newest?: string;
@@ -100,6 +101,7 @@ function parseGroup({ metadata, spec, status }: GroupObject): CrashGroup {
     images: names(status?.images),
     nodes: names(status?.nodes),
     wholeCores: status?.wholeCores ?? 0,
+    countedOnly: status?.countedOnly ?? 0,
     newest: newest === undefined ? "" : urlOf(newest),
     ...(newestWhole === undefined ? {} : { newestWhole: urlOf(newestWhole) }),
   };

@@ -1,5 +1,6 @@
 import type { Manifest } from "@cdh/core/bundle/manifest";
 import { isRestricted } from "@cdh/core/bundle/restricted";
+import { crashCount } from "@cdh/core/groups/crash-count";
 import { crashKeys } from "@cdh/core/groups/crash-keys";
 import { isCompletenessKnown, isSizeKnown } from "@cdh/core/report/completeness";
 import { crashLine, crashPlace } from "@cdh/core/report/crash-line";
@@ -10,6 +11,10 @@ export interface Summary {
   bundle: string;
   crashId?: string;
   crashedAt?: string;
+  /** How many crashes this stands for, itself the last; absent: one. */
+  count?: number;
+  /** When the first of them was; absent as `count`. */
+  firstAt?: string;
   namespace?: string;
   pod?: string;
   container?: string;
@@ -31,6 +36,8 @@ export interface Summary {
   site?: string;
   /** Functions in which it happened; absent of a restricted crash, as `where` is. */
   signature?: string;
+  /** Where it happened, as far as the node could tell before it read the stack. */
+  place?: string;
   coreBytes?: number;
   bundleBytes?: number;
   complete?: boolean;
@@ -44,11 +51,13 @@ export function summarise(manifest: Manifest, bundle: string, bundleBytes?: numb
   const exe = manifest.process.exe ?? manifest.process.comm;
   const [summary, where] = [crashLine(manifest), crashPlace(manifest)];
   const { site, signature } = crashKeys(manifest);
+  const { count, firstAt } = crashCount(manifest);
   const { namespace, name: pod } = manifest.pod ?? {};
   return {
     bundle,
     ...(manifest.crashId === "" ? {} : { crashId: manifest.crashId }),
     ...(manifest.crashedAt === "" ? {} : { crashedAt: manifest.crashedAt }),
+    ...(manifest.counted === undefined ? {} : { count, firstAt }),
     ...(namespace === undefined ? {} : { namespace }),
     ...(pod === undefined ? {} : { pod }),
     ...(manifest.container?.name === undefined ? {} : { container: manifest.container.name }),
@@ -62,6 +71,7 @@ export function summarise(manifest: Manifest, bundle: string, bundleBytes?: numb
     ...(manifest.message === undefined || isRestricted(manifest) ? {} : { message: manifest.message.text }),
     ...(site === undefined ? {} : { site }),
     ...(signature === undefined || isRestricted(manifest) ? {} : { signature }),
+    ...(manifest.place === undefined ? {} : { place: manifest.place }),
     ...(isSizeKnown(manifest) ? { coreBytes: manifest.core.sizeBytes } : {}),
     ...(bundleBytes === undefined ? {} : { bundleBytes }),
     ...(isCompletenessKnown(manifest) ? { complete: manifest.core.complete } : {}),

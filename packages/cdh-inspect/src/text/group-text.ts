@@ -20,7 +20,10 @@ export function firstOf(values: readonly string[]): string {
 export function groupText(group: CrashGroup): string {
   const lines: [string, string][] = [
     ["Group", `${group.id}: ${whatOf(group)}`],
-    ["Crashes", `${group.count}, ${group.wholeCores} with a whole core`],
+    [
+      "Crashes",
+      `${group.count}, ${group.wholeCores} with a whole core${group.countedOnly === 0 ? "" : `, ${group.countedOnly} without one because enough were kept`}`,
+    ],
     ["Seen", `${formatMoment(group.firstSeen) || "?"} to ${formatMoment(group.lastSeen) || "?"} UTC`],
     ["Message", group.message ?? ""],
     ["Signals", group.signals.join(", ")],

@@ -111,6 +111,8 @@ export function writeKubernetesEvents(
       }
       if (outcome.status !== "uploaded") return;
       const { facts, location } = outcome.uploaded;
+      // The next bundle of the workload tells how many there were.
+      if (facts.manifest.counted !== undefined) return;
       const { sizeBytes } = outcome.file;
       const text = describeStored(facts.manifest, { sizeBytes, location, hasApi: options.hasApi });
       tell(facts, { reason: "CoreDumped", text, count: 1 + (facts.manifest.suppressed?.count ?? 0) });

@@ -1,5 +1,6 @@
 import type { Clock } from "@cdh/core/clock";
 import { CdhError } from "@cdh/core/errors";
+import { crashCount } from "@cdh/core/groups/crash-count";
 import type { Labels, Metrics } from "@cdh/core/metrics";
 import type { UploadEvents } from "./events.ts";
 import { workloadOf } from "./workload.ts";
@@ -40,6 +41,10 @@ export interface RuleFacts {
 /** Declare the metrics of `cdh-upload run` and count what happens. docs/operations.md says what they mean. */
 export function countUploads(metrics: Metrics, sources: GaugeSources, clock: Clock): UploadEvents {
   const crashes = metrics.counter("cdh_crashes_total", "Crashes seen on this node, suppressed ones included.");
+  const suppressed = metrics.counter(
+    "cdh_crashes_suppressed_total",
+    "Crashes of which no core was taken, by why: keptEnough has a report, rateLimit is counted alone.",
+  );
   const uploaded = metrics.counter("cdh_upload_bundles_total", "Bundles that are safe in the store.");
   const bytes = metrics.counter("cdh_upload_bytes_total", "Bytes of these bundles.");
   const failures = metrics.counter("cdh_upload_failures_total", "Failed attempts, by error code.");
@@ -70,6 +75,11 @@ export function countUploads(metrics: Metrics, sources: GaugeSources, clock: Clo
   return {
     crashed: (_file, { namespace, manifest }) => {
       const signal = manifest.signal.name === "" ? "unknown" : manifest.signal.name;
+      const { truncatedBy: why } = manifest.core;
+      if (why === "keptEnough" || why === "rateLimit")
+        suppressed.inc(bounded({ namespace, workload: workloadOf(manifest), why }), crashCount(manifest).count);
+      // The node's next bundle tells how many were counted alone.
+      if (manifest.counted !== undefined) return;
       crashes.inc(
         bounded({ namespace, workload: workloadOf(manifest), signal }),
         1 + (manifest.suppressed?.count ?? 0),

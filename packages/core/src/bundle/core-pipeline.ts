@@ -69,6 +69,7 @@ export class CorePipeline {
   readonly #hasher: CoreHasher;
   #sha256: string | undefined;
   #gaveUpFrames = false;
+  #isGivenUp = false;
 
   constructor(options: CorePipelineOptions) {
     this.#options = options;
@@ -111,7 +112,7 @@ export class CorePipeline {
 
   /** Take a buffer's first `length` bytes as the next chunk of the core. Only the last chunk may be short. */
   submit(buffer: FrameBuffer, length: number): void {
-    if (length === 0 || this.#failure !== undefined) {
+    if (length === 0 || this.#failure !== undefined || this.#isGivenUp) {
       this.#release(buffer);
       return;
     }
@@ -133,11 +134,20 @@ export class CorePipeline {
     this.#release(buffer);
   }
 
+  /** Keep nothing of the core after all: what comes is let go, and what was written is given up when it is settled. */
+  giveUp(): void {
+    this.#isGivenUp = true;
+    this.#gaveUpFrames = true;
+    this.#isHeldBack = false;
+    this.#work();
+  }
+
   /** Wait until every chunk is written and hashed. After a failure the rest is dropped; {@link failure} tells. */
   async settle(): Promise<void> {
     this.#isHeldBack = false;
     this.#work();
     while (this.#writing !== undefined) await this.#writing;
+    if (this.#isGivenUp) this.shrinkBy(Number.POSITIVE_INFINITY);
     await this.#guard(() => this.#entry.flush());
     // Nobody reads any more: what ends the bundle may have their memory.
     this.#free.length = 0;
@@ -207,6 +217,7 @@ export class CorePipeline {
 
   #compressAhead(): void {
     const { threads } = this.#options;
+    if (this.#isGivenUp) return;
     for (const job of this.#jobs) {
       if (this.#running >= threads || this.#unwritten >= threads + FRAMES_WAITING) return;
       if (job.result === undefined) job.result = this.#compress(job);
@@ -240,7 +251,7 @@ export class CorePipeline {
       const job = this.#jobs[0];
       if (job === undefined) return;
       this.#compressAhead();
-      if (this.#failure === undefined) await this.#guard(() => this.#writeJob(job));
+      if (this.#failure === undefined && !this.#isGivenUp) await this.#guard(() => this.#writeJob(job));
       await this.#forget(job);
       this.#jobs.shift();
       if (job.isZero) this.#wake();

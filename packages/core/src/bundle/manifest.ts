@@ -50,7 +50,7 @@ const COMPRESSION = new Words(["zstd", "deflate", "none"], "none");
 
 /** Why a core is not whole. */
 export const TRUNCATED_BY = new Words(
-  ["rlimit", "coreSizeMax", "keepFree", "maxUse", "deadline", "shortRead", "diskFull"],
+  ["rlimit", "coreSizeMax", "keepFree", "maxUse", "deadline", "shortRead", "diskFull", "keptEnough", "rateLimit"],
   "shortRead",
 );
 
@@ -206,6 +206,12 @@ export const MANIFEST_FIELDS = shape({
   modules: optional(new ListOf(MODULE_FIELDS)),
   /** Crashes of the same workload that were counted and not kept since the last bundle. */
   suppressed: optional({ count: "number", since: "text" }),
+  /** The place in its program as registers and stack told before the stack was walked, hashed with its workload: for those whose stack was not. */
+  place: optional("text"),
+  /** Of a core that was not taken because enough of its place were: a crash of the same place whose core was taken whole. */
+  wholeCore: optional({ crashId: "text", bundle: "text" }),
+  /** This report stands for so many crashes of one place that a limit left out, itself the last of them. */
+  counted: optional({ count: "number", first: "text", last: "text" }),
   /** Fields that were learnt after the crash: from whom, when, and which. Only in the manifest beside a bundle in the store. */
   completed: optional({ from: new Words(["kubernetes"], "kubernetes"), at: "text", fields: "texts" }),
   problems: new ListOf(PROBLEM_FIELDS),

@@ -138,6 +138,12 @@ export const composerSettings = defineSettings({
     default: { count: 100, windowMs: 3_600_000 } as RateLimit | undefined,
     doc: "Bundles per namespace on this node; 0: no limit",
   }),
+  keepPerSite: setting({
+    env: "KEEP_PER_SITE",
+    parse: parseRateLimit,
+    default: { count: 3, windowMs: 24 * 3_600_000 } as RateLimit | undefined,
+    doc: "Whole cores of one place in a program and one workload, such as 3/24h; the next ones are reports without memory; 0: keep all",
+  }),
   namespaceInclude: setting({
     env: "NAMESPACE_INCLUDE",
     parse: parsers.list,

@@ -33,6 +33,9 @@ export interface KnownCrash {
   identity?: Manifest["identity"] | undefined;
   restricted?: boolean;
   suppressed?: Manifest["suppressed"] | undefined;
+  place?: string | undefined;
+  wholeCore?: Manifest["wholeCore"] | undefined;
+  counted?: Manifest["counted"] | undefined;
   /** Where more is known of the threads than the core says. */
   threads?: Manifest["threads"] | undefined;
   problems: Manifest["problems"];

@@ -98,6 +98,13 @@ export class ElfCoreScanner {
     return this.#notesRead && this.#fileList !== "whole" && (this.#notes?.threadCount ?? 0) > 0;
   }
 
+  /** What the notes say of threads and machine, once they have passed; undefined before. */
+  get threadsSoFar(): Pick<CoreFacts, "threads" | "machine" | "auxv"> | undefined {
+    if (!this.#notesRead || this.#notes === undefined || this.#header === undefined) return undefined;
+    const { threads, auxv } = this.#notes.facts();
+    return { threads, machine: this.#header.machine, ...(auxv === undefined ? {} : { auxv }) };
+  }
+
   /** How much was parsed so far: mappings of files, once the notes have passed, and beginnings of ELF files. */
   get parsedCount(): number {
     return (this.#notesRead ? (this.#notes?.mappings?.length ?? 0) : 0) + this.#images.found.size;

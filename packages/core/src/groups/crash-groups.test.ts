@@ -37,9 +37,18 @@ describe("groups", () => {
       images: ["shop:1", "shop:2"],
       nodes: ["a", "b"],
       wholeCores: 2,
+      countedOnly: 0,
       newest: "3.zip",
       newestWhole: "2.zip",
     });
+  });
+
+  it("count those that a limit left out, with those of their place that have a stack", () => {
+    const [signature, place] = ["pay @ shop", "0123456789abcdef0123456789abcdef"];
+    const report = crash(2, { signature, place, complete: false, truncatedBy: "keptEnough" });
+    const counted = crash(3, { place, count: 40, firstAt: "2026-10-31T00:00:00Z", complete: false });
+    const groups = groupsOf([crash(1, { signature, place }), report, counted]);
+    expect(groups).toMatchObject([{ signature, count: 42, countedOnly: 41, firstSeen: "2026-10-31T00:00:00Z" }]);
   });
 
   it("take the site where there are no names, and nothing but program and signal without a stack", () => {

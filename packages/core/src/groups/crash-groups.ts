@@ -7,8 +7,14 @@ export interface CrashFacts {
   /** What `show` takes: a path or a URL. */
   bundle: string;
   crashedAt?: string;
+  /** How many crashes this stands for, where a limit left the others out; absent: one. */
+  count?: number;
+  /** When the first of them was. */
+  firstAt?: string;
   site?: string;
   signature?: string;
+  /** Where it happened, as far as the node could tell before it read the stack. */
+  place?: string;
   signal?: string;
   exe?: string;
   /** Why and where, in one line. */
@@ -20,6 +26,8 @@ export interface CrashFacts {
   image?: string;
   node?: string;
   complete?: boolean;
+  /** Why its core is not whole. */
+  truncatedBy?: string;
 }
 
 /** Crashes of one bug. Lists begin with what was seen first, and hold at most {@link LISTED_MAX}. */
@@ -36,7 +44,10 @@ export interface CrashGroup {
   summary?: string;
   /** Of the newest crash that has one: what the program said as it ended. */
   message?: string;
+  /** Those that were only counted included. */
   count: number;
+  /** Of which no core was taken, because enough of their place were or because a rate limit left them out. */
+  countedOnly: number;
   /** RFC 3339; absent where no crash of it has a time. */
   firstSeen?: string;
   lastSeen?: string;
@@ -74,16 +85,38 @@ export function crashesOfGroup<Crash extends CrashFacts>(
   return wanted.filter((crash) => groupIdOf(keyOf(crash)) === id);
 }
 
-/** A crash without names belongs to those of the same site that have some, where they agree. */
+/**
+ * A crash without names belongs to those of the same site that have some, where they agree, and one without a stack to those of the
+ * same place.
+ */
 function makeKeyOf(all: readonly CrashFacts[]): (crash: CrashFacts) => GroupKey {
-  const named = new Map<string, string | undefined>();
-  for (const { namespace, site, signature } of all) {
-    if (site === undefined || signature === undefined) continue;
-    const place = placeText(namespace, site);
-    named.set(place, named.has(place) && named.get(place) !== signature ? undefined : signature);
+  const signatures = new Agreements<string>();
+  for (const { namespace, site, signature } of all) signatures.note(namespace, site, signature);
+  const told = (crash: CrashFacts): GroupKey => groupKeyOf(crash, signatures.of(crash.namespace, crash.site));
+  const places = new Agreements<GroupKey>();
+  for (const crash of all) {
+    const key = told(crash);
+    if (key.key !== "none") places.note(crash.namespace, crash.place, key);
   }
-  return (crash) =>
-    groupKeyOf(crash, crash.site === undefined ? undefined : named.get(placeText(crash.namespace, crash.site)));
+  return (crash) => {
+    const key = told(crash);
+    return key.key === "none" ? (places.of(crash.namespace, crash.place) ?? key) : key;
+  };
+}
+
+/** What crashes of one namespace that share something all have, where they do not contradict each other. */
+class Agreements<Value> {
+  readonly #values = new Map<string, { value: Value; text: string } | undefined>();
+
+  note(namespace: string | undefined, shared: string | undefined, value: Value | undefined): void {
+    if (shared === undefined || value === undefined) return;
+    const [key, text] = [placeText(namespace, shared), JSON.stringify(value)];
+    this.#values.set(key, this.#values.has(key) && this.#values.get(key)?.text !== text ? undefined : { value, text });
+  }
+
+  of(namespace: string | undefined, shared: string | undefined): Value | undefined {
+    return shared === undefined ? undefined : this.#values.get(placeText(namespace, shared))?.value;
+  }
 }
 
 function describeGroup(members: readonly CrashFacts[], keyOf: (crash: CrashFacts) => GroupKey): CrashGroup {
@@ -96,7 +129,10 @@ function describeGroup(members: readonly CrashFacts[], keyOf: (crash: CrashFacts
   const listed = (pick: (crash: CrashFacts) => string | undefined): string[] =>
     [...new Set(inOrder.map(pick).filter((value) => value !== undefined))].slice(0, LISTED_MAX);
   const whole = inOrder.filter(({ complete }) => complete === true);
-  const summary = inOrder.findLast((crash) => crash.summary !== undefined)?.summary;
+  const crashes = members.reduce((sum, { count }) => sum + (count ?? 1), 0);
+  // What was only counted has no stack, and says less.
+  const told = inOrder.toSorted((left, right) => Number(left.count === undefined) - Number(right.count === undefined));
+  const summary = told.findLast((crash) => crash.summary !== undefined)?.summary;
   const message = inOrder.findLast((crash) => crash.message !== undefined)?.message;
   return {
     id: groupIdOf(common),
@@ -106,8 +142,12 @@ function describeGroup(members: readonly CrashFacts[], keyOf: (crash: CrashFacts
     ...(key === "site" ? { site: text } : {}),
     ...(summary === undefined ? {} : { summary }),
     ...(message === undefined ? {} : { message }),
-    count: members.length,
-    ...(timed.length === 0 ? {} : { firstSeen: timed[0]?.crashedAt ?? "", lastSeen: timed.at(-1)?.crashedAt ?? "" }),
+    count: crashes,
+    countedOnly: members.reduce(
+      (sum, { count, truncatedBy }) => sum + (count ?? (truncatedBy === "keptEnough" ? 1 : 0)),
+      0,
+    ),
+    ...(timed.length === 0 ? {} : { firstSeen: smallestOf(timed), lastSeen: timed.at(-1)?.crashedAt ?? "" }),
     signals: listed(({ signal }) => signal),
     executables: listed(({ exe }) => exe),
     workloads: listed(({ namespace, workload }) =>
@@ -119,6 +159,13 @@ function describeGroup(members: readonly CrashFacts[], keyOf: (crash: CrashFacts
     newest: newest.bundle,
     ...(whole.length === 0 ? {} : { newestWhole: whole.at(-1)?.bundle ?? "" }),
   };
+}
+
+function smallestOf(timed: readonly CrashFacts[]): string {
+  return timed.reduce(
+    (first, { crashedAt = "", firstAt = crashedAt }) => (firstAt < first ? firstAt : first),
+    timed[0]?.crashedAt ?? "",
+  );
 }
 
 /** Those without a time come first: nothing says that they are new. */

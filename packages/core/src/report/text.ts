@@ -60,8 +60,8 @@ export function factRows(report: Report, paint: Paint, now?: number): FactRow[] 
   return rows.flatMap(([label, value]) => (value === undefined || value === "" ? [] : [{ label, value }]));
 }
 
-function suppressedText({ suppressed }: Manifest): string | undefined {
-  if (suppressed === undefined || suppressed.count <= 0) return undefined;
+function suppressedText({ suppressed, counted }: Manifest): string | undefined {
+  if (counted !== undefined || suppressed === undefined || suppressed.count <= 0) return undefined;
   return `${suppressed.count} more crashes of this workload, its pod or its namespace since ${formatMoment(suppressed.since)} were counted and not kept`;
 }
 

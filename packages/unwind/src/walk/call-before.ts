@@ -36,3 +36,14 @@ export async function calledBefore(address: bigint, readCode: ReadMemory): Promi
   if (bytes === undefined || bytes.length < 5 || bytes[0] !== 0xe8) return undefined;
   return address + BigInt(new DataView(bytes.buffer, bytes.byteOffset).getInt32(1, true));
 }
+
+const ARM64_BYTES = 4n;
+
+/** As {@link isAfterCall}, on arm64: `bl` or `blr`. @see Arm Architecture Reference Manual, C6.2 */
+export async function isAfterCallOnArm64(address: bigint, readCode: ReadMemory): Promise<boolean | undefined> {
+  if (address < ARM64_BYTES || address % ARM64_BYTES !== 0n) return false;
+  const bytes = await readCode(address - ARM64_BYTES, Number(ARM64_BYTES));
+  if (bytes === undefined || bytes.length < Number(ARM64_BYTES)) return undefined;
+  const word = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  return word >>> 26 === 0b100101 || (word & 0xff_ff_fc_1f) >>> 0 === 0xd6_3f_00_00;
+}

@@ -109,7 +109,7 @@ static void crash_all(void) {
     said[strcspn(said, "\n")] = 0;
     if (split(line, words) < 2) continue;
     unlink("/cdh/.env");
-    put("/cdh/.env", "RATE_LIMIT=0\nIGNORE_CRIO=true\nMETADATA_TIMEOUT=60\nCOMPRESSION=%s\n", words[0]);
+    put("/cdh/.env", "RATE_LIMIT=0\nKEEP_PER_SITE=0\nIGNORE_CRIO=true\nMETADATA_TIMEOUT=60\nCOMPRESSION=%s\n", words[0]);
     pid_t pid;
     int status = run(words + 1, "/out/said.txt", &pid);
     done += 1;
