@@ -6,7 +6,8 @@ import { ChangeLog } from "../index/change-log.ts";
 import { DumpIndex } from "../index/dump-index.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
 import { makeRecord } from "../testing/record.ts";
-import { GroupIndex, type Group } from "./group-index.ts";
+import { GroupIndex } from "./group-index.ts";
+import type { Group } from "./group.ts";
 
 interface Bench {
   dumps: DumpIndex;
@@ -15,10 +16,14 @@ interface Bench {
   put(changes: Partial<DumpRecord>): void;
 }
 
-function makeBench(): Bench {
+/** Groups at most, so that few crashes show what happens when there are more. */
+const MAX = 60;
+
+function makeBench(groupsMax = 20_000): Bench {
   const clock = jumpingClock(1_795_249_571_000);
   const groups: GroupIndex = new GroupIndex({
     clock,
+    groupsMax,
     records: (namespace) => dumps.list(namespace),
     nextRevision: () => dumps.log.next(clock.now()),
   });
@@ -137,6 +142,64 @@ describe("groups of the index", () => {
     dumps.remove("shop/b", dumps.log.next(clock.now()));
     expect(groups.list("shop")).toEqual([]);
     expect(groups.size).toBe(0);
+  });
+
+  it("no namespace takes the groups of others, and whoever was left out is counted whole when there is room", () => {
+    const { dumps, groups, put } = makeBench(MAX);
+    const evil = (at: number): Partial<DumpRecord> => ({
+      name: `e${at}`,
+      stem: `evil/e${at}`,
+      namespace: "evil",
+      podNamespace: "evil",
+      signature: `f${at} @ evil`,
+    });
+    for (let at = 0; at < MAX + 5; at += 1) put(evil(at));
+    expect([groups.size, groups.leftOut]).toEqual([MAX, 5]);
+    put({ name: "a", signature: "pay @ shop" });
+    put({ name: "b", signature: "pay @ shop" });
+    expect(groups.list("shop").map(({ tally }) => tally.count)).toEqual([2]);
+    // The flood gives way: it keeps no more than leaves room for the others.
+    expect(groups.list("evil")).toHaveLength(MAX - 1);
+    expect(groups.leftOut).toBe(6);
+    for (let at = 0; at < MAX + 5; at += 1) dumps.remove(`evil/e${at}`, dumps.log.next(at));
+    expect(groups.list("evil")).toEqual([]);
+    put({ name: "c", signature: "pay @ shop" });
+    expect(groups.list("shop").map(({ tally }) => tally.count)).toEqual([3]);
+    expect([groups.size, groups.leftOut]).toEqual([1, 0]);
+  });
+
+  it("a group that was left out comes back with all of its crashes", () => {
+    const { dumps, groups, put } = makeBench(MAX);
+    for (let at = 0; at < MAX; at += 1)
+      for (const twin of ["x", "y"])
+        put({ name: `${twin}${at}`, stem: `shop/${twin}${at}`, signature: `f${at} @ shop` });
+    put({ name: "late", stem: "shop/late", signature: "late @ shop" });
+    expect(groups.leftOut).toBe(1);
+    for (const twin of ["x", "y"]) dumps.remove(`shop/${twin}0`, dumps.log.next(1));
+    put({ name: "later", stem: "shop/later", signature: "late @ shop" });
+    const late = groups.list("shop").find(({ key }) => key.text === "late @ shop");
+    expect(late?.tally.count).toBe(2);
+    expect(groups.leftOut).toBe(0);
+  });
+
+  it("a manifest that changed is one crash, also before it is counted anew", () => {
+    const { groups, put } = makeBench();
+    put({ name: "a", signature: "pay @ shop", manifestStamp: "1" });
+    put({ name: "a", signature: "pay @ shop", manifestStamp: "2" });
+    expect(groups.list("shop").map(({ tally }) => tally.count)).toEqual([1]);
+  });
+
+  it("texts that a crash chose long are held short, and tell their groups apart all the same", () => {
+    const { groups, put } = makeBench();
+    const long = "x".repeat(8000);
+    for (const end of ["a", "b"])
+      put({ name: end, stem: `shop/${end}`, exe: `/${long}${end}`, imageRef: `${long}${end}` });
+    const shown = groups.list("shop");
+    expect(shown).toHaveLength(2);
+    for (const { key, tally } of shown) {
+      expect(key.text.length).toBeLessThanOrEqual(1024);
+      expect(tally.seen("image")[0]?.value.length).toBeLessThanOrEqual(512);
+    }
   });
 
   it("a protection that changes is no change of a group", () => {

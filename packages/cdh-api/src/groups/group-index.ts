@@ -1,21 +1,9 @@
 import type { Clock } from "@cdh/core/clock";
-import { groupIdOf, groupKeyOf, type GroupKey } from "@cdh/core/groups/group-key";
 import type { Change } from "../index/change-log.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
-import { Tally } from "./tally.ts";
-
-/** Crashes of one bug in one namespace. */
-export interface Group {
-  readonly id: string;
-  /** Where it is shown. */
-  readonly namespace: string;
-  readonly key: GroupKey;
-  readonly tally: Tally;
-  /** Of the index, when it was first seen here. */
-  readonly createdRevision: number;
-  /** Of the index, when it last changed. */
-  readonly revision: number;
-}
+import { GroupPlace } from "./group-place.ts";
+import type { Group } from "./group.ts";
+import type { Tally } from "./tally.ts";
 
 /** A group that is gone, and since which revision. */
 export interface GoneGroup {
@@ -30,27 +18,23 @@ export interface GroupSources {
   records: (namespace: string) => Iterable<DumpRecord>;
   /** Make a revision for what is learnt now. */
   nextRevision: () => number;
+  /** Groups at most; {@link GROUPS_MAX} when not said. */
+  groupsMax?: number;
 }
 
-/** Groups of one namespace. */
-interface Place {
-  groups: Map<string, Entry>;
-  byId: Map<string, Entry>;
-  /** By site: the signature of its crashes; null where they differ. */
-  named: Map<string, string | null>;
-  /** Crashes that have a site and no names. */
-  siteOnly: number;
-  /** Crashes that are in no group. */
-  leftOut: number;
+/** A namespace, and what is known of how well it is counted. */
+interface Held {
+  place: GroupPlace;
   /** Of the change that adding up could not follow. */
-  staleSince: number | undefined;
-  rebuiltAt: number;
-  rebuildMs: number;
+  isStale: boolean;
+  countedAt: number;
+  countMs: number;
 }
 
-type Entry = { -readonly [Name in keyof Group]: Group[Name] };
-
-/** All groups together; crashes of further ones are counted as left out. */
+/**
+ * All groups together. When there are more, each namespace may have an equal part of them all the same: whoever has more than
+ * that gives up those with the fewest crashes.
+ */
 export const GROUPS_MAX = 20_000;
 /** Groups that are gone and remembered for those who watch. */
 const GONE_MAX = 1000;
@@ -63,13 +47,15 @@ const DUTY = 20;
  */
 export class GroupIndex {
   readonly #sources: GroupSources;
-  readonly #places = new Map<string, Place>();
+  readonly #max: number;
+  readonly #places = new Map<string, Held>();
   #gone: GoneGroup[] = [];
   #forgottenUntil = 0;
   #size = 0;
 
   constructor(sources: GroupSources) {
     this.#sources = sources;
+    this.#max = sources.groupsMax ?? GROUPS_MAX;
   }
 
   /** How many groups there are. */
@@ -84,39 +70,49 @@ export class GroupIndex {
 
   /** Crashes that are in no group, because there are {@link GROUPS_MAX} already. */
   get leftOut(): number {
-    return [...this.#places.values()].reduce((sum, place) => sum + place.leftOut, 0);
+    return [...this.#places.values()].reduce((sum, { place }) => sum + place.leftOut, 0);
   }
 
   /** Take in a change of the dumps. */
   follow({ before, after, revision }: Change): void {
     if (before !== undefined && after !== undefined && isSameCrash(before, after)) return;
-    if (before !== undefined) this.#mark(before.namespace, revision);
-    if (after === undefined) return;
-    const place = this.#places.get(after.namespace) ?? this.#open(after.namespace);
-    this.#learnName(place, after, revision);
-    this.#add(place, after, revision);
+    if (before !== undefined) this.#mark(before.namespace);
+    // What was counted already is counted anew as a whole: added, it would count twice.
+    if (after === undefined || before?.namespace === after.namespace) return;
+    const held = this.#places.get(after.namespace) ?? this.#open(after.namespace, revision);
+    const size = held.place.size;
+    const hasRoom = this.#size < this.#max || size < this.#share;
+    if (!held.place.add(after, revision, hasRoom)) held.isStale = true;
+    if (held.place.size === size) return;
+    this.#size += 1;
+    if (this.#size > this.#max) this.#markLargest();
   }
 
   /** Groups of a namespace, of all with `undefined`; in no order. */
   list(namespace?: string): Group[] {
-    if (namespace !== undefined) return [...(this.#fresh(namespace)?.groups.values() ?? [])];
+    if (namespace !== undefined) return [...(this.#fresh(namespace)?.entries() ?? [])];
     return [...this.#places.keys()].flatMap((name) => this.list(name));
   }
 
   find(namespace: string, id: string): Group | undefined {
-    return this.#fresh(namespace)?.byId.get(id);
+    return this.#fresh(namespace)?.find(id);
   }
 
   /** The id of the group that a dump belongs to; undefined when it was left out. */
   idOf(record: DumpRecord): string | undefined {
-    const place = this.#fresh(record.namespace);
-    return place?.groups.get(textOf(keyIn(place, record)))?.id;
+    return this.#fresh(record.namespace)?.groupOf(record)?.id;
   }
 
   /** Note that something of a group changed that is not counted here. */
   touch(namespace: string, id: string, revision: number): void {
-    const entry = this.#places.get(namespace)?.byId.get(id);
+    const entry = this.#places.get(namespace)?.place.find(id);
     if (entry !== undefined) entry.revision = revision;
+  }
+
+  /** Whether a namespace, any of all with `undefined`, still has to be counted anew. */
+  isBehind(namespace?: string): boolean {
+    if (namespace !== undefined) return this.#places.get(namespace)?.isStale === true;
+    return [...this.#places.values()].some(({ isStale }) => isStale);
   }
 
   /** Groups that are gone since a revision; undefined when that is not known any more. */
@@ -125,91 +121,70 @@ export class GroupIndex {
     return this.#gone.filter((gone) => gone.revision > revision);
   }
 
-  #open(namespace: string): Place {
-    const place: Place = {
-      groups: new Map(),
-      byId: new Map(),
-      named: new Map(),
-      siteOnly: 0,
-      leftOut: 0,
-      staleSince: undefined,
-      rebuiltAt: Number.NEGATIVE_INFINITY,
-      rebuildMs: 0,
-    };
-    this.#places.set(namespace, place);
-    return place;
+  /** What a namespace may have when all groups are more than there may be. */
+  get #share(): number {
+    return Math.max(1, Math.floor(this.#max / this.#places.size));
   }
 
-  #mark(namespace: string, revision: number): void {
-    const place = this.#places.get(namespace);
-    if (place !== undefined) place.staleSince = Math.max(place.staleSince ?? 0, revision);
+  #open(namespace: string, revision: number): Held {
+    const place = GroupPlace.count(namespace, [], 0, revision);
+    const held: Held = { place, isStale: false, countedAt: Number.NEGATIVE_INFINITY, countMs: 0 };
+    this.#places.set(namespace, held);
+    return held;
   }
 
-  #learnName(place: Place, { podNamespace, site, signature, namespace }: DumpRecord, revision: number): void {
-    if (site === undefined) return;
-    if (signature === undefined) return void (place.siteOnly += 1);
-    const at = placeOf(podNamespace, site);
-    const known = place.named.get(at);
-    if (known === null || known === signature) return;
-    place.named.set(at, known === undefined ? signature : null);
-    // Crashes without names that are here may belong elsewhere now.
-    if (place.siteOnly > 0) this.#mark(namespace, revision);
+  #mark(namespace: string): void {
+    const held = this.#places.get(namespace);
+    if (held !== undefined) held.isStale = true;
   }
 
-  #add(place: Place, record: DumpRecord, revision: number): void {
-    const key = keyIn(place, record);
-    const text = textOf(key);
-    const known = place.groups.get(text);
-    if (known !== undefined) {
-      known.tally.add(record);
-      known.revision = revision;
-      if (known.tally.isUnsure) this.#mark(record.namespace, revision);
-      return;
+  #markLargest(): void {
+    let largest: Held | undefined;
+    for (const held of this.#places.values()) {
+      if (held.place.size > (largest?.place.size ?? 0)) largest = held;
     }
-    if (this.#size >= GROUPS_MAX) return void (place.leftOut += 1);
-    const id = groupIdOf(key);
-    const { namespace } = record;
-    const entry: Entry = { id, namespace, key, tally: new Tally(), createdRevision: revision, revision };
-    entry.tally.add(record);
-    place.groups.set(text, entry);
-    place.byId.set(id, entry);
-    this.#size += 1;
+    if (largest !== undefined) largest.isStale = true;
   }
 
-  #fresh(namespace: string): Place | undefined {
-    const place = this.#places.get(namespace);
-    if (place?.staleSince === undefined) return place;
+  #fresh(namespace: string): GroupPlace | undefined {
+    const held = this.#places.get(namespace);
+    if (held?.isStale !== true) return held?.place;
     const { clock } = this.#sources;
-    if (clock.monotonic() - place.rebuiltAt < DUTY * place.rebuildMs) return place;
-    return this.#rebuild(namespace, place);
+    if (clock.monotonic() - held.countedAt < DUTY * held.countMs) return held.place;
+    this.#countAnew(namespace, held);
+    return this.#places.get(namespace)?.place;
   }
 
   /** What changed has a new revision: whoever watches may have passed that of the change. */
-  #rebuild(namespace: string, before: Place): Place | undefined {
+  #countAnew(namespace: string, held: Held): void {
     const { clock, records, nextRevision } = this.#sources;
-    const revision = nextRevision();
     const began = clock.monotonic();
-    this.#size -= before.groups.size;
-    const place = this.#open(namespace);
-    // The oldest first, so that a silence between two crashes is seen as one.
+    const revision = nextRevision();
+    const before = held.place;
+    const others = this.#size - before.size;
+    const room = Math.max(this.#max - others, this.#share);
     const dumps = [...records(namespace)].reverse();
-    for (const record of dumps) this.#learnName(place, record, revision);
-    for (const record of dumps) this.#add(place, record, revision);
-    place.staleSince = undefined;
-    for (const [text, entry] of place.groups) {
-      const old = before.groups.get(text);
+    const place = GroupPlace.count(namespace, dumps, room, revision);
+    for (const entry of place.entries()) {
+      const old = before.find(entry.id);
       if (old === undefined) continue;
       entry.createdRevision = old.createdRevision;
       if (isSameTally(old.tally, entry.tally)) entry.revision = old.revision;
     }
-    for (const [text, entry] of before.groups) {
-      if (!place.groups.has(text)) this.#forget({ group: entry, revision });
+    for (const entry of before.entries()) {
+      if (place.find(entry.id) === undefined) this.#forget({ group: entry, revision });
     }
-    place.rebuiltAt = clock.monotonic();
-    place.rebuildMs = place.rebuiltAt - began;
-    if (dumps.length > 0) return place;
-    this.#places.delete(namespace);
-    return undefined;
+    this.#size = others + place.size;
+    const countedAt = clock.monotonic();
+    Object.assign(held, { place, isStale: false, countedAt, countMs: countedAt - began });
+    if (dumps.length === 0) this.#places.delete(namespace);
+    if (this.#size > this.#max) this.#markLargest();
+    else if (this.#size < this.#max) this.#useRoom(held);
+  }
+
+  /** There is room again: whoever left crashes out is counted anew. */
+  #useRoom(except: Held): void {
+    for (const held of this.#places.values()) if (held !== except && held.place.leftOut > 0) held.isStale = true;
   }
 
   #forget(gone: GoneGroup): void {
@@ -236,22 +211,4 @@ function isSameTally(one: Tally, other: Tally): boolean {
     one.newest?.name === other.newest?.name &&
     one.newestWhole?.name === other.newestWhole?.name
   );
-}
-
-function keyIn(place: Place, record: DumpRecord): GroupKey {
-  const { podNamespace, site, signature, exe, comm, signalName } = record;
-  const known = site === undefined ? undefined : (place.named.get(placeOf(podNamespace, site)) ?? undefined);
-  return groupKeyOf(
-    { namespace: podNamespace, site, signature, exe: exe ?? comm, signal: signalName || undefined },
-    known,
-  );
-}
-
-function textOf({ key, namespace, text }: GroupKey): string {
-  return `${key} ${placeOf(namespace, text)}`;
-}
-
-/** As unambiguous as JSON, and made in a fraction of the time: once for each dump of a list. */
-function placeOf(namespace: string | undefined, text: string): string {
-  return namespace === undefined ? `-${text}` : `${namespace.length} ${namespace}${text}`;
 }

@@ -1,7 +1,8 @@
 import type { DumpIndex } from "../index/dump-index.ts";
 import type { GroupState } from "../manifests/group-state.ts";
-import { GroupIndex, type Group } from "./group-index.ts";
+import { GroupIndex } from "./group-index.ts";
 import { GroupStates, type GroupStatesOptions } from "./group-states.ts";
+import type { Group } from "./group.ts";
 import { phaseOf, type Phase } from "./phase.ts";
 
 /** The groups of a server, and what people say about them. */

@@ -6,6 +6,8 @@ import { uidOf } from "../index/placement.ts";
 import { kubeTime, type Json } from "./json.ts";
 import { labelValue } from "./labels.ts";
 
+/** Values of a kind that an object of a list tells of; one that is read alone tells of all that are held. */
+const LISTED_MAX = 20;
 /** Days that an object tells of. */
 const DAYS_MAX = 90;
 const DAY_MS = 24 * 3600e3;
@@ -69,9 +71,10 @@ export function groupMetadataOf(view: ViewedGroup, revision = view.group.revisio
   };
 }
 
-/** Make the object. */
-export function groupObjectOf(view: ViewedGroup, revision?: number): Json {
+/** Make the object. @param most values of a kind that it tells of */
+export function groupObjectOf(view: ViewedGroup, revision?: number, most: number = Number.POSITIVE_INFINITY): Json {
   const { key, tally } = view.group;
+  const seen = (kind: SeenKind): Json[] | undefined => seenOf(tally.seen(kind).slice(0, most));
   return {
     apiVersion: GROUP_VERSION,
     kind: GROUP_KIND,
@@ -87,11 +90,11 @@ export function groupObjectOf(view: ViewedGroup, revision?: number): Json {
       lastSeen: kubeTime(tally.last * 1000),
       returnedAt: tally.returned === undefined ? undefined : kubeTime(tally.returned.at * 1000),
       quietDays: tally.returned === undefined ? undefined : Math.floor(tally.returned.quietSeconds / 86_400),
-      signals: seenOf(tally.seen("signal")),
-      executables: seenOf(tally.seen("executable")),
-      workloads: seenOf(tally.seen("workload")),
-      images: seenOf(tally.seen("image")),
-      nodes: seenOf(tally.seen("node")),
+      signals: seen("signal"),
+      executables: seen("executable"),
+      workloads: seen("workload"),
+      images: seen("image"),
+      nodes: seen("node"),
       days: tally
         .days()
         .slice(-DAYS_MAX)
@@ -100,6 +103,11 @@ export function groupObjectOf(view: ViewedGroup, revision?: number): Json {
       newestWhole: tally.newestWhole?.name,
     },
   };
+}
+
+/** Make the object as lists and watches show it. */
+export function groupSummaryOf(view: ViewedGroup, revision?: number): Json {
+  return groupObjectOf(view, revision, LISTED_MAX);
 }
 
 function seenOf(seen: readonly Readonly<Seen>[]): Json[] | undefined {

@@ -2,7 +2,7 @@ import { printable } from "@cdh/core/output";
 import { GROUP_KIND, GROUP_LIST_KIND } from "../group.ts";
 import type { ViewedGroup } from "../groups/groups.ts";
 import type { SeenKind } from "../groups/tally.ts";
-import { groupLabelOf, groupMetadataOf, groupObjectOf, whatOf } from "./crashgroup.ts";
+import { groupLabelOf, groupMetadataOf, groupSummaryOf, whatOf } from "./crashgroup.ts";
 import type { Column, Resource } from "./resource.ts";
 import { shortDuration } from "./table.ts";
 
@@ -65,6 +65,6 @@ export const GROUPS: Resource<ViewedGroup> = {
   },
   labelOf: groupLabelOf,
   metadataOf: groupMetadataOf,
-  summaryOf: groupObjectOf,
+  summaryOf: groupSummaryOf,
   revisionOf: ({ group }) => group.revision,
 };

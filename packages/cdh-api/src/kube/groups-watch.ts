@@ -7,6 +7,8 @@ import { readWatch, streamWatch, tooOld } from "./watch-stream.ts";
 
 /** Groups are looked at this often: a crash loop changes one many times a second, and nobody reads that fast. */
 const LOOK_MS = 1000;
+/** And all of them, also where nothing has happened: time alone makes an open group of a new one. */
+const PHASES_MS = 60_000;
 
 /**
  * Tell a client how groups change until it leaves, or its time is over. What is told is how a group is now; of changes that
@@ -51,6 +53,10 @@ export async function watchGroupsOf(
       }
       return told.delete(place) ? textOf("DELETED", view, Math.max(revision, cursor)) : "";
     };
+    const wait = async (): Promise<void> => {
+      const why = await alarm.wait({ signal: over, timeout: { clock: app.clock, ms: LOOK_MS } });
+      if (why === "bookmark" && wantsBookmarks) await bookmark(cursor);
+    };
     const there = views();
     if (wantsInitial) await send(there.filter(meant), tell);
     else
@@ -60,7 +66,16 @@ export async function watchGroupsOf(
     // While somebody watches, the store's notices are followed each second.
     const unwatch = app.dumps.index.watch(() => {});
     try {
+      let allAt = app.clock.monotonic();
+      let seen = 0;
       while (!over.aborted) {
+        const isDue = app.clock.monotonic() - allAt >= PHASES_MS;
+        if (log.last === seen && !isDue && !index.isBehind(namespace)) {
+          await wait();
+          continue;
+        }
+        if (isDue) allAt = app.clock.monotonic();
+        seen = log.last;
         const gone = index.goneSince(cursor);
         if (gone === undefined) return await fail(tooOld(cursor));
         const last = log.last;
@@ -70,10 +85,10 @@ export async function watchGroupsOf(
           const view = viewOf(app.groups, group, app.clock.now());
           return told.delete(placeOf(view)) ? textOf("DELETED", view, revision) : "";
         });
-        await send(views().filter(isNews), tell);
+        const changed = index.list(namespace).filter(({ revision }) => isDue || revision > cursor);
+        await send(changed.map((group) => viewOf(app.groups, group, app.clock.now())).filter(isNews), tell);
         cursor = Math.max(cursor, last);
-        const why = await alarm.wait({ signal: over, timeout: { clock: app.clock, ms: LOOK_MS } });
-        if (why === "bookmark" && wantsBookmarks) await bookmark(cursor);
+        await wait();
       }
     } finally {
       unwatch();
