@@ -16,6 +16,11 @@ const ASKED_AT_ONCE = 16;
 const NAMES_MAX = 200_000;
 const RESULTS_MAX = 10_000;
 const VALUE_MAX = 512;
+/** Of a pattern without its folder: each name is compared with it. */
+const PATTERN_MAX = 128;
+/** Comparing takes so long at most, and the thread for so long at once: others' requests are on it. */
+const MATCH_MS = 10_000;
+const SLICE_MS = 20;
 
 /** Know the names of the files of programs: each is asked for once. */
 export class FileNames {
@@ -89,12 +94,42 @@ export async function sendFileNames({ app, exchange }: Call): Promise<void> {
   if (key !== "glob" && key !== "file") throw badRequest("key is glob or file");
   if (value === "" || value.length > VALUE_MAX) throw badRequest(`value has 1 to ${VALUE_MAX} characters`);
   const wanted = value.slice(value.lastIndexOf("/") + 1);
-  const { files, isComplete } = await app.gates.cores.run(exchange.share, () => app.fileNames.get());
-  const found = files.filter(({ name }) => (key === "file" ? name === wanted : matchesGlob(name, wanted)));
+  if (wanted.length > PATTERN_MAX) throw badRequest(`a name has at most ${PATTERN_MAX} characters`);
+  const isMeant = ({ name }: NamedFile): boolean => (key === "file" ? name === wanted : matchesGlob(name, wanted));
+  const { clock } = app;
+  const { found, isComplete } = await app.gates.cores.run(exchange.share, async () => {
+    const named = await app.fileNames.get();
+    const chosen = await chooseFiles(named.files, isMeant, { clock, signal: exchange.signal });
+    return { found: chosen.found, isComplete: named.isComplete && chosen.isComplete };
+  });
   const results = found.flatMap(({ buildId, role, name, hasCode }) => {
     const types = role === "dwp" ? [] : role === "debuginfo" && hasCode ? ["executable", "debuginfo"] : [role];
     return types.map((type) => ({ type, buildid: buildId, file: name }));
   });
   const answer = { results: results.slice(0, RESULTS_MAX), complete: isComplete && results.length <= RESULTS_MAX };
   await sendPacked(exchange, "application/json", `${JSON.stringify(answer)}\n`);
+}
+
+/**
+ * Choose files, and let others work in between. @returns what was found within the time
+ * @throws the signal's reason
+ */
+export async function chooseFiles(
+  files: readonly NamedFile[],
+  isMeant: (file: NamedFile) => boolean,
+  { clock, signal, timeoutMs = MATCH_MS }: { clock: Clock; signal: AbortSignal; timeoutMs?: number },
+): Promise<{ found: NamedFile[]; isComplete: boolean }> {
+  const found: NamedFile[] = [];
+  const until = clock.monotonic() + timeoutMs;
+  let sliceUntil = clock.monotonic() + SLICE_MS;
+  for (const file of files) {
+    const now = clock.monotonic();
+    if (now > until) return { found, isComplete: false };
+    if (now > sliceUntil) {
+      await clock.sleep(1, signal);
+      sliceUntil = clock.monotonic() + SLICE_MS;
+    }
+    if (isMeant(file)) found.push(file);
+  }
+  return { found, isComplete: true };
 }
