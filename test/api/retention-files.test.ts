@@ -118,6 +118,16 @@ describeUnless(notBuilt("cdh-api"), "retention of programs and debug info", () =
     ["has a manifest that cannot be read", crash("bad", [], { garbage: true })],
     ["has no manifest yet", crash("bad", [], { without: "manifest" })],
     ["lists no modules", crash("bad", undefined)],
+    [
+      "lists the first of its modules only",
+      {
+        ...crash("bad", []),
+        changes: {
+          modules: [],
+          problems: [{ step: "manifest", code: "CDH_CUT", detail: "modules: the first 4096 of 5000" }],
+        },
+      },
+    ],
   ])(
     "removes nothing while a bundle %s, and says so",
     async (_what, sample) => {

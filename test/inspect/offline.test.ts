@@ -86,7 +86,7 @@ describeUnless(
       expect(text).toMatch(/#2 .* main \(\) at .*server\.c:7/);
       expect(text).toMatch(/Yes +.*libdeep\.so\.1/);
       expect(readdirSync(moved).toSorted()).toEqual(
-        [".vscode", "core", "debug", "gdbinit", "program", "report.txt", "sysroot"].toSorted(),
+        [".cdh-inspect", ".vscode", "core", "debug", "gdbinit", "program", "report.txt", "sysroot"].toSorted(),
       );
       const { configurations } = JSON.parse(readFileSync(join(moved, ".vscode/launch.json"), "utf8")) as {
         configurations: { type: string }[];
@@ -135,6 +135,10 @@ describeUnless(
       const again = await inspect("unpack", "--with-binaries", join(store, "shop/core"), "--tar", tar);
       expect(again).toMatchObject({ exitCode: 13, stderr: expect.stringContaining("already exists") });
       rmSync(far, { recursive: true });
+      const before = readdirSync(place);
+      const dots = await inspect("unpack", "--with-binaries", join(store, "shop/core"), "--tar", join(place, "...gz"));
+      expect(dots.exitCode, dots.stderr).toBe(0);
+      expect(readdirSync(place).toSorted()).toEqual([...before, "...gz"].toSorted());
     }, 240_000);
 
     it("leaves a directory alone that has something in it, and goes on with its own", async () => {
@@ -147,6 +151,20 @@ describeUnless(
       const forced = await inspect("unpack", "--force", "--with-binaries", join(store, "shop/core"), folder);
       expect(forced.exitCode, forced.stderr).toBe(0);
       expect(existsSync(join(folder, "mine"))).toBe(true);
+      // Its own it replaces, when told to.
+      const again = await inspect("unpack", "--force", "--with-binaries", join(store, "shop/core"), folder);
+      expect(again.exitCode, again.stderr).toBe(0);
+      // A project's own `debug` is nobody's to remove.
+      const project = join(place, "project");
+      mkdirSync(join(project, "debug"), { recursive: true });
+      copyFileSync(join(store, "shop/core"), join(project, "debug/mine"));
+      const kept = await inspect("unpack", "--force", "--with-binaries", join(store, "shop/core"), project);
+      expect(kept).toMatchObject({
+        exitCode: 13,
+        stderr: expect.stringContaining("debug in it is not this command's"),
+      });
+      expect(readdirSync(project)).toEqual(["debug"]);
+      expect(readdirSync(join(project, "debug"))).toEqual(["mine"]);
     }, 240_000);
 
     it("tells which files are not there", async () => {

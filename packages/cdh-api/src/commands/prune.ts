@@ -59,6 +59,9 @@ export class PruneCommand extends SettingsCommand {
 
   storeUrl = settingFlag(apiSettings.storeUrl);
   dryRun = Option.Boolean("--dry-run", false, { description: "only show what would be removed, and why" });
+  ignoreSilent = Option.Boolean("--ignore-silent", false, {
+    description: "remove files of programs although bundles do not say which they need; these are named",
+  });
   retentionMaxAgeMs = settingFlag(apiSettings.retentionMaxAgeMs);
   retentionMaxCount = settingFlag(apiSettings.retentionMaxCount);
   retentionMaxBytes = settingFlag(apiSettings.retentionMaxBytes);
@@ -89,6 +92,7 @@ export class PruneCommand extends SettingsCommand {
         { dryRun: this.dryRun, removed: () => {}, removedFile: () => {} },
       );
       // A store with much to remove takes several rounds; they are told as one.
+      round.ignoreSilent = this.ignoreSilent;
       const rounds: RoundReport[] = [await runRound(round, stopSignal)];
       while (rounds.at(-1)?.hasMore === true) rounds.push(await runRound(round, stopSignal));
       const files = rounds.at(-1)?.files;
@@ -109,7 +113,7 @@ export class PruneCommand extends SettingsCommand {
     const removed = this.dryRun
       ? 0
       : rounds.reduce((sum, round) => sum + round.removed + round.unfinished.length + (round.files?.removed ?? 0), 0);
-    const isSilent = (rounds.at(-1)?.files?.silent.count ?? 0) > 0;
+    const isSilent = !this.ignoreSilent && (rounds.at(-1)?.files?.silent.count ?? 0) > 0;
     const status = (this.dryRun || removed >= rows.length) && !isSilent ? EXIT.ok : EXIT.incomplete;
     const { stdout } = this.context;
     const { kept, keptBytes } = rounds.at(-1)?.decision ?? { kept: {}, keptBytes: 0 };

@@ -5,8 +5,8 @@ import { TtlCache } from "../auth/ttl-cache.ts";
 
 /** Build-ids whose answer is remembered. */
 const REMEMBERED_MAX = 20_000;
-/** What is there stays; what is missing may be pushed at any time, and somebody waits for it. */
-const REMEMBERED_MS = { whole: 300_000, partly: 10_000 };
+/** What is there stays for days; what is missing may be pushed at any time, and somebody waits for it. */
+const REMEMBERED_MS = { whole: 60_000, partly: 10_000 };
 /** One question has an end, whoever waits for its answer. */
 const TIMEOUT_MS = 10_000;
 

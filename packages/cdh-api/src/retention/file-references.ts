@@ -11,7 +11,8 @@ const EXAMPLES_MAX = 5;
 
 /** What the bundles of a store need. */
 export interface References {
-  buildIds: ReadonlySet<string>;
+  /** Tell whether some bundle needs a build-id. Of two with one hash both are kept. */
+  needs(buildId: string): boolean;
   /** Bundles that do not say which files they need; a few of them with the reason. */
   silent: { count: number; examples: string[] };
 }
@@ -27,19 +28,17 @@ export interface DueFile {
 
 interface Known {
   stamp: string;
-  /** Into the list of all build-ids; undefined: it says nothing. */
+  /** Hashes of its build-ids; undefined: it says nothing. */
   ids: Uint32Array | undefined;
 }
 
 /**
- * Know which files the bundles of a store need: each manifest is read once, and again when it changed. Of a bundle some bytes for each
- * module are kept.
+ * Know which files the bundles of a store need: each manifest is read once, and again when it changed. Of a bundle four bytes for each
+ * module are kept: a crashed process chooses how many it has, and what they are called.
  */
 export class FileReferences {
   readonly #store: ObjectStore;
   #known = new Map<string, Known>();
-  readonly #numbers = new Map<string, number>();
-  readonly #names: string[] = [];
   /** Debug info that is shared, by the stamp of the file that needs it. */
   #shared = new Map<string, string | undefined>();
 
@@ -48,10 +47,11 @@ export class FileReferences {
   }
 
   /**
-   * Read what the bundles of a whole survey need. Half of them would make the others' files look unneeded: it is all or nothing.
+   * Read what the bundles of a whole survey need of some files. Half of them would make the others' files look unneeded: it is all or nothing.
    * @throws {CdhError} CDH_STORE…; the signal's reason
    */
-  async read(bundles: readonly StoredBundle[], signal: AbortSignal): Promise<References> {
+  async read(bundles: readonly StoredBundle[], files: readonly ListedFile[], signal: AbortSignal): Promise<References> {
+    const asked = new Set(files.map(({ id }) => hashOf(id.buildId)));
     const before = this.#known;
     const known = new Map<string, Known>();
     this.#known = known;
@@ -66,7 +66,7 @@ export class FileReferences {
         const { stem } = bundle;
         const one = await this.#readOne(bundle, before.get(stem), either);
         if (typeof one !== "string") known.set(stem, one);
-        for (const id of typeof one === "string" ? [] : (one.ids ?? [])) used.add(id);
+        for (const id of typeof one === "string" ? [] : (one.ids ?? [])) if (asked.has(id)) used.add(id);
         if (typeof one !== "string" && one.ids !== undefined) continue;
         silent.count += 1;
         if (silent.examples.length < EXAMPLES_MAX)
@@ -77,7 +77,7 @@ export class FileReferences {
       Array.from({ length: READS_AT_ONCE }, () => reader().catch((error: unknown) => failure.abort(error))),
     );
     either.throwIfAborted();
-    return { buildIds: new Set(Array.from(used, (id) => this.#names[id] ?? "")), silent };
+    return { needs: (buildId) => used.has(hashOf(buildId)), silent };
   }
 
   /** @returns why it says nothing, where that may change without its manifest */
@@ -93,31 +93,30 @@ export class FileReferences {
       // The listing may have seen an upload between its two objects.
       if (bytes === undefined) return "it has no manifest";
       const ids = await parseInThread("buildIds", bytes, stem);
-      return { stamp, ids: ids && Uint32Array.from(ids, (id) => this.#numberOf(id)) };
+      return { stamp, ids: ids && Uint32Array.from(ids, hashOf) };
     } catch (error) {
       if (isGarbage(error)) return reasonOf(error);
       throw error;
     }
   }
 
-  #numberOf(id: string): number {
-    const known = this.#numbers.get(id);
-    if (known !== undefined) return known;
-    const number = this.#names.push(id) - 1;
-    this.#numbers.set(id, number);
-    return number;
+  /** Bytes that are kept of all bundles. */
+  get heldBytes(): number {
+    let bytes = 0;
+    for (const { ids } of this.#known.values()) bytes += ids?.byteLength ?? 0;
+    return bytes;
   }
 
   /**
    * Find the files that nothing refers to: no bundle, and no debug info that some bundle needs.
    * @throws {CdhError} CDH_STORE…
    */
-  async unreferred(files: readonly ListedFile[], { buildIds }: References, signal: AbortSignal): Promise<ListedFile[]> {
-    const used = new Set(buildIds);
+  async unreferred(files: readonly ListedFile[], { needs }: References, signal: AbortSignal): Promise<ListedFile[]> {
+    const sharedIds = new Set<string>();
     const before = this.#shared;
     this.#shared = new Map();
     for (const { id, info } of files) {
-      if (id.role !== "debuginfo" || !buildIds.has(id.buildId)) continue;
+      if (id.role !== "debuginfo" || !needs(id.buildId)) continue;
       const stamp = `${info.key} ${info.sizeBytes} ${info.modifiedAt}`;
       let shared = before.get(stamp);
       if (!before.has(stamp)) {
@@ -126,9 +125,9 @@ export class FileReferences {
         shared = factsOfStored(shown).sharedBuildId;
       }
       this.#shared.set(stamp, shared);
-      if (shared !== undefined) used.add(shared);
+      if (shared !== undefined) sharedIds.add(shared);
     }
-    return files.filter(({ id }) => !used.has(id.buildId));
+    return files.filter(({ id }) => !needs(id.buildId) && !sharedIds.has(id.buildId));
   }
 }
 
@@ -137,4 +136,11 @@ export async function listFiles(store: ObjectStore, signal: AbortSignal): Promis
   const files: ListedFile[] = [];
   for await (const file of listDebugFiles(store, { signal })) files.push(file);
   return files;
+}
+
+/** FNV-1a, 32 bits: whoever makes two build-ids with one hash keeps a file longer. */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  return hash >>> 0;
 }

@@ -23,6 +23,8 @@ export interface FileReport {
   /** Bundles that do not say what they need: as long as there is one, nothing goes. */
   silent: { count: number; examples: string[] };
   hasMore: boolean;
+  /** What is kept in memory of the bundles. */
+  heldBytes: number;
 }
 
 /** What a look at the files needs. */
@@ -33,6 +35,8 @@ export interface FileRoundOptions {
   remover: Remover;
   references: FileReferences;
   dryRun: boolean;
+  /** Go on although bundles do not say which files they need: a person has looked at these. */
+  ignoreSilent?: boolean;
 }
 
 /**
@@ -43,7 +47,7 @@ export interface FileRoundOptions {
  * @throws {CdhError} CDH_STORE…; CDH_ENVIRONMENT when the clock is in trouble
  */
 export async function runFileRound(
-  { store, clock, dryRun, remover, surveyor, references }: FileRoundOptions,
+  { store, clock, dryRun, remover, surveyor, references, ignoreSilent = false }: FileRoundOptions,
   graceMs: number,
   bundles: readonly StoredBundle[],
   signal: AbortSignal,
@@ -56,12 +60,14 @@ export async function runFileRound(
     removed: 0,
     silent: { count: 0, examples: [] },
     hasMore: false,
+    heldBytes: 0,
   };
   // Nothing is old enough: no manifest needs to be read.
   if (!files.some(({ info }) => clock.now() - info.modifiedAt >= graceMs)) return report;
-  const first = await references.read(bundles, signal);
+  const first = await references.read(bundles, files, signal);
   report.silent = first.silent;
-  if (first.silent.count > 0) return report;
+  report.heldBytes = references.heldBytes;
+  if (first.silent.count > 0 && !ignoreSilent) return report;
   const unreferred = await references.unreferred(files, first, signal);
   report.unreferred = totalOf(unreferred);
   const parse = (bytes: Buffer): Promise<[string, number][]> => parseInThread("fileLedger", bytes, LEDGER);
@@ -78,9 +84,9 @@ export async function runFileRound(
   await checkClock(store, LEDGER, now, signal);
   if (report.due.length === 0) return report;
   // Crashes arrive meanwhile.
-  const later = await references.read(await surveyor.survey(signal), signal);
+  const later = await references.read(await surveyor.survey(signal), files, signal);
   report.silent = later.silent;
-  if (later.silent.count > 0) return { ...report, due: [] };
+  if (later.silent.count > 0 && !ignoreSilent) return { ...report, due: [] };
   const still = new Set((await references.unreferred(files, later, signal)).map(({ info }) => info.key));
   report.due = report.due.filter(({ key }) => still.has(key));
   const startedAt = clock.monotonic();

@@ -29,6 +29,10 @@ export function countRetention(metrics: Metrics, clock: Clock, intervalMs: numbe
     "cdh_retention_silent_bundles",
     "Bundles that do not say which files they need: while there is one, no file is removed.",
   );
+  const held = metrics.gauge(
+    "cdh_retention_references_bytes",
+    "Memory that holds which files the bundles need, in bytes.",
+  );
   const removedFiles = metrics.counter("cdh_retention_removed_files_total", "Files of programs removed.");
   const removedFileBytes = metrics.counter("cdh_retention_removed_files_bytes_total", "Bytes of these files, packed.");
   leader.set(0);
@@ -56,6 +60,7 @@ export function countRetention(metrics: Metrics, clock: Clock, intervalMs: numbe
           fileBytes.set(bytes, { state });
         }
         silent.set(seen.silent.count);
+        held.set(seen.heldBytes);
       }
       for (const [reason, count] of Object.entries(decision.kept)) kept.set(count, { reason });
       keptBytes.set(decision.keptBytes);

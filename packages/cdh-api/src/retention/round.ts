@@ -32,6 +32,8 @@ export interface RoundOptions {
   surveyor: Surveyor;
   remover: Remover;
   references: FileReferences;
+  /** Of files of programs: go on although bundles do not say which they need. */
+  ignoreSilent?: boolean;
   policy: RetentionPolicy;
   /** Absent outside of a cluster: then nothing counts as gone. */
   cluster: ClusterWatch | undefined;

@@ -10,12 +10,18 @@ import { findDebugFile, findModuleFile, type FileWishes } from "./find-files.ts"
 /** Files of a crash that are looked for at most. */
 export const FILES_MAX = 1024;
 
+/** What is read of the loader's list: two reads a library; and for so long, in milliseconds. */
+const LOADER_READS_MAX = 1024;
+const LOADER_TIMEOUT_MS = 10_000;
+
 /** A file on this machine, and where a debugger looks for it. */
 export interface PlacedFile {
   /** In a root, absolute and normal, or in a folder of debug info, relative. With slashes on every system. */
   place: string;
   /** Where it lies here. */
   path: string;
+  /** What it must say of itself; left out where it was taken as it is. */
+  buildId?: string;
 }
 
 /** Everything of a crash that a debugger reads beside the core. */
@@ -40,22 +46,30 @@ export async function findCrashFiles(opened: OpenedFile, wishes: FileWishes, sig
   const facts = await opened.facts();
   const found: CrashFiles = { files: [], aliases: [], debug: [], notes: [], missing: [] };
   const places = new Map<bigint, string>();
-  const taken = new Set<string>();
+  const taken = new Map<string, string | undefined>();
   for (const module of facts.modules.slice(0, FILES_MAX)) {
     signal.throwIfAborted();
     const place = tryPlace(module.path);
-    if (place === undefined || taken.has(place)) continue;
-    taken.add(place);
+    if (place === undefined) continue;
+    const { buildId } = module;
+    if (taken.has(place)) {
+      // Replaced while it ran: only one of them can lie there.
+      if (buildId !== undefined && taken.get(place) !== buildId)
+        found.missing.push(`${place} (build-id ${buildId}: another one has its place)`);
+      continue;
+    }
+    taken.set(place, buildId);
     const path = await findFile(module, place, wishes, found);
     if (path === undefined) continue;
     places.set(module.start, place);
-    found.files.push({ place, path });
+    const isGiven = wishes.sysroot !== undefined || (module.executable === true && wishes.exe !== undefined);
+    found.files.push({ place, path, ...(buildId === undefined || isGiven ? {} : { buildId }) });
     if (module.executable === true) found.program = { place, path };
   }
-  for (const { start, path } of await loaderNames(opened, facts, signal)) {
+  for (const { start, path } of await loaderNames(opened, facts, found, signal)) {
     const [place, of] = [tryPlace(path), places.get(start)];
     if (place === undefined || of === undefined || taken.has(place)) continue;
-    taken.add(place);
+    taken.set(place, undefined);
     found.aliases.push({ place, of });
   }
   const others = facts.modules.length - FILES_MAX;
@@ -84,14 +98,33 @@ async function findFile(
   return file?.path;
 }
 
+/** The list lies where the crashed process put it, each name in another part of the core if it wants: it is read so far, and told. */
 async function loaderNames(
   opened: OpenedFile,
   facts: CoreFacts,
+  { missing }: CrashFiles,
   signal: AbortSignal,
 ): Promise<{ start: bigint; path: string }[]> {
   const core = await opened.core();
-  const memory = new CoreMemory(facts, (offset, length) => core.read(offset, length, signal));
-  return await readLoaderNames(facts, (address, length) => memory.read(address, length));
+  const late = AbortSignal.timeout(LOADER_TIMEOUT_MS);
+  const either = AbortSignal.any([signal, late]);
+  let reads = 0;
+  let isCut = false;
+  const memory = new CoreMemory(facts, (offset, length) => core.read(offset, length, either));
+  const names = await readLoaderNames(facts, async (address, length) => {
+    reads += 1;
+    isCut ||= reads > LOADER_READS_MAX || late.aborted;
+    if (isCut) return undefined;
+    try {
+      return await memory.read(address, length);
+    } catch (error) {
+      if (!late.aborted || signal.aborted) throw error;
+      isCut = true;
+      return undefined;
+    }
+  });
+  if (isCut) missing.push("names of the loader: its list is longer, or further apart, than is read");
+  return names;
 }
 
 async function addDebugFiles(modules: readonly CoreModule[], wishes: FileWishes, found: CrashFiles): Promise<void> {
@@ -104,7 +137,7 @@ async function addDebugFiles(modules: readonly CoreModule[], wishes: FileWishes,
     const file = await findDebugFile(module, undefined, wishes);
     await file?.close();
     if (file === undefined) return;
-    found.debug.push({ place: placeById(buildId, ".debug"), path: file.path });
+    found.debug.push({ place: placeById(buildId, ".debug"), path: file.path, buildId });
     // What several share, as Debian's packages do.
     const shared = (await tryExamineFile(file.path))?.sharedBuildId;
     if (shared !== undefined) await add({ ...module, buildId: shared });

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, open, readdir, realpath, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, open, readFile, readdir, realpath, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { relative } from "node:path/posix";
 import type { CliContext } from "@cdh/core/cli";
@@ -13,13 +13,17 @@ import type { OpenedFile } from "../read/opened-file.ts";
 import { writeSparse } from "../unpack/sparse-file.ts";
 import { unpackCore, type UnpackedFile } from "../unpack/unpack.ts";
 import { findCrashFiles, placeById, type PlacedFile } from "./crash-files.ts";
-import { fileSource } from "./file-source.ts";
+import { fileSource, tryExamineFile } from "./file-source.ts";
 import type { FileWishes } from "./find-files.ts";
 import { refuseOtherMachines } from "./prepare.ts";
 
 const COPY_BYTES = 1024 * 1024;
-/** There while the directory is not finished; the same command goes on then. */
-const UNFINISHED = ".unfinished";
+/** Says that a directory is ours, and whether it is finished: else the same command goes on. */
+const MARKER = {
+  name: ".cdh-inspect",
+  unfinished: "unpack --with-binaries: unfinished\n",
+  done: "unpack --with-binaries\n",
+};
 /** How a system says that a name can have no place: another one of the crash has it, or is in its way. */
 const NO_PLACE = new Set(["EEXIST", "ENOTDIR", "ENAMETOOLONG"]);
 const OTHERS = { gdbinit: "gdbinit", report: "report.txt", code: ".vscode" } as const;
@@ -72,30 +76,36 @@ export async function writeOffline(
     for (const file of found.files) {
       const bytes = await place(root, file, signal);
       if (bytes === undefined) missing.push(`${file.place} (another file of the crash has its place)`);
-      else placed.add(file.place);
-      filesBytes += bytes ?? 0;
+      else if (bytes === "changed") missing.push(`${file.place} (another file lies there meanwhile)`);
+      else {
+        placed.add(file.place);
+        filesBytes += bytes;
+      }
     }
     for (const { place: name, of } of found.aliases) if (placed.has(of)) await link(root, name, of);
     await mkdir(at(CRASH_FOLDER.debug));
     let debugFiles = 0;
     for (const file of found.debug) {
       const bytes = await place(at(CRASH_FOLDER.debug), file, signal);
-      debugFiles += bytes === undefined ? 0 : 1;
-      filesBytes += bytes ?? 0;
+      if (typeof bytes !== "number") continue;
+      debugFiles += 1;
+      filesBytes += bytes;
     }
     await linkByIds(facts, placed, directory);
     const { programDwp } = found;
     const program = found.program !== undefined && placed.has(found.program.place) ? found.program : undefined;
     if (program !== undefined) await link(directory, CRASH_FOLDER.program, `${CRASH_FOLDER.sysroot}${program.place}`);
-    if (programDwp !== undefined) filesBytes += await copy(programDwp, at(`${CRASH_FOLDER.program}.dwp`), signal);
+    const dwp = { place: `${CRASH_FOLDER.program}.dwp`, path: programDwp ?? "" };
+    const dwpBytes = programDwp === undefined ? 0 : await place(directory, dwp, signal);
+    filesBytes += typeof dwpBytes === "number" ? dwpBytes : 0;
     await writeFile(at(OTHERS.gdbinit), gdbinit(program !== undefined), { mode: FILE_MODE });
     await writeFile(at(OTHERS.report), options.report, { mode: FILE_MODE });
     await makeFolders(at(OTHERS.code));
-    await writeFile(at(OTHERS.code, "launch.json"), launchJson(), { mode: FILE_MODE });
+    await writeFile(at(OTHERS.code, "launch.json"), launchJson(), { mode: FILE_MODE, flag: "wx" });
     const core = await writeCore(opened, at(CRASH_FOLDER.core), { stderr, clock, stopSignal: signal });
     const crashedAt = Date.parse(opened.manifest.crashedAt) / 1000;
     if (crashedAt > 0) await utimes(core.path, crashedAt, crashedAt).catch(() => {});
-    await rm(at(UNFINISHED));
+    await writeFile(at(MARKER.name), MARKER.done, { mode: FILE_MODE });
     return { core, files: placed.size, debugFiles, filesBytes, missing, notes };
   } catch (error) {
     if (error instanceof CdhError || signal.aborted || errnoOf(error) === undefined) throw error;
@@ -135,30 +145,49 @@ function gdbinit(hasProgram: boolean): string {
   ].join("\n");
 }
 
-/** Make room for what is written. What an interrupted run left of the core is gone on with. */
+/**
+ * Make room for what is written. What an interrupted run left of the core is gone on with. Only what this command wrote before is
+ * removed: in somebody's directory `debug` may be theirs.
+ */
 async function prepare(directory: string, force: boolean): Promise<void> {
   await makeFolders(directory);
   const there = await readdir(directory);
-  if (there.length > 0 && !there.includes(UNFINISHED) && !force)
+  const marker = await readFile(join(directory, MARKER.name), "utf8").catch(() => "");
+  if (there.length > 0 && marker !== MARKER.unfinished && !force)
     throw new CdhError("CDH_DISK", `cannot write ${directory}: it has something in it`, {
       hint: "name a directory that is not there yet; --force writes into this one",
     });
-  await writeFile(join(directory, UNFINISHED), "");
-  const ours = [CRASH_FOLDER.sysroot, CRASH_FOLDER.debug, CRASH_FOLDER.program, `${CRASH_FOLDER.program}.dwp`];
-  for (const name of [...ours, OTHERS.gdbinit, OTHERS.report, join(OTHERS.code, "launch.json")])
-    await rm(join(directory, name), { recursive: true, force: true });
+  const { core, ...others } = CRASH_FOLDER;
+  const ours = [...Object.values(others), `${others.program}.dwp`, OTHERS.gdbinit, OTHERS.report];
+  const inTheWay = [core, ...ours].filter((name) => there.includes(name));
+  const isOurs = marker === MARKER.unfinished || marker === MARKER.done;
+  if (!isOurs && inTheWay.length > 0)
+    throw new CdhError("CDH_DISK", `cannot write ${directory}: ${inTheWay.join(", ")} in it is not this command's`, {
+      hint: "name a directory that is not there yet",
+    });
+  await writeFile(join(directory, MARKER.name), MARKER.unfinished, { mode: FILE_MODE });
+  for (const name of [...ours, join(OTHERS.code, "launch.json")])
+    if (isOurs) await rm(join(directory, name), { recursive: true, force: true });
 }
 
-/** Copy a file to its place. @returns undefined where it can have none: a crash may name a file below another one */
+/**
+ * Copy a file to its place, and look at the copy: what lay there may have been replaced since it was found, and nobody's other file goes
+ * to whoever gets the directory.
+ * @returns undefined where it can have no place: a crash may name a file below another one
+ */
 async function place(
   root: string,
-  { place: name, path }: PlacedFile,
+  { place: name, path, buildId }: PlacedFile,
   signal: AbortSignal,
-): Promise<number | undefined> {
+): Promise<number | "changed" | undefined> {
   const target = join(root, name);
   try {
     await makeFolders(dirname(target));
-    return await copy(path, target, signal);
+    const bytes = await copy(path, target, signal);
+    const contents = await tryExamineFile(target);
+    if (contents !== undefined && (buildId === undefined || contents.buildId === buildId)) return bytes;
+    await rm(target, { force: true });
+    return "changed";
   } catch (error) {
     if (NO_PLACE.has(errnoOf(error) ?? "")) return undefined;
     throw error;

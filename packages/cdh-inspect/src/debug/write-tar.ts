@@ -25,7 +25,9 @@ export async function writeAsTar<Result>(
     throw new CdhError("CDH_DISK", `cannot write ${file}: ${reasonOf(error)}`, { cause: error });
   });
   try {
-    const name = basename(path).replace(/(\.tar)?\.[a-z0-9]+$/i, "") || "crash";
+    const base = basename(path).replace(/(\.tar)?\.[a-z0-9]+$/i, "");
+    // Of dots alone it would be another folder.
+    const name = /^\.*$/.test(base) ? "crash" : base;
     const result = await write(join(parent, name));
     // The ending says how it is compressed.
     const draft = join(parent, `draft-${basename(path)}`);

@@ -1,15 +1,28 @@
 import type { Manifest } from "../bundle/manifest.ts";
 import { tryParseBuildId } from "./keys.ts";
 
-/** Build-ids of the files that a crash refers to, each once; undefined when its manifest does not say which files it needs. */
+/** How the writer of a manifest says that its list of modules is not whole. @see encode-manifest.ts, module-images.ts */
+const CUT: readonly (readonly [code: string, detail: RegExp])[] = [
+  ["CDH_CUT", /\bmodules: the first/],
+  ["CDH_CORE_LIMIT", /\bELF files are looked at\b|\bmodules\b/],
+];
+
+/**
+ * Build-ids of the files that a crash refers to, each once; undefined when its manifest does not say which files it needs: it lists no
+ * modules, or not all of them.
+ */
 export function buildIdsOf({
   modules,
   process,
+  problems,
   counted,
-}: Pick<Manifest, "modules" | "process" | "counted">): string[] | undefined {
+}: Pick<Manifest, "modules" | "process" | "problems" | "counted">): string[] | undefined {
   // Nothing of it is there to be debugged.
   if (counted !== undefined) return [];
-  if (modules === undefined) return undefined;
+  const isCut = problems.some(({ code, detail = "" }) =>
+    CUT.some(([known, words]) => code === known && words.test(detail)),
+  );
+  if (modules === undefined || isCut) return undefined;
   const ids = [process.exeBuildId, ...modules.map(({ buildId }) => buildId)];
   return [...new Set(ids.map((id) => tryParseBuildId(id ?? "")).filter((id) => id !== undefined))];
 }
