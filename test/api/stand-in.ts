@@ -39,6 +39,10 @@ export interface StandIn extends AsyncDisposable {
   readonly tokens: Map<string, KnownToken>;
   grants: Grant[];
   readonly asked: AskedReview[];
+  /** Workloads that are there, by their paths, with their uid. */
+  readonly workloads: Map<string, string>;
+  /** Events that were written, by namespace and name. */
+  readonly events: Map<string, Record<string, unknown>>;
   /** What every request is answered while it is set: the API server is not well. */
   failure: number | undefined;
   /** How long it takes over a token, milliseconds. */
@@ -70,6 +74,8 @@ export async function startStandIn(directory: string): Promise<StandIn> {
 
   const tokens = new Map<string, KnownToken>();
   const asked: AskedReview[] = [];
+  const workloads = new Map<string, string>();
+  const events = new Map<string, Record<string, unknown>>();
   const leases = new Leases();
   const state = { grants: [] as Grant[], failure: undefined as number | undefined, tokenDelayMs: 0 };
   const configMap: { kind: string; data: Record<string, string> } = {
@@ -113,6 +119,16 @@ export async function startStandIn(directory: string): Promise<StandIn> {
       }
       const lease = leases.answer(request.method ?? "", path, body as unknown as Lease);
       if (lease !== undefined) return send(lease.status, lease.body);
+      const uid = workloads.get(path);
+      if (uid !== undefined) return send(200, { metadata: { uid } });
+      const place = /^\/api\/v1\/namespaces\/([^/]+)\/events$/.exec(path)?.[1];
+      if (place !== undefined && request.method === "POST") {
+        const event = body as unknown as Record<string, unknown> & { metadata: { name: string } };
+        const key = `${place}/${event.metadata.name}`;
+        if (events.has(key)) return send(409, { kind: "Status", code: 409, reason: "AlreadyExists" });
+        events.set(key, event);
+        return send(201, event);
+      }
       send(404, { kind: "Status", code: 404 });
     });
   });
@@ -123,6 +139,8 @@ export async function startStandIn(directory: string): Promise<StandIn> {
     frontProxy: { ca: proxyCa, client },
     tokens,
     asked,
+    workloads,
+    events,
     get grants() {
       return state.grants;
     },

@@ -59,11 +59,13 @@ describeUnless(missingTools("helm"), "the API", () => {
   it("comes with one switch", () => {
     expect(added(STORE, ON)).toEqual([
       "APIService v1alpha1.core-dump-handler.dev",
+      "ClusterRole cdh-core-dump-handler-api-events",
       "ClusterRole core-dump-handler-admin",
       "ClusterRole core-dump-handler-debuginfo",
       "ClusterRole core-dump-handler-download",
       "ClusterRole core-dump-handler-view",
       "ClusterRoleBinding cdh-core-dump-handler-api-auth",
+      "ClusterRoleBinding cdh-core-dump-handler-api-events",
       "Deployment cdh-core-dump-handler-api",
       "Namespace core-dump-handler-host",
       "NetworkPolicy cdh-core-dump-handler-api",
@@ -285,6 +287,19 @@ describeUnless(missingTools("helm"), "what the API's service account may", () =>
     expect(rulesOf(withApi({ retention: { enabled: true, podGoneGrace: 0 } }))).toEqual(get("namespaces", "pods"));
     expect(rulesOf(withApi({ index: "off", retention: { enabled: false, podGoneGrace: 0 } }))).toEqual({});
     expect(rulesOf(withApi({ retention: { enabled: false, podGoneGrace: 0 } }))).toEqual({ Role: lease });
+  });
+
+  it("is to write an Event on a workload, where that is wanted", () => {
+    const role = (rendered: Rendered): unknown =>
+      rendered.objects.find(({ kind, metadata }) => kind === "ClusterRole" && metadata.name.endsWith("-api-events"))?.[
+        "rules"
+      ];
+    expect(role(render(ON))).toEqual([
+      { apiGroups: [""], resources: ["events"], verbs: ["create"] },
+      { apiGroups: ["apps"], resources: ["deployments", "statefulsets", "daemonsets", "replicasets"], verbs: ["get"] },
+      { apiGroups: ["batch"], resources: ["jobs", "cronjobs"], verbs: ["get"] },
+    ]);
+    expect(role(withApi({ groupEvents: false }))).toBeUndefined();
   });
 
   it("is bound to that account, and to no other", () => {

@@ -89,6 +89,12 @@ export const apiSettings = defineSettings({
     default: true,
     doc: "Follow the notices that cdh-upload posts with NOTICES=true, so that a dump is listed at once; and post those of removals.",
   }),
+  groupEvents: setting({
+    env: "GROUP_EVENTS",
+    parse: parsers.boolean,
+    default: false,
+    doc: "Write a Kubernetes Event on a workload when a bug is new in the image that it runs.",
+  }),
   index: setting<IndexUse>({
     env: "INDEX",
     parse: (text) => {

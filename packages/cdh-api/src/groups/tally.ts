@@ -123,6 +123,12 @@ export class Tally {
       .sort((a, b) => a.first - b.first || (a.value < b.value ? -1 : 1));
   }
 
+  /** What was seen of an image; undefined where it was not, or is one too many. */
+  seenImage(image: string): Readonly<Seen> | undefined {
+    const value = cut(image, IMAGE_BYTES);
+    return this.#seen.find((one) => one.kind === "image" && one.value === value);
+  }
+
   /** Crashes of each day that has some, in order. */
   days(): DayCount[] {
     const days: DayCount[] = [];

@@ -21,6 +21,7 @@ import { FileNames } from "../download/file-names.ts";
 import { rememberParts } from "../download/kept-parts.ts";
 import { countGroups } from "../groups/group-metrics.ts";
 import { makeGroups, type Groups } from "../groups/groups.ts";
+import { NewBugEvents } from "../groups/new-bug-events.ts";
 import { Connections } from "../http/connections.ts";
 import { makeGates } from "../http/gates.ts";
 import { RefusalLog } from "../http/refusals.ts";
@@ -92,6 +93,10 @@ export async function runService(options: ServiceOptions): Promise<void> {
     intervalMs: settings.refreshIntervalMs,
     dumps: () => dumps.index,
   });
+  const isListed = (): boolean => dumps.isListed;
+  const events = settings.groupEvents
+    ? new NewBugEvents({ access, groups: () => groups, clock, log, isListed })
+    : undefined;
   const segments = new Segments({ store, settings, rules, clock, log, metrics });
   const dumps: DumpStore = new DumpStore({
     ...(segments.recall === undefined ? {} : { recall: segments.recall }),
@@ -103,7 +108,10 @@ export async function runService(options: ServiceOptions): Promise<void> {
     notices: settings.notices,
     replica: randomInt(1000),
     onLook: counted.look,
-    onChange: (change) => groups.index.follow(change),
+    onChange: (change) => {
+      groups.index.follow(change);
+      events?.follow(change);
+    },
   });
   countGroups(metrics, () => groups, clock);
   const ttlMs = settings.rightsCacheMs;
@@ -156,6 +164,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
       dumps.run(stopSignal),
       dumps.runNotices(stopSignal),
       groups.states.run(stopSignal),
+      events?.run(stopSignal),
       board?.run(stopSignal),
       frontProxy?.run(stopSignal),
       server.followFiles(stopSignal),
