@@ -2,9 +2,10 @@
  * `npm run bench -- stacks`: how many true frames our reader finds, beside elfutils and gdb; writes docs/stacks.md.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, readSync, rmSync } from "node:fs";
 import { release, tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { compareStacks, type Comparison } from "../helpers/compare-stacks.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { makeStackCores } from "../helpers/stack-cores.ts";
@@ -34,6 +35,46 @@ function versionOf(command: string): string {
   return execFileSync(command, ["--version"], { encoding: "utf8" }).split("\n")[0]?.trim() ?? "";
 }
 
+/** Machines as ELF numbers them. */
+const MACHINES: Record<number, string> = { 3: "i386", 62: "x86-64", 183: "arm64" };
+
+function machineOf(core: string): string {
+  const header = Buffer.alloc(20);
+  const descriptor = openSync(core, "r");
+  readSync(descriptor, header, 0, 20, 0);
+  closeSync(descriptor);
+  return MACHINES[header.readUInt16LE(18)] ?? "other";
+}
+
+/** Compare the cores of others: NAME.core and NAME.exec in a directory. @see test/tools/peer-cores.sh */
+async function peerRows(directory: string): Promise<Row[]> {
+  const rows = new Map<string, Row>();
+  for (const file of readdirSync(directory)
+    .filter((name) => name.endsWith(".core"))
+    .toSorted()) {
+    const core = join(directory, file);
+    const name = `elfutils' own tests, ${machineOf(core)}`;
+    const row = rows.get(name) ?? { name, threads: [] };
+    rows.set(name, row);
+    const threads = await compareStacks(core, core.replace(/core$/, "exec"), undefined, "gdb-multiarch");
+    row.threads.push(...threads);
+    tellLacking(file, threads);
+  }
+  return [...rows.values()];
+}
+
+function tellLacking(name: string, threads: readonly Comparison[]): void {
+  for (const one of threads)
+    if (one.ours < one.truth)
+      process.stderr.write(
+        `${name}: thread ${one.tid}: ${one.ours} of ${one.truth}\n  true: ${one.walked.truth.join(" ")}\n  ours: ${one.walked.ours.join(" ")}\n`,
+      );
+}
+
+const { values } = parseArgs({
+  allowNegative: true,
+  options: { docs: { type: "boolean", default: true }, peers: { type: "string" } },
+});
 const folder = mkdtempSync(join(tmpdir(), "cdh-stacks-"));
 try {
   const { cores, missing } = await makeStackCores(folder);
@@ -43,12 +84,9 @@ try {
     const row = groups.get(of.group) ?? { name: of.group, threads: [] };
     row.threads.push(...threads);
     groups.set(of.group, row);
-    for (const one of threads)
-      if (one.ours < one.truth)
-        process.stderr.write(
-          `${of.name}: thread ${one.tid}: ${one.ours} of ${one.truth}\n  true: ${one.walked.truth.join(" ")}\n  ours: ${one.walked.ours.join(" ")}\n`,
-        );
+    tellLacking(of.name, threads);
   }
+  for (const row of values.peers === undefined ? [] : await peerRows(values.peers)) groups.set(row.name, row);
   const all: Row = { name: "**all**", threads: [...groups.values()].flatMap(({ threads }) => threads) };
   const text = [
     `Linux ${release()}, ${versionOf("gdb")}, ${versionOf("eu-stack")}. ${cores.length} programs.`,
@@ -59,7 +97,7 @@ try {
     ...[...groups.values(), all].map(line),
   ].join("\n");
   process.stdout.write(`${text}\n`);
-  if (!process.argv.includes("--no-docs")) writeSection("bench-stacks", text, join(REPOSITORY, "docs/stacks.md"));
+  if (values.docs) writeSection("bench-stacks", text, join(REPOSITORY, "docs/stacks.md"));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -18,7 +18,7 @@ async function bench(options: BenchOptions): Promise<Cell[]> {
   await using handlers = new AsyncDisposableStack();
   const ready: Handler[] = [];
   for (const name of options.handlers) {
-    const handler = await prepareHandler(hold, name);
+    const handler = await prepareHandler(hold, name, options.other);
     if ("unavailable" in handler) {
       say(`left out: ${name}: ${handler.unavailable}`);
       continue;
@@ -61,6 +61,11 @@ if (process.argv[2] === "api") {
 if (process.argv[2] === "inspect") {
   process.argv.splice(2, 1);
   await import("./main-inspect.ts");
+  process.exit();
+}
+if (process.argv[2] === "crash-stacks") {
+  process.argv.splice(2, 1);
+  await import("./main-crash-stacks.ts");
   process.exit();
 }
 if (process.argv[2] === "stacks") {

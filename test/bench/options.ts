@@ -19,8 +19,13 @@ export const HANDLERS = [
   "cat",
 ] as const;
 
+/** Measured only when named: cdc without what it learns beside the core, and the composer of `--other`. */
+export const FURTHER_HANDLERS = ["cdc-core-only", "cdc-other"] as const;
+
 /** Name one of them. */
-export type HandlerName = (typeof HANDLERS)[number];
+export type HandlerName = (typeof HANDLERS)[number] | (typeof FURTHER_HANDLERS)[number];
+
+const ALL_HANDLERS = [...HANDLERS, ...FURTHER_HANDLERS];
 
 /** From this size on a run is long enough to need no warm-up. */
 const LARGE_MB = 2048;
@@ -35,6 +40,8 @@ export interface BenchOptions {
   sizesMb: number[];
   kinds: Kind[];
   handlers: HandlerName[];
+  /** Another built `cdc` for `cdc-other`, such as an older one's. */
+  other: string | undefined;
   /** Counted runs of each; below 2 GB one more comes first to warm up. */
   runs: number;
   /** File to write docs into; undefined for none. */
@@ -46,7 +53,8 @@ export interface BenchOptions {
 /** The help text. */
 export const USAGE = `Usage: npm run bench -- [options]
        npm run bench -- upload [--load large|many] [--runs N] [--no-docs] [--small]     cdh-upload beside rclone, to MinIO
-       npm run bench -- stacks [--no-docs]                              own stacks beside eu-stack and gdb
+       npm run bench -- stacks [--no-docs] [--peers DIR]                own stacks beside eu-stack and gdb
+       npm run bench -- crash-stacks [--no-docs] [--runs N]            what stacks at crash time cost
        npm run bench -- inspect [--runs N] [--size-mb N] [--no-docs]   cdh-inspect beside gdb and unzip
        npm run bench -- api [--count N] [--namespaces N] [--docs]   cdh-api over 100,000 bundles
 
@@ -56,7 +64,9 @@ while it runs, under the lock that the tests use, and puts it back.
 
   --size LIST       8M, 512M, 4G or others (default 8M,512M). 4G takes about 90 minutes for all kinds
   --kind LIST       ${KINDS.join(", ")} (default all)
-  --handlers LIST   ${HANDLERS.join(", ")} (default all)
+  --handlers LIST   ${HANDLERS.join(", ")} (default all);
+                    also ${FURTHER_HANDLERS.join(", ")}
+  --other FILE      the composer for cdc-other: one that was built elsewhere, before a change
   --runs N          counted runs of each, interleaved (default 5)
   --no-docs         do not write docs/performance.md. What was not measured now stays there as it is
   --json FILE       write every single figure
@@ -96,6 +106,7 @@ export function parseBenchOptions(argv: string[], docsFile: string): BenchOption
       size: { type: "string", default: "8M,512M" },
       kind: { type: "string" },
       handlers: { type: "string" },
+      other: { type: "string" },
       runs: { type: "string", default: "5" },
       docs: { type: "boolean", default: true },
       json: { type: "string" },
@@ -108,7 +119,8 @@ export function parseBenchOptions(argv: string[], docsFile: string): BenchOption
   return {
     sizesMb: values.size.split(",").map(megabytesOf),
     kinds: listOf(values.kind, KINDS, "kind"),
-    handlers: listOf(values.handlers, HANDLERS, "handler"),
+    handlers: values.handlers === undefined ? [...HANDLERS] : listOf(values.handlers, ALL_HANDLERS, "handler"),
+    other: values.other,
     runs,
     docs: values.docs ? docsFile : undefined,
     json: values.json,

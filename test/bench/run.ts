@@ -2,7 +2,7 @@ import { compileCrashPrograms } from "../helpers/crash-programs.ts";
 import type { KernelHold } from "../helpers/kernel-state.ts";
 import { runCrash } from "../helpers/run-crash.ts";
 import type { Handler, HandlerOrReason } from "./handler.ts";
-import { composerHandler } from "./handlers-cdc.ts";
+import { composerHandler, isComposer } from "./handlers-cdc.ts";
 import { shellHandler } from "./handlers-shell.ts";
 import { systemdHandler } from "./handlers-systemd.ts";
 import { isLarge, type HandlerName, type Kind } from "./options.ts";
@@ -33,10 +33,12 @@ export interface Cell {
 }
 
 /** Make a handler ready, or learn why it can't be. */
-export async function prepareHandler(hold: KernelHold, name: HandlerName): Promise<HandlerOrReason> {
-  if (name === "cdc-zstd") return composerHandler(hold, "zstd");
-  if (name === "cdc-deflate") return composerHandler(hold, "deflate");
-  if (name === "cdc-none") return composerHandler(hold, "none");
+export async function prepareHandler(
+  hold: KernelHold,
+  name: HandlerName,
+  other: string | undefined,
+): Promise<HandlerOrReason> {
+  if (isComposer(name)) return composerHandler(hold, name, other);
   if (name === "systemd-coredump") return systemdHandler();
   return shellHandler(name);
 }

@@ -70,10 +70,10 @@ function output(command: string, args: readonly string[]): string {
   return stdout ?? "";
 }
 
-function byGdb(core: string, exe: string): Map<number, { pc: bigint; name: string }[]> {
+function byGdb(gdb: string, core: string, exe: string): Map<number, { pc: bigint; name: string }[]> {
   const before = ["-iex", "set debuginfod enabled off", "-iex", "set backtrace past-main on"];
   const script = join(REPOSITORY, "test/helpers/gdb-frames.py");
-  const text = output("gdb", ["-nx", "-q", "-batch", ...before, "-se", exe, "-core", core, "-x", script]);
+  const text = output(gdb, ["-nx", "-q", "-batch", ...before, "-se", exe, "-core", core, "-x", script]);
   const threads = new Map<number, { pc: bigint; name: string }[]>();
   for (const block of text.split(/^THREAD /m).slice(1)) {
     const frames = [...block.matchAll(/^FRAME (0x[0-9a-f]+) (\d+) (.*)$/gm)].filter(
@@ -104,14 +104,20 @@ function byElfutils(core: string, exe: string): Map<number, bigint[]> {
  * no module, and what elfutils adds where it agrees with all of them. gdb goes on with what lies on the system's stack where
  * Go changed stacks: such frames are not true.
  * @param twin the same program with symbols, which gdb tells the truth from
+ * @param byDebugger gdb's program: gdb-multiarch for cores of other machines
  */
-export async function compareStacks(core: string, exe: string, twin: string | undefined): Promise<Comparison[]> {
+export async function compareStacks(
+  core: string,
+  exe: string,
+  twin: string | undefined,
+  byDebugger: "gdb" | "gdb-multiarch" = "gdb",
+): Promise<Comparison[]> {
   const ours = await ourStacks(core, exe);
   const ranges = await moduleRanges(core);
   const isInModule = (pc: bigint): boolean => ranges.some(({ start, end }) => pc >= start && pc < end);
   const elfutils = byElfutils(core, exe);
-  const gdb = byGdb(core, exe);
-  const told = twin === undefined ? gdb : byGdb(core, twin);
+  const gdb = byGdb(byDebugger, core, exe);
+  const told = twin === undefined ? gdb : byGdb(byDebugger, core, twin);
   return ours.slice(0, THREADS_MAX).map(({ tid, crashed, frames }) => {
     const truth: bigint[] = [];
     let isGo = false;
@@ -124,7 +130,8 @@ export async function compareStacks(core: string, exe: string, twin: string | un
     const theirs = (elfutils.get(tid) ?? []).slice(0, FRAMES_MAX);
     truth.splice(FRAMES_MAX);
     if (!isGo && theirs.length > truth.length && truth.every((pc, index) => pc === theirs[index]))
-      for (const pc of theirs.slice(truth.length)) if (isInModule(pc)) truth.push(pc);
+      // Between modules lies code that was made at run time; beyond the last one nothing is known.
+      truth.push(...theirs.slice(truth.length, theirs.findLastIndex(isInModule) + 1));
     const own = frames.filter(({ inlined }) => inlined !== true).map(({ pc }) => BigInt(pc));
     const share = (pcs: readonly bigint[]): number => {
       const wrong = truth.findIndex((pc, index) => pc !== pcs[index]);

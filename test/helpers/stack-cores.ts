@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { holdKernel } from "./kernel-state.ts";
 import { runCrash } from "./run-crash.ts";
-import { STACK_PROGRAMS, stackProgramUnavailable, type StackProgram } from "./stack-programs.ts";
+import { argumentsIn, STACK_PROGRAMS, stackProgramUnavailable, type StackProgram } from "./stack-programs.ts";
 
 /** A program that has crashed, and its core. */
 export interface StackCore {
@@ -39,8 +39,9 @@ export async function makeStackCores(folder: string): Promise<{ cores: StackCore
   await using hold = await holdKernel();
   hold.set({ corePattern: join(place, "%p.core") });
   for (const one of built) {
-    const { args = [], env = {} } = one.of;
-    const { pid, coreDumped } = await runCrash(one.program, args, { env });
+    const { env = {} } = one.of;
+    // What a runtime writes beside its core goes there too.
+    const { pid, coreDumped } = await runCrash(one.program, argumentsIn(one.of, folder), { env, cwd: place });
     if (!coreDumped) throw new Error(`${one.of.name} dumped no core`);
     cores.push({ ...one, core: join(place, `${pid}.core`) });
   }

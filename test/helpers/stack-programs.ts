@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { basename, join } from "node:path";
 import { REPOSITORY } from "./repository.ts";
-import { missingTools } from "./tools.ts";
+import { findOnPath, missingTools } from "./tools.ts";
 
 /** One way to build and to run a program that crashes in a known place. */
 export interface StackProgram {
@@ -12,6 +12,7 @@ export interface StackProgram {
   tools: readonly string[];
   /** Builds below a folder, and gives the program and, where its own symbols are stripped, a twin that has them. */
   build(folder: string): { program: string; twin?: string };
+  /** `{folder}` stands for the folder that it was built in. */
   args?: readonly string[];
   env?: Record<string, string>;
   /** Functions of the crashed thread, innermost first, among others; inlined ones too. */
@@ -83,6 +84,11 @@ function withMiniDebugInfo(folder: string): { program: string } {
   run("strip", ["--strip-all", program]);
   run("objcopy", ["--add-section", `.gnu_debugdata=${mini}.xz`, program]);
   return { program };
+}
+
+/** The arguments of a program that was built in a folder, or that sees it there. */
+export function argumentsIn({ args = [] }: StackProgram, folder: string): string[] {
+  return args.map((text) => text.replace("{folder}", folder));
 }
 
 const python = (): string =>
@@ -165,6 +171,17 @@ export const STACK_PROGRAMS: readonly StackProgram[] = [
     functions: ["abort"],
   },
   {
+    name: "java",
+    group: "Java",
+    tools: ["java", "javac"],
+    build: (folder) => {
+      run("javac", ["-nowarn", "-d", folder, "Wild.java"]);
+      return { program: realpathSync(findOnPath("java").path ?? "java") };
+    },
+    args: ["-Xmx64m", "-XX:+UseSerialGC", "-cp", "{folder}", "Wild"],
+    functions: ["abort"],
+  },
+  {
     name: "node",
     group: "Node",
     tools: [],
@@ -181,6 +198,6 @@ export function stackProgramUnavailable({ name, tools }: StackProgram): string |
     !existsSync("/usr/include/x86_64-linux-gnu/gnu/stubs-32.h") &&
     !existsSync("/usr/lib32")
   )
-    return "gcc makes no 32-bit programs here (Debian: gcc-multilib)";
+    return "gcc makes no 32-bit programs here (Debian: libc6-dev-i386 and lib32gcc-12-dev)";
   return missingTools(...tools);
 }

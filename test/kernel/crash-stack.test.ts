@@ -9,7 +9,7 @@ import { compileCrashPrograms } from "../helpers/crash-programs.ts";
 import { runCrash, type CrashOptions } from "../helpers/run-crash.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless, skipAloud } from "../helpers/skip.ts";
-import { STACK_PROGRAMS, stackProgramUnavailable } from "../helpers/stack-programs.ts";
+import { argumentsIn, STACK_PROGRAMS, stackProgramUnavailable } from "../helpers/stack-programs.ts";
 import { kernelSuiteUnavailable, setUpKernel } from "./suite.ts";
 
 /** Names of `functions` in the order in which they are on the stack. */
@@ -93,7 +93,7 @@ describeUnless(kernelSuiteUnavailable(), "the stack at crash time", () => {
     const of = STACK_PROGRAMS.find((one) => one.name === name);
     if (of === undefined) throw new Error(`no program ${name}`);
     const { program } = of.build(folder);
-    const { pid } = await runCrash(program, of.args ?? [], { ...options, env: { ...of.env } });
+    const { pid } = await runCrash(program, argumentsIn(of, folder), { cwd: folder, ...options, env: { ...of.env } });
     return await suite.composer.bundleOf(pid, 60_000);
   }
 

@@ -15,7 +15,7 @@ import { containerdUnavailable } from "../helpers/real-containerd.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless, skipAloud } from "../helpers/skip.ts";
-import { STACK_PROGRAMS, stackProgramUnavailable } from "../helpers/stack-programs.ts";
+import { argumentsIn, STACK_PROGRAMS, stackProgramUnavailable } from "../helpers/stack-programs.ts";
 import { startTied } from "../helpers/tied-child.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { startEventsApi } from "../upload/events-api.ts";
@@ -40,6 +40,7 @@ const NAMED: Readonly<Record<string, string | undefined>> = {
   "go-cgo": "boom",
   python: undefined,
   node: undefined,
+  java: undefined,
 };
 
 /** The functions in the place that a line tells: all that is written with `()`. */
@@ -126,9 +127,11 @@ describeUnless(
       skipUnlessBuilt(context, stackProgramUnavailable(of));
       const { program, twin } = of.build(pod.programs);
       const inside = program.startsWith(pod.programs) ? join("/programs", program.slice(pod.programs.length)) : program;
-      const command = [inside, ...(of.args ?? [])];
+      const command = [inside, ...argumentsIn(of, "/programs")];
       const bundle = await pod.crash({ name, command, ...(of.env === undefined ? {} : { env: of.env }) });
       const place = await expectGdbsNames(bundle, name, twin ?? program);
+      if (name === "java")
+        expect(bundle.entries.some((entry) => /-artefacts\/hs_err_pid\d+\.log$/.test(entry.name))).toBe(true);
       const wanted = NAMED[name];
       if (wanted !== undefined) expect(namesIn(place).map(ownName)).toContain(ownName(wanted));
       else if (!isStarved(bundle.manifest))

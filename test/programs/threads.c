@@ -1,12 +1,13 @@
-/* 8 threads, the main one among them; the sixth crashes with SIGSEGV. Prints each thread's index and tid. */
+/* threads [COUNT]: 8 threads, or so many, the main one among them; the sixth crashes with SIGSEGV. Prints each thread's index and tid. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 
 #include "crash.h"
 
-enum { THREADS = 8, CRASHES = 5 };
+enum { CRASHES = 5 };
 static pthread_barrier_t barrier;
 
 static void __attribute__((noinline)) wait_in_worker(void) {
@@ -23,9 +24,10 @@ static void *worker(void *argument) {
   return NULL;
 }
 
-int main(void) {
-  pthread_barrier_init(&barrier, NULL, THREADS);
-  for (long i = 1; i < THREADS; i++) {
+int main(int argc, char **argv) {
+  long threads = argc > 1 ? atol(argv[1]) : 8;
+  pthread_barrier_init(&barrier, NULL, threads);
+  for (long i = 1; i < threads; i++) {
     pthread_t thread;
     if (pthread_create(&thread, NULL, worker, (void *)i) != 0) return 1;
   }

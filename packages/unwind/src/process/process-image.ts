@@ -59,6 +59,10 @@ export class ProcessImage implements WalkContext {
     return keep(this.#executable, address, () => this.#isCode(address));
   }
 
+  async isMadeCode(address: bigint): Promise<boolean> {
+    return this.find(address) === undefined && (await this.isCode(address));
+  }
+
   /** Read instructions: out of the core, which has the vDSO's, else out of their module's file. */
   readCode = (address: bigint, length: number): Promise<Uint8Array | undefined> =>
     // An address comes with few lengths; the longest read serves all.

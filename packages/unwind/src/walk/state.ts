@@ -52,6 +52,8 @@ export interface WalkContext {
   readCode: ReadMemory;
   /** Tells whether an address is one of code. */
   isCode(address: bigint): Promise<boolean>;
+  /** Tells whether an address is one of code that was made at run time: in no module. */
+  isMadeCode?(address: bigint): Promise<boolean>;
   /**
    * Find how the code at an address keeps its caller, and that address in the terms of its module's file.
    * @throws {UnwindDataError} when the module's tables are damaged

@@ -78,11 +78,33 @@ export async function callerByFramePointer({ state, machine, context }: StepInpu
   const back = await readWord(read, fp + word, machine.wordBytes);
   const pc = back === undefined ? undefined : cleanAddress(back, machine);
   if (next === undefined || pc === undefined || !(await context.isCode(pc))) return undefined;
-  if (!machine.isArm && (await isAfterCall(pc, readCode)) === false) return undefined;
+  if (
+    !machine.isArm &&
+    (await isAfterCall(pc, readCode)) === false &&
+    !(await wasJumpedTo(pc, fp, next, { machine, context }))
+  )
+    return undefined;
   // Nothing else is known of a caller that was found without a table.
   const registers = new Map<number, bigint>();
   const above = fp + 2n * word;
   if (machine.fpTellsSp) registers.set(machine.sp, above);
   if (next > fp) registers.set(machine.fp, next);
   return { pc, isReturn: true, trust: "framePointer", registers, floor: above };
+}
+
+/**
+ * An interpreter whose code was made at run time, such as HotSpot's, pushes return addresses itself and jumps: no call stands before them. Such
+ * an address is believed when the frame above is one too.
+ */
+async function wasJumpedTo(
+  pc: bigint,
+  fp: bigint,
+  next: bigint,
+  { machine, context }: Pick<StepInput, "machine" | "context">,
+): Promise<boolean> {
+  const word = BigInt(machine.wordBytes);
+  if (next <= fp || next % word !== 0n || next - fp > FRAME_MAX_BYTES) return false;
+  if ((await context.isMadeCode?.(pc)) !== true) return false;
+  const above = await readWord(context.read, next + word, machine.wordBytes);
+  return above !== undefined && (await context.isCode(cleanAddress(above, machine)));
 }
