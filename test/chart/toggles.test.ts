@@ -269,7 +269,11 @@ describeUnless(missingTools("helm"), "names", () => {
 describe("rules and dashboard", () => {
   const folder = join(import.meta.dirname, "../../charts/core-dump-handler/files");
   const nodes = ["cdh-upload/src/tell/upload-metrics.ts", "cdh-sysctl/src/watch/watch-metrics.ts"];
-  const api = ["cdh-api/src/call/api-metrics.ts", "cdh-api/src/retention/retention-metrics.ts"];
+  const api = [
+    "cdh-api/src/call/api-metrics.ts",
+    "cdh-api/src/groups/group-metrics.ts",
+    "cdh-api/src/retention/retention-metrics.ts",
+  ];
   const namesIn = (sources: readonly string[]): (string | undefined)[] =>
     sources
       .flatMap((file) => [
@@ -288,6 +292,21 @@ describe("rules and dashboard", () => {
     const asked = askedBy(file);
     expect(asked.size).toBeGreaterThan(5);
     expect(namesIn(sources)).toEqual(expect.arrayContaining([...asked]));
+  });
+
+  it.each(["dashboard.json", "dashboard-api.json"])("%s asks for one cluster or all, and leads to the page", (file) => {
+    const { panels, templating, links } = JSON.parse(readFileSync(join(folder, file), "utf8")) as {
+      panels: { id: number; title: string; targets: { expr: string }[] }[];
+      templating: { list: { name: string }[] };
+      links: { url: string }[];
+    };
+    expect(templating.list.map(({ name }) => name)).toEqual(expect.arrayContaining(["cluster", "page"]));
+    expect(links.map(({ url }) => url)).toEqual(["${page}/#/"]);
+    expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
+    for (const { title, targets } of panels)
+      for (const { expr } of targets)
+        for (const [series] of expr.matchAll(/cdh_\w+(\{[^}]*\})?/g))
+          expect(series, title).toContain('{cluster=~"$cluster"');
   });
 
   it("every metric of cdh-api and of retention is on the dashboard", () => {

@@ -6,6 +6,8 @@ import type { UploadEvents } from "./events.ts";
 import { workloadOf } from "./workload.ts";
 
 const SECONDS = [0.1, 0.5, 1, 5, 15, 60, 300, 1800];
+/** A bundle may wait for days while its store is down. */
+const TO_STORE_SECONDS = [1, 2, 5, 10, 30, 60, 300, 1800, 7200, 86_400];
 const BYTES = [1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11];
 /** Names of workloads come from users: past so many series they are counted under one name. */
 const SERIES_MAX = 500;
@@ -45,6 +47,12 @@ export function countUploads(metrics: Metrics, sources: GaugeSources, clock: Clo
     "cdh_crashes_suppressed_total",
     "Crashes of which no core was taken, by why: keptEnough has a report, rateLimit is counted alone.",
   );
+  const cut = metrics.counter("cdh_crashes_cut_total", "Crashes whose core is not whole, by what cut it.");
+  const toStore = metrics.histogram(
+    "cdh_crash_to_store_seconds",
+    "Time from a crash until its bundle was verified in the store.",
+    TO_STORE_SECONDS,
+  );
   const uploaded = metrics.counter("cdh_upload_bundles_total", "Bundles that are safe in the store.");
   const bytes = metrics.counter("cdh_upload_bytes_total", "Bytes of these bundles.");
   const failures = metrics.counter("cdh_upload_failures_total", "Failed attempts, by error code.");
@@ -78,6 +86,7 @@ export function countUploads(metrics: Metrics, sources: GaugeSources, clock: Clo
       const { truncatedBy: why } = manifest.core;
       if (why === "keptEnough" || why === "rateLimit")
         suppressed.inc(bounded({ namespace, workload: workloadOf(manifest), why }), crashCount(manifest).count);
+      else if (why !== undefined) cut.inc({ why });
       // The node's next bundle tells how many were counted alone.
       if (manifest.counted !== undefined) return;
       crashes.inc(
@@ -95,6 +104,9 @@ export function countUploads(metrics: Metrics, sources: GaugeSources, clock: Clo
         duration.observe(outcome.durationMs / 1000);
         size.observe(outcome.file.sizeBytes);
         lastSuccess.set(clock.now() / 1000);
+        const crashedAt = Date.parse(outcome.uploaded.facts.manifest.crashedAt);
+        // A node's clock may have been set meanwhile: what is before the crash is no time.
+        if (clock.now() >= crashedAt) toStore.observe((clock.now() - crashedAt) / 1000);
       } else if (outcome.status === "retried" || outcome.status === "quarantined") {
         const code = codeOf(outcome.error);
         failures.inc({ code });
