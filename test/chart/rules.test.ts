@@ -214,6 +214,12 @@ const CASES: readonly Case[] = [
     quiet: "69m",
   },
   {
+    alert: "CoreDumpSuspectNode",
+    series: [['cdh_suspect_node_groups{node="worker-1",pod="a"}', `0x10 9x${MINUTES - 10}`]],
+    fires: "42m",
+    quiet: "39m",
+  },
+  {
     alert: "CoreDumpNodeWithoutPod",
     series: [['kube_node_info{node="worker-2",instance="10.9.9.9:8080"}', `_x60 1x180`]],
     fires: "77m",

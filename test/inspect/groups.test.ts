@@ -124,6 +124,30 @@ describeUnless(notBuilt("cdh-inspect"), "cdh-inspect groups", () => {
     expect(JSON.stringify(groups)).not.toContain("secret");
   });
 
+  it("warns of a node on which many bugs were seen that were seen nowhere else", async () => {
+    const spoiled = await mkdtemp(join(tmpdir(), "cdh-suspect-"));
+    try {
+      for (let bug = 0; bug < 14; bug += 1) {
+        const nodeName = bug < 9 ? "worker-bad" : `worker-${bug}`;
+        const { dumpInfo, core, log, manifest } = makeSampleEntries(undefined, {
+          crashId: `bug-${bug}`,
+          signature: `f${bug} | main @ server`,
+          node: { nodeName },
+          signs: ["faultOneBit"],
+        });
+        await writeFile(join(spoiled, `${bug}.zip`), makeRawZip([dumpInfo, core, log, manifest]));
+      }
+      const { stderr } = await inspect("groups", spoiled);
+      expect(stderr).toMatch(
+        /^worker-bad has 9 of 14 bugs that were seen on one node alone; with equal shares of 6 nodes the chance is \d\.\de-\d+,/,
+      );
+      expect((await inspect("show", join(spoiled, "1.zip"))).stdout).toMatch(/^Signs +faultOneBit$/m);
+      expect((await inspect("groups", place)).stderr).toBe("");
+    } finally {
+      await rm(spoiled, { recursive: true, force: true });
+    }
+  });
+
   it("is a table for people, in which nothing of a process reaches the terminal as it is", async () => {
     const { stdout, exitCode } = await inspect("groups", place);
     expect(exitCode).toBe(0);

@@ -1,4 +1,5 @@
 import type { Clock } from "@cdh/core/clock";
+import { suspectNodes } from "@cdh/core/groups/suspect-nodes";
 import type { Gauge, Metrics } from "@cdh/core/metrics";
 import { viewOf, type Groups } from "./groups.ts";
 import { PHASES } from "./phase.ts";
@@ -10,6 +11,8 @@ export const RECENT = ["new", "returned", "countedOnly"] as const;
 const RECENT_SECONDS = 3600;
 /** Workloads and images of which there are series, those seen last: names that crashes choose fill no Prometheus. */
 const BUILDS_MAX = 300;
+/** Nodes that are told: where more are suspect, something else is wrong. */
+const SUSPECTS_MAX = 10;
 /** Namespaces of which there are series. */
 const NAMESPACES_MAX = 1000;
 
@@ -38,6 +41,15 @@ export function countGroups(metrics: Metrics, groups: () => Groups, clock: Clock
   const buildCrashes = new Series(
     metrics.gauge("cdh_crash_build_crashes", "Crashes in the store by workload and image, of those seen last."),
   );
+  const suspect = new Series(
+    metrics.gauge(
+      "cdh_suspect_node_groups",
+      "Groups seen on this node alone, of a node with far more of them than its share.",
+    ),
+  );
+  const suspectChance = new Series(
+    metrics.gauge("cdh_suspect_node_p_value", "How likely so many are by chance, corrected for the number of nodes."),
+  );
   const leftOut = metrics.gauge(
     "cdh_crash_groups_left_out_crashes",
     "Crashes in no group, because there are too many groups.",
@@ -47,6 +59,7 @@ export function countGroups(metrics: Metrics, groups: () => Groups, clock: Clock
     const nowMs = clock.now();
     const since = nowMs / 1000 - RECENT_SECONDS;
     const builds = new Map<string, BuildCount>();
+    const nodes: string[][] = [];
     for (const namespace of index.namespaces().slice(0, NAMESPACES_MAX)) {
       const phases = new Map<string, number>(PHASES.map((phase) => [phase, 0]));
       const told = new Map<string, number>(RECENT.map((what) => [what, 0]));
@@ -58,6 +71,7 @@ export function countGroups(metrics: Metrics, groups: () => Groups, clock: Clock
         count(phases, phase);
         if (tally.first >= since && phase !== "muted") count(told, "new");
         if ((tally.returned?.at ?? 0) >= since && phase !== "muted") count(told, "returned");
+        nodes.push(tally.seen("node").map(({ value }) => value));
         if (tally.countedOnlyAt >= since) count(told, "countedOnly");
         for (const seen of tally.seen("build")) addBuild(builds, namespace, seen);
       }
@@ -71,7 +85,11 @@ export function countGroups(metrics: Metrics, groups: () => Groups, clock: Clock
       buildGroups.set(count, { namespace, workload, image });
       buildCrashes.set(crashes, { namespace, workload, image });
     }
-    for (const series of [byPhase, recent, buildGroups, buildCrashes]) series.settle();
+    for (const { node, count, pValue } of suspectNodes(nodes).slice(0, SUSPECTS_MAX)) {
+      suspect.set(count, { node });
+      suspectChance.set(pValue, { node });
+    }
+    for (const series of [byPhase, recent, buildGroups, buildCrashes, suspect, suspectChance]) series.settle();
     leftOut.set(index.leftOut);
   });
 }

@@ -2,16 +2,19 @@ import { Command } from "clipanion";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { CdhError, EXIT } from "@cdh/core/errors";
 import { groupCrashes, type CrashGroup } from "@cdh/core/groups/crash-groups";
-import { renderRows, type Column } from "@cdh/core/output";
+import { suspectNodes, type SuspectNode } from "@cdh/core/groups/suspect-nodes";
+import { printable, renderRows, type Column } from "@cdh/core/output";
 import { formatMoment } from "@cdh/core/report/moment";
 import { fitColumns, terminalWidth } from "@cdh/core/table-width";
 import { parseLocation } from "../find/location.ts";
 import { listCrashGroups } from "../kube/crashgroups.ts";
-import { firstOf, whatOf } from "../text/group-text.ts";
+import { firstOf, suspectLines, whatOf } from "../text/group-text.ts";
 import { emptyMessage, ListingCommand, type Listed } from "./listing-command.ts";
 
 interface Groups extends Pick<Listed, "unreadable" | "found" | "place"> {
   groups: CrashGroup[];
+  /** Nodes with far more than their share; of a store alone. */
+  suspects?: readonly SuspectNode[];
 }
 
 /** List bugs, the one seen last first. */
@@ -41,13 +44,21 @@ export class GroupsCommand extends ListingCommand {
   override async run(): Promise<number> {
     const format = parseOutputFormat(this.output);
     const limit = this.readLimit();
-    const { groups: all, unreadable, found, place } = (await this.#ofCluster()) ?? (await this.#ofBundles());
+    const {
+      groups: all,
+      unreadable,
+      found,
+      place,
+      suspects = [],
+    } = (await this.#ofCluster()) ?? (await this.#ofBundles());
     const groups = all.slice(0, limit);
     if (format === "table" && groups.length === 0) this.context.stderr.write(emptyMessage(found, place));
     else
       this.write(
         renderRows(format, "groups", groups, fitColumns(columns(groups), groups, terminalWidth(this.context.stdout))),
       );
+    if (format === "table")
+      for (const line of suspectLines(suspects)) this.context.stderr.write(`${printable(line)}\n`);
     if (format === "table") this.warnOf(unreadable);
     return unreadable.length > 0 ? EXIT.incomplete : EXIT.ok;
   }
@@ -72,7 +83,9 @@ export class GroupsCommand extends ListingCommand {
   async #ofBundles(): Promise<Groups> {
     const { all, wanted, unreadable, found, place } = await this.loadWanted();
     const readable = wanted.filter(({ error }) => error === undefined);
-    return { groups: groupCrashes(readable, all), unreadable, found, place };
+    // Of everything in the place, whatever is wanted: a share of a part tells nothing.
+    const suspects = suspectNodes(groupCrashes(all, all).map(({ nodes }) => nodes));
+    return { groups: groupCrashes(readable, all), unreadable, found, place, suspects };
   }
 }
 

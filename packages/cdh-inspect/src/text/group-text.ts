@@ -1,4 +1,5 @@
 import type { CrashGroup } from "@cdh/core/groups/crash-groups";
+import type { SuspectNode } from "@cdh/core/groups/suspect-nodes";
 import { printable } from "@cdh/core/output";
 import { formatMoment } from "@cdh/core/report/moment";
 
@@ -16,6 +17,21 @@ export function firstOf(values: readonly string[]): string {
   return values.length === 1 ? first : `${first} +${values.length - 1}`;
 }
 
+/** What else makes crashes of one bug come on one node. */
+const ONE_BUG = "its pods may run there alone, or what they need is only there";
+/** What else makes many bugs come on one node. */
+const MANY_BUGS = "a workload that is new, or runs on this node alone, does so too";
+
+/** Warn of nodes on which far more bugs were seen than elsewhere, with what speaks against it. Not printable yet. */
+export function suspectLines(suspects: readonly SuspectNode[]): string[] {
+  return suspects.map((suspect) => suspectText(suspect, "bugs that were seen on one node alone", MANY_BUGS));
+}
+
+function suspectText({ node, count, of, nodes, pValue }: SuspectNode, what: string, others: string): string {
+  const chance = pValue < 1e-12 ? "below 1e-12" : pValue.toExponential(1);
+  return `${node} has ${count} of ${of} ${what}; with equal shares of ${nodes} nodes the chance is ${chance}, corrected for their number. Perhaps its hardware; ${others}`;
+}
+
 /** Write a group for people, above its newest whole crash. */
 export function groupText(group: CrashGroup): string {
   const lines: [string, string][] = [
@@ -30,6 +46,7 @@ export function groupText(group: CrashGroup): string {
     ["Workloads", group.workloads.join(", ")],
     ["Images", group.images.map((image, index) => (index === 0 ? `${image} (first)` : image)).join(", ")],
     ["Nodes", group.nodes.join(", ")],
+    ["Suspect", group.suspectNode === undefined ? "" : suspectText(group.suspectNode, "of its bundles", ONE_BUG)],
     [
       "Shown",
       group.newestWhole === undefined ? `${group.newest}, the newest` : `${group.newestWhole}, the newest whole`,

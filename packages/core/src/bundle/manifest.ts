@@ -31,6 +31,9 @@ export const NODE_FIELDS = shape({
   kernelRelease: optional("text"),
   /** With hyphens, as the kernel writes it. */
   bootId: optional("text"),
+  /** Of its first processor, as the kernel names it, and the version of its microcode: absent where the kernel tells none, as on arm64. */
+  cpuModel: optional("text"),
+  microcode: optional("text"),
 });
 
 /** Describe the signal that ended the process; number 0 without a name when it is not known. @see sigaction(2) */
@@ -192,6 +195,8 @@ export const MANIFEST_FIELDS = shape({
   process: PROCESS_FIELDS,
   signal: SIGNAL_FIELDS,
   message: optional(MESSAGE_FIELDS),
+  /** What may come from failing hardware as well as from a bug. @see HardwareSign */
+  signs: optional("texts"),
   core: CORE_FIELDS,
   container: optional(CONTAINER_FIELDS),
   pod: optional(POD_FIELDS),

@@ -13,6 +13,7 @@ import {
 import type { CoreFacts } from "../elf/facts.ts";
 import { machineName } from "../elf/machine-name.ts";
 import { crashKeys } from "../groups/crash-keys.ts";
+import { hardwareSigns } from "./hardware-signs.ts";
 
 /** What is known of a crash besides what its core says. Undefined and absent mean unknown. */
 export interface KnownCrash {
@@ -86,12 +87,14 @@ export function withCoreFacts(manifest: Manifest, facts: CoreFacts, sizeBytes: n
   const isWhole =
     core.truncatedBy === undefined && facts.isCore && expectedBytes !== undefined && (sizeBytes ?? 0) >= expectedBytes;
   const threads = manifest.threads ?? describeThreads(facts);
+  const signs = hardwareSigns(facts);
   const modules = manifest.modules ?? describeModules(facts);
   return pick(MANIFEST_FIELDS, {
     ...manifest,
     node: pick(NODE_FIELDS, { ...node, architecture: node.architecture ?? architectureOf(facts) }),
     process: processWith(manifest.process, facts),
     signal: describeSignal(signal.number === 0 ? undefined : signal.number, facts),
+    signs: manifest.signs ?? (signs.length === 0 ? undefined : signs),
     core: pick(CORE_FIELDS, {
       ...core,
       expectedBytes: expectedBytes ?? core.expectedBytes,

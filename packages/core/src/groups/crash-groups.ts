@@ -1,4 +1,5 @@
 import { groupIdOf, groupKeyOf, placeText, type GroupKey } from "./group-key.ts";
+import { testShares, type SuspectNode } from "./suspect-nodes.ts";
 
 export { GROUP_ID } from "./group-key.ts";
 
@@ -58,6 +59,8 @@ export interface CrashGroup {
   /** The first is the one in which it first appeared. */
   images: string[];
   nodes: string[];
+  /** A node with far more of its crashes than its share, of all nodes that have crashes. */
+  suspectNode?: SuspectNode;
   /** Crashes whose core is whole. */
   wholeCores: number;
   newest: string;
@@ -71,8 +74,9 @@ const LISTED_MAX = 100;
  */
 export function groupCrashes(wanted: readonly CrashFacts[], all: readonly CrashFacts[]): CrashGroup[] {
   const keyOf = makeKeyOf(all);
+  const nodes = new Set(all.flatMap(({ node }) => node ?? [])).size;
   const groups = Map.groupBy(wanted, (crash) => groupIdOf(keyOf(crash)));
-  return [...groups.values()].map((members) => describeGroup(members, keyOf)).toSorted(lastSeenFirst);
+  return [...groups.values()].map((members) => describeGroup(members, keyOf, nodes)).toSorted(lastSeenFirst);
 }
 
 /** Choose the crashes of one group. @param all as for {@link groupCrashes} */
@@ -119,7 +123,11 @@ class Agreements<Value> {
   }
 }
 
-function describeGroup(members: readonly CrashFacts[], keyOf: (crash: CrashFacts) => GroupKey): CrashGroup {
+function describeGroup(
+  members: readonly CrashFacts[],
+  keyOf: (crash: CrashFacts) => GroupKey,
+  nodes: number,
+): CrashGroup {
   const inOrder = members.toSorted(oldestFirst);
   const timed = inOrder.filter(({ crashedAt }) => crashedAt !== undefined);
   const newest = inOrder.at(-1);
@@ -134,6 +142,7 @@ function describeGroup(members: readonly CrashFacts[], keyOf: (crash: CrashFacts
   const told = inOrder.toSorted((left, right) => Number(left.count === undefined) - Number(right.count === undefined));
   const summary = told.findLast((crash) => crash.summary !== undefined)?.summary;
   const message = inOrder.findLast((crash) => crash.message !== undefined)?.message;
+  const [suspectNode] = testShares(countNodes(members), nodes);
   return {
     id: groupIdOf(common),
     key,
@@ -155,10 +164,17 @@ function describeGroup(members: readonly CrashFacts[], keyOf: (crash: CrashFacts
     ),
     images: listed(({ image }) => image),
     nodes: listed(({ node }) => node),
+    ...(suspectNode === undefined ? {} : { suspectNode }),
     wholeCores: whole.length,
     newest: newest.bundle,
     ...(whole.length === 0 ? {} : { newestWhole: whole.at(-1)?.bundle ?? "" }),
   };
+}
+
+function countNodes(members: readonly CrashFacts[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { node } of members) if (node !== undefined) counts.set(node, (counts.get(node) ?? 0) + 1);
+  return counts;
 }
 
 function smallestOf(timed: readonly CrashFacts[]): string {

@@ -45,6 +45,7 @@ export function factRows(report: Report, paint: Paint, now?: number): FactRow[] 
     ["Process", processText(manifest, paint)],
     ["Command", cmdline === undefined ? undefined : printable(shorten(cmdline.join(" "), CMDLINE_MAX))],
     ["Signal", signalText(report, paint)],
+    ["Signs", manifest.signs === undefined ? undefined : printable(manifest.signs.join(", "))],
     ["When", whenText(manifest, now)],
     ["Pod", podText(manifest)],
     ["Container", containerText(manifest)],
