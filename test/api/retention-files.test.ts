@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Manifest } from "@cdh/core/bundle/manifest";
+import { noteAsked } from "@cdh/core/debug-files/asked";
 import type { DebugRole } from "@cdh/core/debug-files/keys";
 import { putPacked } from "@cdh/core/debug-files/put";
 import type { ObjectStore } from "@cdh/core/store/store";
@@ -112,6 +113,20 @@ describeUnless(notBuilt("cdh-api"), "retention of programs and debug info", () =
     age(directory, 20);
     expect((await prune(directory)).stdout).toMatch(/^removed 0 /);
     expect(await filesIn(store)).toEqual(ALL);
+  }, 120_000);
+
+  it("leaves alone what a node relies on whose bundle is not there yet", async () => {
+    const { directory, store } = await place([crash("one", [USED])]);
+    await prune(directory);
+    age(directory, 60);
+    await noteAsked(store, OLD, Date.now());
+    expect((await prune(directory)).stdout).toMatch(/^removed 0 /);
+    expect(await filesIn(store)).toEqual(ALL);
+    const long = new Date(Date.now() - 60 * DAY);
+    utimesSync(join(directory, "debug", OLD, "asked"), long, long);
+    age(directory, 60);
+    expect((await prune(directory)).stdout).toMatch(/^removed 2 /m);
+    expect(await filesIn(store)).toEqual(ALL.filter((key) => !key.includes(OLD)));
   }, 120_000);
 
   it.each<[what: string, sample: StoredSample]>([

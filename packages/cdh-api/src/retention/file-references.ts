@@ -20,6 +20,9 @@ export interface References {
 /** A file that nothing has referred to for long enough. */
 export interface DueFile {
   key: string;
+  buildId: string;
+  /** When a node relied on it last, as far as that was listed; epoch milliseconds. */
+  askedAt: number | undefined;
   sizeBytes: number;
   /** Epoch milliseconds. */
   storedAt: number;

@@ -1,4 +1,6 @@
 import type { Clock } from "@cdh/core/clock";
+import { listAsked } from "@cdh/core/debug-files/asked";
+import { askedKey } from "@cdh/core/debug-files/keys";
 import type { ListedFile } from "@cdh/core/debug-files/list";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { parseInThread } from "../manifests/thread.ts";
@@ -73,11 +75,19 @@ export async function runFileRound(
   const parse = (bytes: Buffer): Promise<[string, number][]> => parseInThread("fileLedger", bytes, LEDGER);
   const before = new Map(await readState(store, LEDGER, parse, signal));
   const now = clock.now();
-  const since = new Map(unreferred.map(({ info }) => [info.key, Math.min(now, before.get(info.key) ?? now)]));
-  report.due = unreferred.flatMap(({ info: { key, sizeBytes, modifiedAt } }) => {
+  const asked = await listAsked(store, signal);
+  const since = new Map(
+    unreferred.map(({ id, info }) => {
+      // A node relies on it, whose bundle may not be there yet.
+      const neededAt = asked.get(id.buildId) ?? 0;
+      return [info.key, Math.min(now, Math.max(before.get(info.key) ?? now, neededAt))] as const;
+    }),
+  );
+  report.due = unreferred.flatMap(({ id, info: { key, sizeBytes, modifiedAt } }) => {
     const unreferredSince = since.get(key) ?? now;
     const isDue = now - unreferredSince >= graceMs && now - modifiedAt >= graceMs;
-    return isDue ? [{ key, sizeBytes, storedAt: modifiedAt, unreferredSince }] : [];
+    const askedAt = asked.get(id.buildId);
+    return isDue ? [{ key, buildId: id.buildId, sizeBytes, storedAt: modifiedAt, unreferredSince, askedAt }] : [];
   });
   if (dryRun) return report;
   await writeState(store, LEDGER, { schemaVersion: 1, files: Object.fromEntries(since) }, signal);
@@ -89,6 +99,9 @@ export async function runFileRound(
   if (later.silent.count > 0 && !ignoreSilent) return { ...report, due: [] };
   const still = new Set((await references.unreferred(files, later, signal)).map(({ info }) => info.key));
   report.due = report.due.filter(({ key }) => still.has(key));
+  const kept = new Set(files.map(({ id }) => id.buildId));
+  for (const [buildId, at] of asked)
+    if (!kept.has(buildId) && now - at >= graceMs) await store.delete(askedKey(buildId), signal);
   const startedAt = clock.monotonic();
   for (const file of report.due) {
     if (clock.monotonic() - startedAt > FACTS_GOOD_MS) return { ...report, hasMore: true };

@@ -1,4 +1,5 @@
 import { toRfc3339, type Clock } from "@cdh/core/clock";
+import { askedKey } from "@cdh/core/debug-files/keys";
 import type { Logger } from "@cdh/core/log";
 import type { NoticeBoard } from "@cdh/core/store/notices";
 import type { ObjectStore } from "@cdh/core/store/store";
@@ -67,17 +68,20 @@ export class Remover {
   }
 
   /**
-   * Remove a file of a program, unless it was replaced since it was listed.
-   * @returns false when it was
+   * Remove a file of a program, unless it was replaced since it was listed, or a node relies on it since.
+   * @returns false when it was, or one does
    * @throws {CdhError} CDH_STORE…; the signal's reason
    */
-  async removeFile({ key, sizeBytes, storedAt, unreferredSince }: DueFile, signal: AbortSignal): Promise<boolean> {
+  async removeFile(file: DueFile, signal: AbortSignal): Promise<boolean> {
+    const { key, buildId, sizeBytes, storedAt, unreferredSince, askedAt } = file;
     const { store, log, events } = this.#options;
     await this.#wait(signal);
     const shown = await store.head(key, signal);
     // One look tells milliseconds where another tells seconds.
     if (shown === undefined || shown.sizeBytes !== sizeBytes || Math.abs(shown.modifiedAt - storedAt) >= 1000)
       return false;
+    const asked = await store.head(askedKey(buildId), signal);
+    if (asked !== undefined && asked.modifiedAt - (askedAt ?? 0) >= 1000) return false;
     signal.throwIfAborted();
     await store.delete(key, signal);
     const dates = { storedAt: toRfc3339(storedAt), unreferredSince: toRfc3339(unreferredSince) };

@@ -1,6 +1,7 @@
 import { Command, Option } from "clipanion";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { defaultedFlag, formatFlag } from "@cdh/core/cli/flags";
+import { listAsked } from "@cdh/core/debug-files/asked";
 import { listDebugFiles, type ListedFile } from "@cdh/core/debug-files/list";
 import { factsOfStored } from "@cdh/core/debug-files/put";
 import { CdhError, EXIT } from "@cdh/core/errors";
@@ -46,7 +47,8 @@ export class SymbolsPruneCommand extends SymbolsCommand {
       for await (const file of listDebugFiles(store, { signal })) files.push(file);
       const first = await readReferred(store, known, signal);
       if (this.#isSilent(first)) return EXIT.incomplete;
-      const old = files.filter(({ info }) => info.modifiedAt < before);
+      const asked = await listAsked(store, signal);
+      const old = files.filter(({ id, info }) => Math.max(info.modifiedAt, asked.get(id.buildId) ?? 0) < before);
       let unused = await withoutShared(store, files, old, first.buildIds, signal);
       const rows = await describeFiles(store, unused, signal);
       if (!this.dryRun && unused.length > 0) {

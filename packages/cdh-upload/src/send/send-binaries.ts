@@ -221,7 +221,7 @@ export class BinarySender {
   /** @returns whether the store was asked */
   async #send(file: Waiting, signal: AbortSignal): Promise<boolean> {
     const { id, way } = file;
-    const { coreDir, wayOf, log, onOutcome } = this.#options;
+    const { coreDir, wayOf, clock, log, onOutcome } = this.#options;
     const facts = await readSpooled(coreDir, id);
     // It was packed anew meanwhile, for somebody else: the next look finds it.
     if (facts !== undefined && wayOf(facts.namespace).name !== way.name) return false;
@@ -229,7 +229,9 @@ export class BinarySender {
       await removeSpooled(coreDir, id);
       return false;
     }
-    const outcome = await sendBinary(way.store, { coreDir, id, facts }, signal);
+    const onUnnoted = ({ code, message }: CdhError): void =>
+      log.debug("cannot note that a file of a program is needed", { ...id, code, reason: message });
+    const outcome = await sendBinary(way.store, { coreDir, id, facts, now: clock.now() }, onUnnoted, signal);
     await removeSpooled(coreDir, id);
     // Whoever forgets it asks the store once more.
     await this.#marks.add(id.buildId, facts.namespace).catch((error: unknown) => {

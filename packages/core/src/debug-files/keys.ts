@@ -43,3 +43,16 @@ export function tryParseDebugFileKey(key: string, base = ""): DebugFileId | unde
   const role = DEBUG_ROLES.find((one) => `${one}${SUFFIX}` === name);
   return role === undefined || more.length > 0 || tryParseBuildId(id) !== id ? undefined : { buildId: id, role };
 }
+
+const ASKED = "asked";
+
+/** Key of the note that a node found the files of a build-id in the store, and did not send its own: its bundle may come later. */
+export function askedKey(buildId: string): string {
+  return `${DEBUG_FOLDER}${buildId}/${ASKED}`;
+}
+
+/** Read the build-id of a key that {@link askedKey} made; undefined when it is none. */
+export function tryParseAskedKey(key: string): string | undefined {
+  const [id = "", name, ...more] = key.startsWith(DEBUG_FOLDER) ? key.slice(DEBUG_FOLDER.length).split("/") : [];
+  return name === ASKED && more.length === 0 && tryParseBuildId(id) === id ? id : undefined;
+}
