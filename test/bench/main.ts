@@ -68,6 +68,11 @@ if (process.argv[2] === "crash-stacks") {
   await import("./main-crash-stacks.ts");
   process.exit();
 }
+if (process.argv[2] === "files") {
+  process.argv.splice(2, 1);
+  await import("./main-files.ts");
+  process.exit();
+}
 if (process.argv[2] === "stacks") {
   process.argv.splice(2, 1);
   await import("./main-stacks.ts");
