@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { giveWay } from "@cdh/core/give-way";
 import { groupCrashes, type CrashFacts, type CrashGroup } from "@cdh/core/groups/crash-groups";
 import { jumpingClock } from "@cdh/core/testing/jumping-clock";
 import { SeededRandom } from "@cdh/core/testing/random";
@@ -180,6 +181,30 @@ describe("groups of the index", () => {
     const late = groups.list("shop").find(({ key }) => key.text === "late @ shop");
     expect(late?.tally.count).toBe(2);
     expect(groups.leftOut).toBe(0);
+  });
+
+  it("a large namespace is counted anew in turns, and what comes meanwhile is not lost", async () => {
+    const { dumps, groups, clock, put } = makeBench();
+    for (let at = 0; at < 2500; at += 1) put({ name: `d${at}`, stem: `shop/d${at}`, signature: `f${at % 5} @ shop` });
+    const counts = (): number[] =>
+      groups
+        .list("shop")
+        .map(({ tally }) => tally.count)
+        .sort((a, b) => a - b);
+    expect(counts()).toEqual([500, 500, 500, 500, 500]);
+    void clock.sleep(1);
+    dumps.remove("shop/d0", dumps.log.next(clock.now()));
+    // What is shown is as it was, and the thread is free between two steps.
+    expect(counts()).toEqual([500, 500, 500, 500, 500]);
+    expect(groups.isBehind("shop")).toBe(true);
+    put({ name: "new", stem: "shop/new", signature: "f1 @ shop" });
+    dumps.remove("shop/d2", dumps.log.next(clock.now()));
+    for (let turn = 0; turn < 5000 && groups.isBehind("shop"); turn += 1) {
+      void clock.sleep(100);
+      await giveWay();
+      groups.list("shop");
+    }
+    expect(counts()).toEqual([499, 499, 500, 500, 501]);
   });
 
   it("a manifest that changed is one crash, also before it is counted anew", () => {

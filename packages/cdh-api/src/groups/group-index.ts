@@ -1,4 +1,5 @@
 import type { Clock } from "@cdh/core/clock";
+import { giveWay } from "@cdh/core/give-way";
 import type { Change } from "../index/change-log.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
 import { GroupPlace } from "./group-place.ts";
@@ -27,6 +28,8 @@ interface Held {
   place: GroupPlace;
   /** Of the change that adding up could not follow. */
   isStale: boolean;
+  /** Crashes that came while it is being counted anew; undefined while it is not. */
+  meanwhile: DumpRecord[] | undefined;
   countedAt: number;
   countMs: number;
 }
@@ -36,6 +39,8 @@ interface Held {
  * that gives up those with the fewest crashes.
  */
 export const GROUPS_MAX = 20_000;
+/** Namespaces of so many crashes are counted anew while a request waits, larger ones in turns beside the requests. */
+const AT_ONCE = 1000;
 /** Groups that are gone and remembered for those who watch. */
 const GONE_MAX = 1000;
 /** Counting a namespace anew may take so much of the time at most. */
@@ -79,7 +84,8 @@ export class GroupIndex {
     if (before !== undefined) this.#mark(before.namespace);
     // What was counted already is counted anew as a whole: added, it would count twice.
     if (after === undefined || before?.namespace === after.namespace) return;
-    const held = this.#places.get(after.namespace) ?? this.#open(after.namespace, revision);
+    const held = this.#places.get(after.namespace) ?? this.#open(after.namespace);
+    held.meanwhile?.push(after);
     const size = held.place.size;
     const hasRoom = this.#size < this.#max || size < this.#share;
     if (!held.place.add(after, revision, hasRoom)) held.isStale = true;
@@ -111,8 +117,11 @@ export class GroupIndex {
 
   /** Whether a namespace, any of all with `undefined`, still has to be counted anew. */
   isBehind(namespace?: string): boolean {
-    if (namespace !== undefined) return this.#places.get(namespace)?.isStale === true;
-    return [...this.#places.values()].some(({ isStale }) => isStale);
+    if (namespace !== undefined) {
+      const held = this.#places.get(namespace);
+      return held !== undefined && isUnsettled(held);
+    }
+    return [...this.#places.values()].some(isUnsettled);
   }
 
   /** Groups that are gone since a revision; undefined when that is not known any more. */
@@ -126,9 +135,10 @@ export class GroupIndex {
     return Math.max(1, Math.floor(this.#max / this.#places.size));
   }
 
-  #open(namespace: string, revision: number): Held {
-    const place = GroupPlace.count(namespace, [], 0, revision);
-    const held: Held = { place, isStale: false, countedAt: Number.NEGATIVE_INFINITY, countMs: 0 };
+  #open(namespace: string): Held {
+    const place = GroupPlace.empty(namespace);
+    const countedAt = Number.NEGATIVE_INFINITY;
+    const held: Held = { place, isStale: false, meanwhile: undefined, countedAt, countMs: 0 };
     this.#places.set(namespace, held);
     return held;
   }
@@ -151,20 +161,33 @@ export class GroupIndex {
     if (held?.isStale !== true) return held?.place;
     const { clock } = this.#sources;
     if (clock.monotonic() - held.countedAt < DUTY * held.countMs) return held.place;
-    this.#countAnew(namespace, held);
+    if (held.meanwhile !== undefined) return held.place;
+    const steps = this.#countAnew(namespace, held);
+    if (held.place.total > AT_ONCE) void inTurns(steps);
+    else while (steps.next().done !== true);
     return this.#places.get(namespace)?.place;
   }
 
-  /** What changed has a new revision: whoever watches may have passed that of the change. */
-  #countAnew(namespace: string, held: Held): void {
+  /**
+   * Count a namespace from its dumps. What changed has a new revision: whoever watches may have passed that of the change.
+   * Until it is done, the groups are shown as they were.
+   */
+  *#countAnew(namespace: string, held: Held): Generator<void, void> {
     const { clock, records, nextRevision } = this.#sources;
     const began = clock.monotonic();
-    const revision = nextRevision();
+    held.isStale = false;
+    held.meanwhile = [];
+    const dumps = [...records(namespace)].reverse();
+    const room = Math.max(this.#max - (this.#size - held.place.size), this.#share);
+    const place = yield* GroupPlace.count(namespace, dumps, room);
     const before = held.place;
     const others = this.#size - before.size;
-    const room = Math.max(this.#max - others, this.#share);
-    const dumps = [...records(namespace)].reverse();
-    const place = GroupPlace.count(namespace, dumps, room, revision);
+    const revision = nextRevision();
+    const { meanwhile } = held;
+    for (const record of meanwhile) {
+      if (!place.add(record, revision, others + place.size < this.#max)) held.isStale = true;
+    }
+    for (const entry of place.entries()) Object.assign(entry, { createdRevision: revision, revision });
     for (const entry of place.entries()) {
       const old = before.find(entry.id);
       if (old === undefined) continue;
@@ -176,8 +199,8 @@ export class GroupIndex {
     }
     this.#size = others + place.size;
     const countedAt = clock.monotonic();
-    Object.assign(held, { place, isStale: false, countedAt, countMs: countedAt - began });
-    if (dumps.length === 0) this.#places.delete(namespace);
+    Object.assign(held, { place, meanwhile: undefined, countedAt, countMs: countedAt - began });
+    if (dumps.length + meanwhile.length === 0) this.#places.delete(namespace);
     if (this.#size > this.#max) this.#markLargest();
     else if (this.#size < this.#max) this.#useRoom(held);
   }
@@ -193,6 +216,15 @@ export class GroupIndex {
     const dropped = this.#gone.splice(0, GONE_MAX / 10);
     this.#forgottenUntil = dropped.at(-1)?.revision ?? this.#forgottenUntil;
   }
+}
+
+function isUnsettled({ isStale, meanwhile }: Held): boolean {
+  return isStale || meanwhile !== undefined;
+}
+
+/** Let others have their turn between two steps. */
+async function inTurns(steps: Generator<void, void>): Promise<void> {
+  while (steps.next().done !== true) await giveWay();
 }
 
 /** Whether all that a group counts is the same. */

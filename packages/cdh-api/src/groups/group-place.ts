@@ -4,6 +4,9 @@ import type { DumpRecord } from "../index/dump-record.ts";
 import type { Group } from "./group.ts";
 import { Tally } from "./tally.ts";
 
+/** Crashes that are counted in one turn: some milliseconds of the thread that answers everybody. */
+const STEP = 500;
+
 /** A group while it is counted. */
 export type Entry = { -readonly [Name in keyof Group]: Group[Name] };
 
@@ -15,27 +18,46 @@ export class GroupPlace {
   /** Of each site that has crashes without names: the signature of its others; undefined where none has one, null where they differ. */
   readonly #named: ReadonlyMap<string, string | null | undefined>;
   #leftOut = 0;
+  #total = 0;
 
   private constructor(namespace: string, named: ReadonlyMap<string, string | null | undefined>) {
     this.namespace = namespace;
     this.#named = named;
   }
 
+  /** A namespace of which nothing is counted yet. */
+  static empty(namespace: string): GroupPlace {
+    return new GroupPlace(namespace, new Map());
+  }
+
   /**
-   * Count all crashes of a namespace.
+   * Count all crashes of a namespace, some at a time: between two steps others may have their turn.
    * @param records the oldest first, so that a silence between two crashes is seen as one
    * @param room groups at most; of more, those with most crashes are kept, each of them whole
    */
-  static count(namespace: string, records: readonly DumpRecord[], room: number, revision: number): GroupPlace {
-    const place = new GroupPlace(namespace, namesOf(records));
-    const texts = records.map((record) => textOf(place.#keyOf(record)));
+  static *count(namespace: string, records: readonly DumpRecord[], room: number): Generator<void, GroupPlace> {
+    const place = new GroupPlace(namespace, yield* namesOf(records));
+    const texts: string[] = [];
+    for (const record of records) {
+      texts.push(textOf(place.#keyOf(record)));
+      if (texts.length % STEP === 0) yield;
+    }
     const kept = records.length <= room ? undefined : mostOf(texts, room);
     for (const [at, record] of records.entries()) {
       const text = texts[at] ?? "";
-      if (kept === undefined || kept.has(text)) place.#put(record, text, revision);
-      else place.#leftOut += 1;
+      if (kept === undefined || kept.has(text)) place.#put(record, text, 0);
+      else {
+        place.#leftOut += 1;
+        place.#total += 1;
+      }
+      if (at % STEP === 0) yield;
     }
     return place;
+  }
+
+  /** Crashes that were counted. */
+  get total(): number {
+    return this.#total;
   }
 
   get size(): number {
@@ -66,6 +88,7 @@ export class GroupPlace {
    * @returns false where the namespace has to be counted anew
    */
   add(record: DumpRecord, revision: number, hasRoom: boolean): boolean {
+    this.#total += 1;
     const text = textOf(this.#keyOf(record));
     const known = this.#groups.get(text);
     if (known !== undefined) {
@@ -83,6 +106,7 @@ export class GroupPlace {
   }
 
   #put(record: DumpRecord, text: string, revision: number): void {
+    if (revision === 0) this.#total += 1;
     const known = this.#groups.get(text);
     if (known !== undefined) return known.tally.add(record);
     const key = this.#keyOf(record);
@@ -114,12 +138,14 @@ export class GroupPlace {
   }
 }
 
-function namesOf(records: readonly DumpRecord[]): Map<string, string | null | undefined> {
+function* namesOf(records: readonly DumpRecord[]): Generator<void, Map<string, string | null | undefined>> {
   const named = new Map<string, string | null | undefined>();
-  for (const { podNamespace, site, signature } of records) {
+  for (const [index, { podNamespace, site, signature }] of records.entries()) {
     if (site !== undefined && signature === undefined) named.set(placeOf(podNamespace, site), undefined);
+    if (index % STEP === 0) yield;
   }
-  for (const { podNamespace, site, signature } of named.size === 0 ? [] : records) {
+  for (const [index, { podNamespace, site, signature }] of (named.size === 0 ? [] : records).entries()) {
+    if (index % STEP === 0) yield;
     if (site === undefined || signature === undefined) continue;
     const at = placeOf(podNamespace, site);
     if (!named.has(at)) continue;
