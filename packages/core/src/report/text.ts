@@ -45,7 +45,7 @@ export function factRows(report: Report, paint: Paint, now?: number): FactRow[] 
     ["Process", processText(manifest, paint)],
     ["Command", cmdline === undefined ? undefined : printable(shorten(cmdline.join(" "), CMDLINE_MAX))],
     ["Signal", signalText(report, paint)],
-    ["Signs", manifest.signs === undefined ? undefined : printable(manifest.signs.join(", "))],
+    ["Signs", signsText(manifest)],
     ["When", whenText(manifest, now)],
     ["Pod", podText(manifest)],
     ["Container", containerText(manifest)],
@@ -59,6 +59,11 @@ export function factRows(report: Report, paint: Paint, now?: number): FactRow[] 
     ["Offline", report.open === undefined ? undefined : printable(report.open.unpack)],
   ];
   return rows.flatMap(([label, value]) => (value === undefined || value === "" ? [] : [{ label, value }]));
+}
+
+/** What the signal's line does not say already. */
+function signsText({ signs = [] }: Manifest): string {
+  return printable(signs.filter((sign) => sign !== "faultNull" && sign !== "faultNearNull").join(", "));
 }
 
 function suppressedText({ suppressed, counted }: Manifest): string | undefined {
