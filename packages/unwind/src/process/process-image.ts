@@ -11,6 +11,8 @@ import type { ModuleOpener } from "./module-opener.ts";
 export type ProcessFacts = Pick<CoreFacts, "machine" | "modules" | "mappings" | "segments">;
 
 const PF_X = 1;
+/** Instructions of AArch64 lie at multiples of this. @see Arm ARM, A64 instruction set encoding */
+const ARM64_INSTRUCTION_BYTES = 4n;
 /** Answers kept: every thread that waits waits in the same few places. */
 const KEPT = 8192;
 
@@ -53,9 +55,10 @@ export class ProcessImage implements WalkContext {
 
   /**
    * Tells whether an address is one of code: the core's segment says so, or, where a writer left the code's segments out,
-   * the module's own headers.
+   * the module's own headers. A stack may be executable: on arm64 what lies between instructions is no code.
    */
-  isCode(address: bigint): Promise<boolean> {
+  async isCode(address: bigint): Promise<boolean> {
+    if (this.machine?.name === "arm64" && address % ARM64_INSTRUCTION_BYTES !== 0n) return false;
     return keep(this.#executable, address, () => this.#isCode(address));
   }
 
