@@ -2,14 +2,14 @@
  * `npm run bench -- api`: cdh-api over a store of 100,000 bundles: how long it takes to read it, what it holds in memory,
  * and how fast it lists.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { makeManifest, makeTinyCore } from "../../packages/core/src/testing/sample-bundle.ts";
 import { AUDIENCE, BASE, expectSoon, startWorkbench } from "../api/workbench.ts";
 import { notBuilt } from "../helpers/built.ts";
-import { programOf, residentBytes } from "../helpers/resident.ts";
+import { cpuMs, programOf, residentBytes } from "../helpers/resident.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { DOCS_FILE, writeSection } from "./docs.ts";
 import { markdownOf, median, tableOf } from "./report.ts";
@@ -62,14 +62,6 @@ function fill(directory: string, count: number, namespaces: number): void {
     writeFileSync(join(directory, namespace, `${stem}.manifest.json`), JSON.stringify(manifest));
     writeFileSync(join(directory, namespace, `${stem}.zip`), "PK");
   }
-}
-
-/** User and system time that a process has used, in milliseconds. @see proc_pid_stat(5) */
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
-    .replace(/^.*\) /, "")
-    .split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 const { values } = parseArgs({

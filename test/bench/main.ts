@@ -53,6 +53,11 @@ if (process.argv[2] === "upload") {
   await import("./main-upload.ts");
   process.exit();
 }
+if (process.argv[2] === "fleet") {
+  process.argv.splice(2, 1);
+  await import("./main-fleet.ts");
+  process.exit();
+}
 if (process.argv[2] === "api") {
   process.argv.splice(2, 1);
   await import("./main-api.ts");

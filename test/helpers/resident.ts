@@ -16,3 +16,11 @@ export function residentBytes(pid: number, field: "VmRSS" | "VmHWM"): number {
   const [, kib] = /^\w+:\s+(\d+) kB$/.exec(lines.find((line) => line.startsWith(`${field}:`)) ?? "") ?? [];
   return Number(kib) * 1024;
 }
+
+/** User and system time that a process has used, in milliseconds. @see proc_pid_stat(5) */
+export function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /, "")
+    .split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}

@@ -1,5 +1,6 @@
 import { cutText } from "@cdh/core/base/cut-text";
 import type { DumpRecord } from "../index/dump-record.ts";
+import { crashesOf, isCountedOnly } from "../index/past-crashes.ts";
 
 /** What of the crashes of a group is listed. */
 export type SeenKind = "signal" | "executable" | "workload" | "image" | "node" | "build";
@@ -27,8 +28,6 @@ export interface DayCount {
   count: number;
 }
 
-/** More than any loop makes: whoever writes a larger number counts as so many. */
-const OTHERS_MAX = 1_000_000_000;
 /** Values of one kind that are held; a crash may choose them, and whoever makes new ones all the time fills no memory. */
 const SEEN_MAX = 100;
 /** Bytes of such a value: a path may have thousands, and a group as JSON megabytes of them. */
@@ -85,7 +84,7 @@ export class Tally {
       this.wholeCores += 1;
       if (isNewer(record, this.newestWhole)) this.newestWhole = toldOf(record);
     }
-    if (record.truncatedBy === "keptEnough" || record.truncatedBy === "rateLimit") {
+    if (isCountedOnly(record)) {
       this.countedOnly += crashes;
       this.countedOnlyAt = Math.max(this.countedOnlyAt, at);
     }
@@ -186,12 +185,6 @@ export class Tally {
 
 function cut(text: string | undefined, maxBytes = VALUE_BYTES): string | undefined {
   return text === undefined || text.length * 3 <= maxBytes ? text : cutText(text, maxBytes);
-}
-
-/** How many crashes a dump stands for: more than one only where a rate limit left the others out, and the node counted them. */
-function crashesOf({ truncatedBy, suppressedCount = 0 }: DumpRecord): number {
-  const others = truncatedBy === "rateLimit" && Number.isSafeInteger(suppressedCount) ? suppressedCount : 0;
-  return 1 + Math.min(Math.max(others, 0), OTHERS_MAX);
 }
 
 function isNewer(record: DumpRecord, than: ToldCrash | undefined): boolean {

@@ -24,3 +24,17 @@ export interface PastCrashes extends Pick<
   readonly firstImage: string | undefined;
   readonly lastImage: string | undefined;
 }
+
+/** More than any loop makes: whoever writes a larger number counts as so many. */
+const OTHERS_MAX = 1_000_000_000;
+
+/** How many crashes a dump stands for: more than one only where a rate limit left the others out, and the node counted them. */
+export function crashesOf({ truncatedBy, suppressedCount = 0 }: DumpRecord): number {
+  const others = truncatedBy === "rateLimit" && Number.isSafeInteger(suppressedCount) ? suppressedCount : 0;
+  return 1 + Math.min(Math.max(others, 0), OTHERS_MAX);
+}
+
+/** Tell whether no core was taken of a crash, because of those that there are. */
+export function isCountedOnly({ truncatedBy }: Pick<DumpRecord, "truncatedBy">): boolean {
+  return truncatedBy === "keptEnough" || truncatedBy === "rateLimit";
+}

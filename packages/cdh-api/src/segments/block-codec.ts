@@ -22,7 +22,7 @@ export const BLOCK_BYTES_MAX = 64 * 1024 * 1024;
 const TEXT_MAX = 8192;
 
 /** Of a Date: what is beyond cannot be written as a time. */
-const TIME_MAX_MS = 8.64e15;
+export const TIME_MAX_MS = 8.64e15;
 
 const STORED = NUMBERS.filter((name) => name !== "revision");
 const LISTS = { facts: FACT_KINDS, counts: COUNT_KINDS } as const;

@@ -29,7 +29,8 @@ export class SegmentFolder {
     let segments: StoredSegment[] = [];
     for await (const { key, sizeBytes } of this.#store.list(SEGMENTS_FOLDER, { signal })) {
       const name = key.slice(SEGMENTS_FOLDER.length, -SUFFIX.length);
-      if (key.endsWith(SUFFIX) && NAME.test(name)) segments.push({ name, sizeBytes });
+      if (key.endsWith(SUFFIX) && NAME.test(name) && Number(name.slice(0, 12)) <= NUMBER_MAX)
+        segments.push({ name, sizeBytes });
       // In the order of keys the newest come last.
       if (segments.length === 2 * SEGMENTS_MAX) segments = segments.slice(SEGMENTS_MAX);
     }
@@ -60,6 +61,9 @@ export class SegmentFolder {
     await this.#store.delete(keyOf(name), signal);
   }
 }
+
+/** Numbers that no writer gets to: one that somebody made up would leave none after it. */
+const NUMBER_MAX = 900_000_000_000;
 
 /** Name the segment that follows others. */
 export function nameAfter(names: Iterable<string>): string {

@@ -3,7 +3,7 @@ import type { PackedRecord } from "../index/packed-record.ts";
 import { SEGMENT_ROWS } from "./plan.ts";
 
 /** Texts of one segment: it stays within what a reader takes, whatever others wrote into manifests. */
-const TEXT_BYTES_MAX = 40 * 1024 * 1024;
+const TEXT_BYTES_MAX = 24 * 1024 * 1024;
 
 /** Which segment holds a record as it is; 0: none. */
 export function segmentOf({ block, row }: PackedRecord): number {

@@ -1,7 +1,8 @@
 import { hash } from "node:crypto";
 import { isRecord } from "@cdh/core/base/records";
 import type { DumpRecord } from "../index/dump-record.ts";
-import type { PastCrashes } from "../index/past-crashes.ts";
+import { crashesOf, isCountedOnly, type PastCrashes } from "../index/past-crashes.ts";
+import { TIME_MAX_MS } from "./block-codec.ts";
 import { NoSegment, PAST_LIMITS, readJson } from "./segment.ts";
 
 /** As many bugs as the API groups; those that were seen last longest ago go first. */
@@ -27,9 +28,9 @@ export class Past {
       site: record.site,
       exe: record.exe ?? record.comm,
       signalName: record.signalName,
-      count: 1,
+      count: crashesOf(record),
       wholeCores: record.complete ? 1 : 0,
-      countedOnly: record.truncatedBy === "keptEnough" ? 1 : 0,
+      countedOnly: isCountedOnly(record) ? crashesOf(record) : 0,
       first: crashedAt,
       last: crashedAt,
       firstImage: imageRef,
@@ -102,7 +103,7 @@ export interface PastPart {
 }
 
 /** Hashes that a segment tells of. */
-const GONE_HASHES_MAX = 150_000;
+export const GONE_HASHES_MAX = 150_000;
 
 /** Write it. Of more that is gone than one segment tells, the rest may be counted twice: it is not left out. */
 export function encodePast({ past, gone }: PastPart): Buffer {
@@ -132,6 +133,14 @@ export async function decodePast(json: Buffer): Promise<{ past: PastCrashes[]; g
 const TEXT_FIELDS = ["podNamespace", "signature", "site", "exe", "firstImage", "lastImage", "ownerName"] as const;
 const NUMBER_FIELDS = ["count", "wholeCores", "countedOnly", "first", "last"] as const;
 
+/** Times that can be written as one, and whole numbers from 0. */
+function isNumberOf(name: (typeof NUMBER_FIELDS)[number], value: unknown): boolean {
+  if (typeof value !== "number") return false;
+  return name === "first" || name === "last"
+    ? Math.abs(value) <= TIME_MAX_MS
+    : Number.isSafeInteger(value) && value >= 0;
+}
+
 function tryReadPast(value: unknown): PastCrashes | undefined {
   if (!isRecord(value)) return undefined;
   const { identityVerified, restricted, signalName, summary } = value;
@@ -139,7 +148,7 @@ function tryReadPast(value: unknown): PastCrashes | undefined {
   if (!isText(signalName) || !isText(summary) || typeof restricted !== "boolean") return undefined;
   if (identityVerified !== undefined && typeof identityVerified !== "boolean") return undefined;
   if (!TEXT_FIELDS.every((name) => value[name] === undefined || isText(value[name]))) return undefined;
-  if (!NUMBER_FIELDS.every((name) => Number.isFinite(value[name]))) return undefined;
+  if (!NUMBER_FIELDS.every((name) => isNumberOf(name, value[name]))) return undefined;
   const names = [...TEXT_FIELDS, ...NUMBER_FIELDS, "identityVerified", "restricted", "signalName", "summary"];
   return Object.fromEntries(names.map((name) => [name, value[name]])) as unknown as PastCrashes;
 }

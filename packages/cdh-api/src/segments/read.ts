@@ -44,7 +44,7 @@ export interface ReadResult {
 /** A block takes so many rows between two looks at what else there is to do. */
 export const ROWS_AT_ONCE = 4096;
 /** Segments that are fetched before they are needed. */
-const AHEAD = 3;
+const AHEAD = 2;
 
 /**
  * Read all valid segments, the newest first. One that is damaged costs itself alone; what is read of it before that shows

@@ -7,8 +7,8 @@ import { BLOCK_BYTES_MAX } from "./block-codec.ts";
 
 /** Begins each segment; the last byte but one is the format's version. */
 const MAGIC = Buffer.from("CDHIDX1\n");
-/** Bytes of a segment; an honest one has a sixth. */
-export const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
+/** Bytes of a segment; an honest one has a quarter. */
+export const SEGMENT_BYTES_MAX = 48 * 1024 * 1024;
 const HEAD_LIMITS = { bytes: 1024 * 1024, depth: 4, elements: 20_000 };
 /** Bytes of what is gone, before it is compressed. */
 export const PAST_LIMITS = { bytes: 24 * 1024 * 1024, depth: 6, elements: 500_000 };

@@ -10,7 +10,7 @@ import type { PlacementRules } from "../index/placement.ts";
 import { nameAfter, type SegmentFolder } from "./folder.ts";
 import { countLive, disownRows, rowsOf, unwrittenRows } from "./held-rows.ts";
 import { PendingPast } from "./ledger.ts";
-import { addGone, encodePast, type Gone, goneHash, Past } from "./past.ts";
+import { addGone, encodePast, type Gone, GONE_HASHES_MAX, goneHash, Past } from "./past.ts";
 import { chooseInputs, type KnownSegment } from "./plan.ts";
 import { eachRow, type ReadSegment, readSegments } from "./read.ts";
 import { packRows } from "./rows-to-blocks.ts";
@@ -54,6 +54,8 @@ export class SegmentWriter {
   #wentMeanwhile = new Set<string>();
   #isRead = false;
   #damaged = new Set<string>();
+  /** Segments of which others say that they stand for them. */
+  #ignored = new Set<string>();
   #listedAt = 0;
   #trouble: string | undefined;
 
@@ -98,7 +100,7 @@ export class SegmentWriter {
    */
   async round(signal: AbortSignal): Promise<number> {
     const stored = await this.#options.folder.list(signal);
-    const names = new Set(stored.map(({ name }) => name));
+    const names = new Set(stored.map(({ name }) => name).filter((name) => !this.#ignored.has(name)));
     const isKnown = names.size === this.#known.size && [...this.#known.values()].every(({ name }) => names.has(name));
     // Another one wrote, or removed, or this is the first time.
     if (!isKnown || this.#known.size === 0) await this.#readAll(signal);
@@ -154,7 +156,9 @@ export class SegmentWriter {
     // One that could not be read once may have been cut off on its way.
     const again = damaged.filter((name) => this.#damaged.has(name));
     this.#damaged = new Set(damaged);
-    for (const name of [...replaced, ...again]) await folder.remove(name, signal);
+    for (const name of again) await folder.remove(name, signal);
+    // One that others stand for is left: only who put them together knows that it was so.
+    this.#ignored = new Set(replaced);
   }
 
   #judge(record: PackedRecord, number: number, isGone: boolean, counted: Set<string>): void {
@@ -191,7 +195,7 @@ export class SegmentWriter {
   }
 
   async #write(fresh: readonly PackedRecord[], inputs: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
-    const { folder, listedAt } = this.#options;
+    const { folder, listedAt, log } = this.#options;
     const numbers = [...this.#known].filter(([, { name }]) => inputs.has(name)).map(([number]) => number);
     const rows = [...fresh, ...rowsOf(this.#options.index, new Set(numbers))];
     const pending = this.#pending;
@@ -199,6 +203,12 @@ export class SegmentWriter {
     const name = nameAfter([...this.#known.values()].map((known) => known.name));
     try {
       const part = this.#pastOf(pending, numbers);
+      const goneCount = [...part.gone.values()].reduce((sum, { size }) => sum + size, 0);
+      if (goneCount > GONE_HASHES_MAX) {
+        log.warn("more dumps are gone at once than a segment tells: the next leader counts some of them again", {
+          gone: goneCount,
+        });
+      }
       const known: Known = { name, rows: rows.length, ...part };
       const head = { listedAt: listedAt() ?? 0, replaces: [...inputs] };
       const blocks = await packRows(rows);
