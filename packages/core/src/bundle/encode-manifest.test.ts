@@ -126,4 +126,10 @@ describe("encodeManifest", () => {
     });
     expect(extent(bytes).elements).toBeLessThanOrEqual(WRITE_LIMITS.manifest.elements);
   });
+
+  it("leaves a list of texts a list that readers take", () => {
+    const { bytes, manifest } = encodeManifest({ ...SMALL, signs: ["one", "two"] });
+    expect(manifest.signs).toEqual(["one", "two"]);
+    expect(parseManifest(bytes, "N").signs).toEqual(["one", "two"]);
+  });
 });

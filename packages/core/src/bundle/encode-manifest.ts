@@ -124,8 +124,11 @@ class RestShare {
       if (item === undefined) return [];
       this.#items -= 1;
       this.#bytes -= key.length * 6;
-      if (typeof item === "object" && item !== null && depth < DEPTH_MAX)
-        return [[key, this.keep(item, at, depth + 1)]];
+      if (typeof item === "object" && item !== null && depth < DEPTH_MAX) {
+        const inner = this.keep(item, at, depth + 1);
+        // A list stays one.
+        return [[key, Array.isArray(item) ? Object.values(inner) : inner]];
+      }
       const isLong =
         typeof item === "object" ? item !== null : typeof item === "string" && jsonBytes(item) > this.#bytes;
       if (isLong || this.#items < 0) {
