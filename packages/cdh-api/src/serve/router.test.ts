@@ -69,7 +69,7 @@ describe("the table of routes", () => {
     const wanted = ROUTES.filter((route) => route.kubernetes !== undefined && route.flag === undefined)
       .map(({ method, path: at }) => `${method} ${at}`)
       .sort();
-    expect(wanted).toHaveLength(10);
+    expect(wanted).toHaveLength(14);
     expect(operationsOf(openApiV2())).toEqual(wanted);
     expect(operationsOf(openApiV3())).toEqual(wanted);
   });
@@ -92,7 +92,7 @@ describe("the table of routes", () => {
     );
     const wanted = ROUTES.flatMap(({ kubernetes, right }) => {
       if (kubernetes === undefined || !("verb" in right) || right.verb.startsWith("delete")) return [];
-      return [`${right.verb} coredumps${right.subresource === undefined ? "" : `/${right.subresource}`}`];
+      return [`${right.verb} ${right.resource ?? "coredumps"}${right.subresource === undefined ? "" : `/${right.subresource}`}`];
     });
     expect(named.sort()).toEqual([...new Set(wanted)].sort());
     const [group] = aggregatedDiscovery("v2")["items"] as { versions: { resources: Record<string, unknown>[] }[] }[];
