@@ -61,7 +61,8 @@ describeUnless(
       const token = await chain.token();
       await using browser = Browser.start();
       const page = await browser.open();
-      await page.goto(chain.apiUrl);
+      // The first view is of bugs; this one lists crashes.
+      await page.goto(`${chain.apiUrl}#/crashes`);
       await page.until("document.querySelector('input[type=password]')");
       await page.type(token);
       await page.press("Enter");

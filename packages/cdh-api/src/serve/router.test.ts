@@ -92,7 +92,9 @@ describe("the table of routes", () => {
     );
     const wanted = ROUTES.flatMap(({ kubernetes, right }) => {
       if (kubernetes === undefined || !("verb" in right) || right.verb.startsWith("delete")) return [];
-      return [`${right.verb} ${right.resource ?? "coredumps"}${right.subresource === undefined ? "" : `/${right.subresource}`}`];
+      return [
+        `${right.verb} ${right.resource ?? "coredumps"}${right.subresource === undefined ? "" : `/${right.subresource}`}`,
+      ];
     });
     expect(named.sort()).toEqual([...new Set(wanted)].sort());
     const [group] = aggregatedDiscovery("v2")["items"] as { versions: { resources: Record<string, unknown>[] }[] }[];
