@@ -69,7 +69,13 @@ function makeBundle(directory: string, sizeMb: number): { bundle: string; core: 
   ];
   execFileSync("gdb", made, { stdio: "pipe" });
   const replayed = spawnSync(builtPath("cdc"), ["replay", core], {
-    env: { PATH: process.env["PATH"] ?? "", CORE_DIR: join(directory, "made"), RATE_LIMIT: "0", IGNORE_CRIO: "true" },
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      CORE_DIR: join(directory, "made"),
+      RATE_LIMIT: "0",
+      KEEP_PER_SITE: "0",
+      IGNORE_CRIO: "true",
+    },
   });
   if (replayed.status !== 0 && replayed.status !== 3) throw new Error(`cdc replay: ${replayed.stderr.toString()}`);
   const name = readdirSync(join(directory, "made")).find((file) => file.endsWith(".zip"));

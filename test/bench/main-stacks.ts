@@ -4,7 +4,7 @@
 import { execFileSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readdirSync, readSync, rmSync } from "node:fs";
 import { release, tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { compareStacks, type Comparison } from "../helpers/compare-stacks.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
@@ -46,14 +46,14 @@ function machineOf(core: string): string {
   return MACHINES[header.readUInt16LE(18)] ?? "other";
 }
 
-/** Compare the cores of others: NAME.core and NAME.exec in a directory. @see test/tools/peer-cores.sh */
+/** Compare other cores: NAME.core and NAME.exec in a directory, which names the row. @see test/tools/peer-cores.sh */
 async function peerRows(directory: string): Promise<Row[]> {
   const rows = new Map<string, Row>();
   for (const file of readdirSync(directory)
     .filter((name) => name.endsWith(".core"))
     .toSorted()) {
     const core = join(directory, file);
-    const name = `elfutils' own tests, ${machineOf(core)}`;
+    const name = `${basename(directory)}, ${machineOf(core)}`;
     const row = rows.get(name) ?? { name, threads: [] };
     rows.set(name, row);
     const threads = await compareStacks(core, core.replace(/core$/, "exec"), undefined, "gdb-multiarch");
@@ -73,7 +73,7 @@ function tellLacking(name: string, threads: readonly Comparison[]): void {
 
 const { values } = parseArgs({
   allowNegative: true,
-  options: { docs: { type: "boolean", default: true }, peers: { type: "string" } },
+  options: { docs: { type: "boolean", default: true }, peers: { type: "string", multiple: true, default: [] } },
 });
 const folder = mkdtempSync(join(tmpdir(), "cdh-stacks-"));
 try {
@@ -86,7 +86,7 @@ try {
     groups.set(of.group, row);
     tellLacking(of.name, threads);
   }
-  for (const row of values.peers === undefined ? [] : await peerRows(values.peers)) groups.set(row.name, row);
+  for (const directory of values.peers) for (const row of await peerRows(resolve(directory))) groups.set(row.name, row);
   const all: Row = { name: "**all**", threads: [...groups.values()].flatMap(({ threads }) => threads) };
   const text = [
     `Linux ${release()}, ${versionOf("gdb")}, ${versionOf("eu-stack")}. ${cores.length} programs.`,

@@ -53,7 +53,7 @@ export interface BenchOptions {
 /** The help text. */
 export const USAGE = `Usage: npm run bench -- [options]
        npm run bench -- upload [--load large|many] [--runs N] [--no-docs] [--small]     cdh-upload beside rclone, to MinIO
-       npm run bench -- stacks [--no-docs] [--peers DIR]                own stacks beside eu-stack and gdb
+       npm run bench -- stacks [--no-docs] [--peers DIR]…               own stacks beside eu-stack and gdb
        npm run bench -- crash-stacks [--no-docs] [--runs N]            what stacks at crash time cost
        npm run bench -- inspect [--runs N] [--size-mb N] [--no-docs]   cdh-inspect beside gdb and unzip
        npm run bench -- api [--count N] [--namespaces N] [--docs]   cdh-api over 100,000 bundles

@@ -43,6 +43,7 @@ export function makeBundles(directory: string, load: Load): void {
       CORE_DIR: made,
       COMPRESSION: "none",
       RATE_LIMIT: "0",
+      KEEP_PER_SITE: "0",
       IGNORE_CRIO: "true",
     },
   });

@@ -122,7 +122,7 @@ export function setUpPods(): PodsSuite {
       },
       // What is learnt about a pod must not depend on how busy the machine is.
       // And the pod of the upgrade crashes more often than any pod may; what a crash loop meets is the workload's limit.
-      composer: { metadataTimeout: 60, rateLimitPod: 0, rateLimitNamespace: 0 },
+      composer: { metadataTimeout: 60, rateLimitPod: 0, rateLimitNamespace: 0, keepPerSite: "0" },
       node: {
         crictl: "/tools/crictl",
         watchInterval: "1s",

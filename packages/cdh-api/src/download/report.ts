@@ -68,7 +68,8 @@ async function makeReport(
     if (manifest === undefined) throw new ApiError(404, "NotFound", "there is no manifest to report on");
     const logs = await readLogs(bundle, LOG_LINES, (bytes) => parseInThread("containers", bytes, record.stem));
     const entries = entryReports(bundle);
-    const wanted = await parseInThread("modules", manifest, record.stem);
+    // What the thread is given is gone afterwards, and the manifest is needed once more.
+    const wanted = await parseInThread("modules", Buffer.from(manifest), record.stem);
     const opensWith = await tellOpensWith(wanted, (buildId) => app.keptParts(buildId), { signal });
     const open = pluginCommands(record.namespace, record.name);
     const extras = { bundle: bundleNameOf(record), bundleBytes: sizeBytes, logs, entries, opensWith, open };

@@ -46,6 +46,19 @@ describe("parseInThread", () => {
     expect(await parseInThread("report", large(5000), "x", { ...report, format: "html" })).toContain("<html");
   });
 
+  it("fails for who hands over the same bytes twice, and goes on for the others", async () => {
+    const bytes = large(5000);
+    const twice = [
+      parseInThread("head", bytes, "x"),
+      parseInThread("head", bytes, "y"),
+      parseInThread("head", large(1), "z"),
+    ];
+    const settled = await Promise.allSettled(twice);
+    expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    await expect(parseInThread("head", bytes, "again")).rejects.toThrow("handed over before");
+    expect((await parseInThread("head", large(1), "x")).crashId).not.toBe("");
+  });
+
   it("takes from crictl's answer and from retention's objects what is wanted, and nothing else", async () => {
     const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
     const containers = [{ metadata: { name: "app" } }, {}, { metadata: { name: "x".repeat(254) } }];

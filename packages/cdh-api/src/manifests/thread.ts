@@ -66,6 +66,7 @@ export class ParseThread {
 
   /** Ask the thread. Never rejects. */
   async ask(job: Omit<ThreadJob, "sizeBytes">, bytes: Buffer): Promise<ThreadAnswer> {
+    if (isGone(bytes)) return wasGiven(job);
     return await new Promise<ThreadAnswer>((resolve) => {
       this.#waiting.push({ ...job, bytes, sizeBytes: bytes.length, isSuspect: false, settle: resolve });
       // At the end of this turn, when whoever else asks in it has asked.
@@ -76,6 +77,9 @@ export class ParseThread {
   /** One batch at a time: who else waits is not to blame when the thread dies. */
   #next(): void {
     if (this.#running.length > 0) return;
+    // To post what was handed over before would throw here, where nobody catches it: the program would end.
+    for (const job of this.#waiting.filter(({ bytes }) => isGone(bytes))) job.settle(wasGiven(job));
+    this.#waiting = this.#waiting.filter(({ bytes }) => !isGone(bytes));
     this.#running = this.#takeBatch();
     clearTimeout(this.#idle);
     clearTimeout(this.#deadline);
@@ -156,6 +160,13 @@ export class ParseThread {
     });
     return worker;
   }
+}
+
+/** Tell whether bytes were handed over to a thread. */
+const isGone = ({ buffer }: Uint8Array): boolean => "detached" in buffer && buffer.detached;
+
+function wasGiven({ label }: Pick<ThreadJob, "label">): ThreadAnswer {
+  return { failure: { message: `the document of ${label} was handed over before` } };
 }
 
 /** Put documents one behind the other, into memory that can be handed over: a small buffer is a part of one that others use. */
