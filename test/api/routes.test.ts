@@ -25,8 +25,10 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "the table of rou
           sizeBytes: program.length,
           read: (at: number, length: number) => program.subarray(at, at + length),
         };
-        const file = { id: { buildId: BUILD_ID, role: "debuginfo" }, name: "env", hasCode: true, source } as const;
-        await putFile(store, file, { draft: join(directory, "draft") });
+        for (const role of ["debuginfo", "dwp"] as const) {
+          const file = { id: { buildId: BUILD_ID, role }, name: "env", hasCode: role === "debuginfo", source };
+          await putFile(store, file, { draft: join(directory, "draft") });
+        }
       },
     });
     bench.cluster.grants = [{ user: "admin", verbs: ["*"], resources: ["*"], namespaces: ["*"] }];
@@ -47,7 +49,8 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "the table of rou
     const name = route.path.includes("/crashgroups/") ? group : dump;
     const known = { namespace: "shop", name, id: dump, node: "worker-3", file: "app.js" };
     const values: Record<string, string> = { ...known, buildid: BUILD_ID, section: ".text" };
-    const query = route.flag === undefined ? "?dryRun=All" : `?${route.flag}=1&timeoutSeconds=1`;
+    const more = route.path.endsWith("/metadata") ? "&key=file&value=env" : "";
+    const query = route.flag === undefined ? `?dryRun=All${more}` : `?${route.flag}=1&timeoutSeconds=1`;
     return route.path.replaceAll(/\{(\w+)\}/g, (_all, key: string) => values[key] ?? "") + query;
   };
   const askedOf = (route: NamedRoute): AskOptions => ({

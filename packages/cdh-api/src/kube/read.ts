@@ -22,7 +22,7 @@ import { watch } from "./watch.ts";
  * Characters that are written at once, and one item more; the list of a hundred thousand is never a single text. Their text stays
  * below 128 KiB: V8 puts longer ones among the large objects, where garbage gathers until the whole heap is collected.
  */
-const PIECE_CHARS = 96 * 1024;
+const PIECE_CHARS = 32 * 1024;
 
 /** A list of so many dumps is held while it is sent: not many at a time, so that slow readers of everything take no memory. */
 export const LONG_LIST = 10_000;

@@ -10,7 +10,7 @@ const BOOKMARK_MS = 60_000;
 /** A watch ends after this at the latest: then the client's rights are asked for again. */
 const LONGEST_MS = 30 * 60_000;
 /** Characters of events that are written at once, and one event more: all that waits for a slow client is one such piece. */
-const PIECE_CHARS = 96 * 1024;
+const PIECE_CHARS = 16 * 1024;
 
 /** What a client wants of a watch. */
 export interface WatchWish {
