@@ -1,8 +1,8 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { HeldProcess } from "./held-process.ts";
 import { parseMaps } from "./maps.ts";
-import { takeMemory } from "./take-memory.ts";
+import { interruptedStacks, takeMemory } from "./take-memory.ts";
 
 const KIB = 1024n;
 
@@ -28,4 +28,27 @@ it.runIf(process.platform === "linux")("a thread's stack is taken whose pointer 
   } finally {
     closeSync(mem);
   }
+});
+
+describe("what a signal's handler interrupted on another stack", () => {
+  const BASE = 0x7000_0000n;
+  it.each([
+    ["x64", 8, 18, 19],
+    ["arm64", 8, 52, 53],
+    ["x86", 4, 10, 17],
+  ] as const)("is found in the kernel's frame of %s", (machine, wordBytes, sp, pc) => {
+    const bytes = Buffer.alloc(1024);
+    const put = (index: number, value: bigint): void => {
+      if (wordBytes === 8) bytes.writeBigUInt64LE(value, 64 + index * 8);
+      else bytes.writeUInt32LE(Number(value), 64 + index * 4);
+    };
+    put(0, BASE);
+    put(2, 8192n);
+    put(sp, 0x6000_0000n);
+    put(pc, 0x5000n);
+    expect(interruptedStacks({ address: BASE, bytes }, machine)).toEqual([{ sp: 0x6000_0000n, pc: 0x5000n }]);
+    // A pointer into the same stack is no change of stacks.
+    put(sp, BASE + 16n);
+    expect(interruptedStacks({ address: BASE, bytes }, machine)).toEqual([]);
+  });
 });

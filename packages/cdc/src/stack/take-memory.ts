@@ -100,8 +100,15 @@ export function stackAt(mappings: readonly Mapping[], sp: bigint): Mapping | und
   return found === undefined || found.isWritable ? found : findMapping(mappings, found.end);
 }
 
-/** Where a `ucontext` has its stack's description, and from there the interrupted stack pointer, in words. @see ucontext.h */
-const SAVED_SP: Readonly<Record<string, number>> = { x64: 3 + 15, arm64: 52 };
+/**
+ * Where a `ucontext` has the interrupted stack pointer and program counter, in words from its stack's description on.
+ * @see ucontext.h; struct ucontext_ia32, arch/x86/include/asm/ia32.h
+ */
+const SAVED: Readonly<Record<string, { wordBytes: 4 | 8; sp: number; pc: number }>> = {
+  x64: { wordBytes: 8, sp: 18, pc: 19 },
+  arm64: { wordBytes: 8, sp: 52, pc: 53 },
+  x86: { wordBytes: 4, sp: 10, pc: 17 },
+};
 const ALT_STACK_MIN = 2048n;
 const ALT_STACK_MAX = 64n * 1024n * 1024n;
 
@@ -113,21 +120,23 @@ export function interruptedStacks(
   stack: MemoryChunk | undefined,
   machine: string | undefined,
 ): { sp: bigint; pc: bigint }[] {
-  const savedSp = SAVED_SP[machine ?? ""];
-  if (stack === undefined || savedSp === undefined) return [];
+  const saved = SAVED[machine ?? ""];
+  if (stack === undefined || saved === undefined) return [];
   const { bytes, address } = stack;
+  const { wordBytes } = saved;
+  const wordOf = (at: number, index: number): bigint =>
+    wordBytes === 8 ? bytes.readBigUInt64LE(at + index * 8) : BigInt(bytes.readUInt32LE(at + index * 4));
   const found: { sp: bigint; pc: bigint }[] = [];
   const first = Number((8n - (address % 8n)) % 8n);
-  const end = Math.min(bytes.length, SIGNAL_SEARCH_BYTES) - (savedSp + 2) * 8;
-  for (let at = first; at <= end && found.length < SIGNAL_STACKS_MAX; at += 8) {
-    const size = bytes.readBigUInt64LE(at + 16);
+  const end = Math.min(bytes.length, SIGNAL_SEARCH_BYTES) - (saved.pc + 1) * wordBytes;
+  for (let at = first; at <= end && found.length < SIGNAL_STACKS_MAX; at += wordBytes) {
+    const size = wordOf(at, 2);
     if (size < ALT_STACK_MIN || size > ALT_STACK_MAX) continue;
-    const base = bytes.readBigUInt64LE(at);
+    const base = wordOf(at, 0);
     const here = address + BigInt(at);
     if (here < base || here >= base + size) continue;
-    const sp = bytes.readBigUInt64LE(at + savedSp * 8);
-    // The program counter stands behind it, on both machines.
-    if (sp < base || sp >= base + size) found.push({ sp, pc: bytes.readBigUInt64LE(at + (savedSp + 1) * 8) });
+    const sp = wordOf(at, saved.sp);
+    if (sp < base || sp >= base + size) found.push({ sp, pc: wordOf(at, saved.pc) });
   }
   return found;
 }
