@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, readdirSync, readSync } from "node:fs";
+import { closeSync } from "node:fs";
 import type { Problem, StackFacts } from "@cdh/core/bundle/manifest";
 import type { ThreadExtras } from "@cdh/core/bundle/manifest-from-core";
 import { systemClock, type Clock } from "@cdh/core/clock";
@@ -12,6 +12,7 @@ import type { HeldPlaces, HeldProcess } from "./held-process.ts";
 import type { ArtefactWish } from "./runtime-artefacts.ts";
 import type { RuntimeArtefact } from "./stack-answer.ts";
 import type { MemoryChunk } from "./take-memory.ts";
+import { readThreadNames } from "./thread-names.ts";
 
 /** How long the crashed process is held for the memory of its stacks, milliseconds; it takes a few. */
 const TAKE_MAX_MS = 500;
@@ -19,10 +20,6 @@ const TAKE_MAX_MS = 500;
 const PLACE_MAX_MS = 500;
 /** How long to wait for the node's walkers of stacks, milliseconds. */
 const SLOT_WAIT_MS = 2_000;
-/** Threads whose names are read. */
-const NAMES_MAX = 512;
-/** A status has 65,536 groups of eleven bytes at most, and some lines more. */
-const STATUS_MAX_BYTES = 1024 * 1024;
 const STEP = "stack";
 /** A runtime writes its report at most so long before the end; file systems count time in ticks, the machine's start in seconds. */
 const ARTEFACT_MAX_AGE_MS = 5 * 60_000;
@@ -262,42 +259,4 @@ function wishFor(
   if (uid === undefined || described === undefined) return undefined;
   const fromMs = Math.max(startedAtMs ?? 0, heldAtMs - ARTEFACT_MAX_AGE_MS) - ARTEFACT_SLACK_MS;
   return { pid: described.pid, uid, fromMs };
-}
-
-/** Read the names of threads, by their ids in the process's own pid namespace, which a core has. @see proc_pid_status(5) */
-function readThreadNames(source: string, names: Map<number, string>): void {
-  const directory = /\/task\/\d+$/.test(source) ? source.slice(0, source.lastIndexOf("/")) : `${source}/task`;
-  const buffer = Buffer.allocUnsafe(STATUS_MAX_BYTES);
-  for (const task of readdirSync(directory).slice(0, NAMES_MAX)) {
-    try {
-      const status = readInto(buffer, `${directory}/${task}/status`);
-      const name = fieldOf(status, "Name:\t", 0);
-      const tid = Number(fieldOf(status, "NSpid:\t")?.split("\t").at(-1));
-      if (name !== undefined && name !== "" && Number.isSafeInteger(tid)) names.set(tid, name);
-    } catch {
-      // The thread has gone.
-    }
-  }
-}
-
-/** Read the beginning of a file into a buffer that serves for many. @returns what was read, valid until the next read */
-function readInto(buffer: Buffer, path: string): Buffer {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    let length = 0;
-    for (let read = 1; read > 0 && length < buffer.length; length += read)
-      read = readSync(fd, buffer, length, buffer.length - length, null);
-    return buffer.subarray(0, length);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Find a field of /proc/<pid>/status at the start of a line. No text is made of the others: a list of groups has up to 720 KB. */
-function fieldOf(status: Buffer, key: string, position?: number): string | undefined {
-  const at = position ?? status.indexOf(`\n${key}`) + 1;
-  if (at === 0 && position === undefined) return undefined;
-  if (status.toString("latin1", at, at + key.length) !== key) return undefined;
-  const end = status.indexOf("\n", at);
-  return status.toString("utf8", at + key.length, end === -1 ? status.length : end);
 }

@@ -13,6 +13,7 @@ import { ownFilesOf } from "@cdh/core/spool/spool-owner";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { Circuit } from "../queue/circuit.ts";
 import { blameOf } from "./blame.ts";
+import { inTurns } from "./in-turns.ts";
 import { readSpooled, removeSpooled, sendBinary } from "./send-binary.ts";
 import { namesIn, StoredMarks } from "./stored-marks.ts";
 
@@ -290,18 +291,4 @@ export class BinarySender {
     this.#options.log.warn("gave up a file of a program", { ...id, code, reason });
     this.#options.onOutcome?.("givenUp");
   }
-}
-
-/** Order files so that no namespace waits for all of another's; within one, and among those that failed as often, the order stays. */
-function inTurns(files: readonly Waiting[]): Waiting[] {
-  const counts = new Map<string, number>();
-  return files
-    .map((file) => {
-      const key = `${file.failures} ${file.namespace ?? ""}`;
-      const turn = counts.get(key) ?? 0;
-      counts.set(key, turn + 1);
-      return { file, turn };
-    })
-    .toSorted((a, b) => a.file.failures - b.file.failures || a.turn - b.turn)
-    .map(({ file }) => file);
 }
