@@ -148,8 +148,13 @@ describeUnless(noBrowser(), "the page's first view", () => {
     [{ bugs: [] }, "No crash"],
     [{ fail: { status: 503, message: "the store does not answer: timeout" } }, "The store cannot be read now"],
   ] as const)("says how things stand: %j", async (behaviour, title) => {
-    const { page, done } = await open(behaviour as Partial<Behaviour>);
-    await page.until("document.querySelector('.panel h1') && !document.body.innerText.includes('Loading')");
+    const until = Promise.withResolvers<void>();
+    const { page, done } = await open({ ...behaviour, until: until.promise } as Partial<Behaviour>);
+    // Nothing is known yet, so nothing is said: no answer must not look like "No crash".
+    await page.until("document.querySelector('.bugs')");
+    expect(await page.evaluate<string>("document.querySelector('main').innerText")).not.toContain("No crash");
+    until.resolve();
+    await page.until("document.querySelector('.panel h1')");
     expect(await page.evaluate<string>("document.querySelector('main').innerText")).toContain(title);
     done();
   });

@@ -176,6 +176,8 @@ export interface Behaviour {
   onlyNamespaces?: boolean;
   /** Answer every request to the API with this. */
   fail?: { status: number; message: string };
+  /** Answer no request to the API before this. */
+  until?: Promise<void>;
   warning?: string;
   /** Refuse links. */
   noLinks?: boolean;
@@ -242,7 +244,10 @@ export async function startStandIn(behaviour: Behaviour): Promise<{ url: string;
       .writeHead(200, { "content-type": "application/zip", "content-disposition": 'attachment; filename="bundle.zip"' })
       .end("PK-the-bundle");
   };
-  const server = createServer(answer).listen(0, "127.0.0.1");
+  const server = createServer((request, response) => {
+    const held = request.url?.startsWith(PREFIX) === true ? behaviour.until : undefined;
+    void Promise.resolve(held).then(() => answer(request, response));
+  }).listen(0, "127.0.0.1");
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,

@@ -181,7 +181,11 @@ async function openLog(roots: Roots, path: string): Promise<FileHandle | undefin
 
 async function openPlain(path: string): Promise<FileHandle | undefined> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  if ((await handle.stat()).isFile()) return handle;
+  const isFile = await handle.stat().then(
+    (stats) => stats.isFile(),
+    () => false,
+  );
+  if (isFile) return handle;
   await handle.close();
   return undefined;
 }

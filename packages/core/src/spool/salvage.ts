@@ -191,7 +191,8 @@ async function isAbandoned(path: string, torn: TornName, options: SalvageOptions
 
 async function openTorn(path: string): Promise<FileHandle> {
   const handle = await open(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  if ((await handle.stat()).isFile()) return handle;
+  const stats = await handle.stat().catch(() => undefined);
+  if (stats?.isFile() === true) return handle;
   await handle.close();
   throw new CdhError("CDH_DISK", `cannot salvage ${path}: not a regular file`);
 }

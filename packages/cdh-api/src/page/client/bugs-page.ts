@@ -41,9 +41,11 @@ export class BugsPage {
 
   /** Show what a filter wants, loading it where it is not here. */
   async show(filter: BugFilter): Promise<void> {
+    // What is not here yet must not look as if there was nothing.
+    const isHere = this.#isHere(filter);
+    if (!isHere) this.view.expectMore();
     this.view.filterBy(filter);
-    if (this.#isHere(filter)) return;
-    await this.#load(filter.namespace);
+    if (!isHere) await this.#load(filter.namespace);
   }
 
   #filtered(filter: BugFilter): void {

@@ -56,7 +56,7 @@ export class BugsView {
     this.#rows.body,
   );
   readonly #none = h("div");
-  #state: BugsState = { bugs: [], isLoading: false, isCut: false, warning: "" };
+  #state: BugsState = { bugs: [], isLoading: true, isCut: false, warning: "" };
   #filter: BugFilter = ANY_BUG;
   #known = new Set<string>();
 

@@ -40,26 +40,44 @@ export async function publish(hidden: string, path: string): Promise<boolean> {
   return true;
 }
 
-/** Read a range of an open file chunk by chunk, and close it. */
-export async function* readChunks(
+/**
+ * Read a range of an open file chunk by chunk, and close it: at its end, at an error, and when it is given back, even
+ * before its first chunk. A generator would forget its file there, as its `finally` only runs once it has begun.
+ */
+export function readChunks(
   handle: FileHandle,
   start: number,
   end: number,
   signal?: AbortSignal,
   chunkBytes = CHUNK_BYTES,
-): AsyncIterable<Uint8Array> {
-  try {
-    for (let offset = start; offset < end;) {
-      signal?.throwIfAborted();
-      const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, end - offset));
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
-      if (bytesRead === 0) return;
-      offset += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-  } finally {
+): AsyncIterableIterator<Uint8Array> {
+  let offset = start;
+  const isOver = { done: true, value: undefined } as const;
+  const close = async (): Promise<typeof isOver> => {
+    offset = end;
     await handle.close();
-  }
+    return isOver;
+  };
+  return {
+    async next() {
+      if (offset >= end) return await close();
+      try {
+        signal?.throwIfAborted();
+        const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, end - offset));
+        const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
+        if (bytesRead === 0) return await close();
+        offset += bytesRead;
+        return { done: false, value: buffer.subarray(0, bytesRead) };
+      } catch (error) {
+        await close();
+        throw error;
+      }
+    },
+    return: close,
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
 }
 
 /** Hash a regular file: SHA-256, hexadecimal. */

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readlink, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -46,6 +46,28 @@ describe("DirectoryStore", () => {
     await new DirectoryStore(root, { clock: systemClock }).putBytes("team/c", Buffer.from("c"));
     const names = await readdir(join(root, "team"));
     expect(names.toSorted()).toEqual([".b.zip.0123456789ab.partial", ".c.meta.json", "c"]);
+  });
+
+  it.each([
+    ["before the first chunk", 0],
+    ["after the first chunk", 1],
+  ])("keeps no file open of which somebody wants no more, %s", async (_when, chunks) => {
+    const store = new DirectoryStore(await temporary(), { clock: systemClock });
+    await store.putBytes("team/c", Buffer.alloc(3 * 1024));
+    const openFiles = async (): Promise<string[]> => {
+      const links = await Promise.all(
+        (await readdir("/proc/self/fd")).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")),
+      );
+      return links.filter((link) => link.endsWith("/team/c"));
+    };
+    const stop = new AbortController();
+    const body = await store.get("team/c", { offset: 0, chunkBytes: 1024 }, stop.signal);
+    const iterator = body?.[Symbol.asyncIterator]();
+    for (let index = 0; index < chunks; index++) await iterator?.next();
+    expect(await openFiles()).toHaveLength(1);
+    stop.abort(new Error("enough"));
+    await expect(iterator?.next()).rejects.toThrow("enough");
+    await expect.poll(openFiles, { timeout: 2000 }).toEqual([]);
   });
 
   it("writes objects that only their owner may read", async () => {

@@ -106,10 +106,18 @@ export class DirectoryStore implements ObjectStore {
     signal?: AbortSignal,
   ): Promise<AsyncIterable<Uint8Array> | undefined> {
     const path = this.#path(key);
-    const opened = await this.#bound(`read ${key}`, signal, async () => {
+    const opened = await this.#bound(`read ${key}`, signal, async (bounded) => {
       if ((await missingIsUndefined(lstat(path)))?.isFile() !== true) return undefined;
       const handle = await openRegularFile(path);
-      return { handle, size: (await handle.stat()).size };
+      try {
+        const { size } = await handle.stat();
+        // Nobody waits any more for what was given up.
+        bounded.signal.throwIfAborted();
+        return { handle, size };
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
     });
     if (opened === undefined) return undefined;
     const { handle, size } = opened;
