@@ -69,6 +69,34 @@ describeUnless(reason, "the index in the store", () => {
     dumps.push(added);
   }, 60_000);
 
+  it("keeps a group, its number and its first crash when its dumps are gone, also for a replica that starts later", async () => {
+    const signature = "refund | main @ server";
+    const gone = [await putDump(bench.store, { signature }), await putDump(bench.store, { signature })];
+    type Group = { metadata: { name: string }; status: { count: number; firstSeen: string; newest?: string } };
+    const groupAt = async (server: Workbench): Promise<Group | undefined> => {
+      const answer = await server.ask(`${BASE}/namespaces/shop/crashgroups`, { token: "admin" });
+      return answer
+        .json<{ items: (Group & { spec: { signature?: string } })[] }>()
+        .items.find(({ spec }) => spec.signature === signature);
+    };
+    await expectSoon("the group is there", async () => (await groupAt(bench))?.status.count === 2);
+    const before = await groupAt(bench);
+    for (const { name } of gone) {
+      const path = `${BASE}/namespaces/shop/coredumps/${name}`;
+      expect((await bench.ask(path, { method: "DELETE", token: "admin" })).status).toBe(200);
+    }
+    const rounds = async (): Promise<number> => await bench.metric('cdh_api_index_writes_total{outcome="done"}');
+    const told = await rounds();
+    await expectSoon("two more rounds are over", async () => (await rounds()) >= told + 2);
+    await using other = await bench.another({ env: { ...ENV, INDEX: "read" } });
+    for (const server of [bench, other]) {
+      const after = await groupAt(server);
+      expect(after).toMatchObject({ metadata: { name: before?.metadata.name }, status: { count: 2, wholeCores: 0 } });
+      expect(after?.status.firstSeen).toBe(before?.status.firstSeen);
+      expect(after?.status.newest).toBeUndefined();
+    }
+  }, 60_000);
+
   it("that is damaged is told, and changes nothing", async () => {
     const [first = ""] = await segments();
     const file = join(folder(), first);

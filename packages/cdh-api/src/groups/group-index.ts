@@ -2,6 +2,7 @@ import type { Clock } from "@cdh/core/clock";
 import { giveWay } from "@cdh/core/give-way";
 import type { Change } from "../index/change-log.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
+import type { PastCrashes } from "../index/past-crashes.ts";
 import { GroupPlace } from "./group-place.ts";
 import type { Group } from "./group.ts";
 import type { Tally } from "./tally.ts";
@@ -17,6 +18,8 @@ export interface GroupSources {
   clock: Clock;
   /** The dumps of a namespace, as they are now. */
   records: (namespace: string) => Iterable<DumpRecord>;
+  /** Crashes of a namespace whose dumps are gone. */
+  past?: (namespace: string) => Iterable<PastCrashes>;
   /** Make a revision for what is learnt now. */
   nextRevision: () => number;
   /** Groups at most; {@link GROUPS_MAX} when not said. */
@@ -94,6 +97,11 @@ export class GroupIndex {
     if (this.#size > this.#max) this.#markLargest();
   }
 
+  /** Count a namespace anew when it is read next: what is known of crashes whose dumps are gone has changed. */
+  recount(namespace: string): void {
+    (this.#places.get(namespace) ?? this.#open(namespace)).isStale = true;
+  }
+
   /** Groups of a namespace, of all with `undefined`; in no order. */
   list(namespace?: string): Group[] {
     if (namespace !== undefined) return [...(this.#fresh(namespace)?.entries() ?? [])];
@@ -162,24 +170,25 @@ export class GroupIndex {
     const { clock } = this.#sources;
     if (clock.monotonic() - held.countedAt < DUTY * held.countMs) return held.place;
     if (held.meanwhile !== undefined) return held.place;
-    const steps = this.#countAnew(namespace, held);
-    if (held.place.total > AT_ONCE) void inTurns(steps);
+    const past = [...(this.#sources.past?.(namespace) ?? [])];
+    const steps = this.#countAnew(namespace, held, past);
+    if (held.place.total + past.length > AT_ONCE) void inTurns(steps);
     else while (steps.next().done !== true);
     return this.#places.get(namespace)?.place;
   }
 
   /**
-   * Count a namespace from its dumps. What changed has a new revision: whoever watches may have passed that of the change.
+   * Count a namespace from its dumps, and from what is known of those that are gone. What changed has a new revision: whoever watches may have passed that of the change.
    * Until it is done, the groups are shown as they were.
    */
-  *#countAnew(namespace: string, held: Held): Generator<void, void> {
+  *#countAnew(namespace: string, held: Held, past: readonly PastCrashes[]): Generator<void, void> {
     const { clock, records, nextRevision } = this.#sources;
     const began = clock.monotonic();
     held.isStale = false;
     held.meanwhile = [];
     const dumps = [...records(namespace)].reverse();
     const room = Math.max(this.#max - (this.#size - held.place.size), this.#share);
-    const place = yield* GroupPlace.count(namespace, dumps, room);
+    const place = yield* GroupPlace.count(namespace, { records: dumps, past }, room);
     const before = held.place;
     const others = this.#size - before.size;
     const revision = nextRevision();
@@ -200,7 +209,7 @@ export class GroupIndex {
     this.#size = others + place.size;
     const countedAt = clock.monotonic();
     Object.assign(held, { place, meanwhile: undefined, countedAt, countMs: countedAt - began });
-    if (dumps.length + meanwhile.length === 0) this.#places.delete(namespace);
+    if (place.size === 0 && place.leftOut === 0 && !held.isStale) this.#places.delete(namespace);
     if (this.#size > this.#max) this.#markLargest();
     else if (this.#size < this.#max) this.#useRoom(held);
   }
@@ -237,6 +246,7 @@ function isSameCrash(before: DumpRecord, after: DumpRecord): boolean {
 function isSameTally(one: Tally, other: Tally): boolean {
   return (
     one.count === other.count &&
+    one.dumps === other.dumps &&
     one.wholeCores === other.wholeCores &&
     one.first === other.first &&
     one.last === other.last &&

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { groupIdOf, groupKeyOf, type GroupKey } from "@cdh/core/groups/group-key";
 import type { DumpRecord } from "../index/dump-record.ts";
+import type { PastCrashes } from "../index/past-crashes.ts";
 import type { Group } from "./group.ts";
 import { Tally } from "./tally.ts";
 
@@ -9,6 +10,10 @@ const STEP = 500;
 
 /** A group while it is counted. */
 export type Entry = { -readonly [Name in keyof Group]: Group[Name] };
+
+/** What of a crash says which group it is of. */
+type KeyFacts = Pick<DumpRecord, "podNamespace" | "site" | "signature" | "exe" | "signalName"> &
+  Partial<Pick<DumpRecord, "comm">>;
 
 /** The groups of one namespace. */
 export class GroupPlace {
@@ -19,6 +24,8 @@ export class GroupPlace {
   readonly #named: ReadonlyMap<string, string | null | undefined>;
   #leftOut = 0;
   #total = 0;
+  /** Whether some groups had no dump when they were counted. */
+  #hasPastOnly = false;
 
   private constructor(namespace: string, named: ReadonlyMap<string, string | null | undefined>) {
     this.namespace = namespace;
@@ -32,26 +39,37 @@ export class GroupPlace {
 
   /**
    * Count all crashes of a namespace, some at a time: between two steps others may have their turn.
-   * @param records the oldest first, so that a silence between two crashes is seen as one
-   * @param room groups at most; of more, those with most crashes are kept, each of them whole
+   * @param crashes dumps, the oldest first, so that a silence between two crashes is seen as one; and what is known of those
+   *   that are gone, in any order
+   * @param room groups at most; of more, those with most dumps are kept, each of them whole, and then those without a dump that
+   *   were seen last
    */
-  static *count(namespace: string, records: readonly DumpRecord[], room: number): Generator<void, GroupPlace> {
-    const place = new GroupPlace(namespace, yield* namesOf(records));
-    const texts: string[] = [];
-    for (const record of records) {
-      texts.push(textOf(place.#keyOf(record)));
-      if (texts.length % STEP === 0) yield;
-    }
-    const kept = records.length <= room ? undefined : mostOf(texts, room);
-    for (const [at, record] of records.entries()) {
-      const text = texts[at] ?? "";
-      if (kept === undefined || kept.has(text)) place.#put(record, text, 0);
-      else {
-        place.#leftOut += 1;
-        place.#total += 1;
+  static *count(
+    namespace: string,
+    { records, past = [] }: { records: readonly DumpRecord[]; past?: readonly PastCrashes[] },
+    room: number,
+  ): Generator<void, GroupPlace> {
+    const gone = past.toSorted((a, b) => a.last - b.last);
+    const place = new GroupPlace(namespace, yield* namesOf([...records, ...gone]));
+    const texts = yield* place.#textsOf(records);
+    const goneTexts = yield* place.#textsOf(gone);
+    const kept = mostOf(texts, room);
+    for (const text of goneTexts.toReversed()) if (kept.size < room) kept.add(text);
+    let at = 0;
+    for (const [index, one] of gone.entries()) {
+      while ((records[at]?.crashedAt ?? Number.POSITIVE_INFINITY) < one.last) {
+        place.#take(records[at], texts[at], kept);
+        if (at % STEP === 0) yield;
+        at += 1;
       }
+      place.#takePast(one, goneTexts[index], kept);
+      if (index % STEP === 0) yield;
+    }
+    for (; at < records.length; at += 1) {
+      place.#take(records[at], texts[at], kept);
       if (at % STEP === 0) yield;
     }
+    place.#hasPastOnly = [...place.#groups.values()].some(({ tally }) => tally.dumps === 0);
     return place;
   }
 
@@ -99,24 +117,48 @@ export class GroupPlace {
     // Crashes of it may be among those that were left out: one alone would be a wrong number.
     if (!hasRoom || this.#leftOut > 0) {
       this.#leftOut += 1;
-      return !hasRoom;
+      // Where there is room only by giving up groups without a dump, these give way.
+      return !hasRoom && !this.#hasPastOnly;
     }
     this.#put(record, text, revision);
     return !this.#changesNames(record);
   }
 
+  *#textsOf(crashes: readonly KeyFacts[]): Generator<void, string[]> {
+    const texts: string[] = [];
+    for (const crash of crashes) {
+      texts.push(textOf(this.#keyOf(crash)));
+      if (texts.length % STEP === 0) yield;
+    }
+    return texts;
+  }
+
+  #take(record: DumpRecord | undefined, text = "", kept: ReadonlySet<string>): void {
+    if (record === undefined) return;
+    this.#total += 1;
+    if (kept.has(text)) this.#put(record, text, 0);
+    else this.#leftOut += 1;
+  }
+
+  #takePast(past: PastCrashes, text = "", kept: ReadonlySet<string>): void {
+    this.#total += 1;
+    if (kept.has(text)) (this.#groups.get(text) ?? this.#begin(past, text, 0)).tally.addPast(past);
+    else this.#leftOut += past.count;
+  }
+
   #put(record: DumpRecord, text: string, revision: number): void {
-    if (revision === 0) this.#total += 1;
-    const known = this.#groups.get(text);
-    if (known !== undefined) return known.tally.add(record);
-    const key = this.#keyOf(record);
+    (this.#groups.get(text) ?? this.#begin(record, text, revision)).tally.add(record);
+  }
+
+  #begin(crash: KeyFacts, text: string, revision: number): Entry {
+    const key = this.#keyOf(crash);
     const id = groupIdOf(key);
     const shown = { ...key, text: key.text.slice(0, KEY_MAX) };
     const { namespace } = this;
     const entry: Entry = { id, namespace, key: shown, tally: new Tally(), createdRevision: revision, revision };
-    entry.tally.add(record);
     this.#groups.set(text, entry);
     this.#byId.set(id, entry);
+    return entry;
   }
 
   /** Whether crashes without names may belong elsewhere from now on. */
@@ -128,7 +170,7 @@ export class GroupPlace {
     return this.#named.has(at) && known !== null && known !== signature;
   }
 
-  #keyOf(record: DumpRecord): GroupKey {
+  #keyOf(record: KeyFacts): GroupKey {
     const { podNamespace, site, signature, exe, comm, signalName } = record;
     const known = site === undefined ? undefined : (this.#named.get(placeOf(podNamespace, site)) ?? undefined);
     return groupKeyOf(
@@ -138,13 +180,13 @@ export class GroupPlace {
   }
 }
 
-function* namesOf(records: readonly DumpRecord[]): Generator<void, Map<string, string | null | undefined>> {
+function* namesOf(crashes: readonly KeyFacts[]): Generator<void, Map<string, string | null | undefined>> {
   const named = new Map<string, string | null | undefined>();
-  for (const [index, { podNamespace, site, signature }] of records.entries()) {
+  for (const [index, { podNamespace, site, signature }] of crashes.entries()) {
     if (site !== undefined && signature === undefined) named.set(placeOf(podNamespace, site), undefined);
     if (index % STEP === 0) yield;
   }
-  for (const [index, { podNamespace, site, signature }] of (named.size === 0 ? [] : records).entries()) {
+  for (const [index, { podNamespace, site, signature }] of (named.size === 0 ? [] : crashes).entries()) {
     if (index % STEP === 0) yield;
     if (site === undefined || signature === undefined) continue;
     const at = placeOf(podNamespace, site);
@@ -155,11 +197,12 @@ function* namesOf(records: readonly DumpRecord[]): Generator<void, Map<string, s
   return named;
 }
 
-/** Choose the texts that occur most often. */
-function mostOf(texts: readonly string[], count: number): ReadonlySet<string> | undefined {
+/** Choose the texts that occur most often; all of them where there are no more. */
+function mostOf(texts: readonly string[], count: number): Set<string> {
+  if (texts.length <= count) return new Set(texts);
   const counts = new Map<string, number>();
   for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);
-  if (counts.size <= count) return undefined;
+  if (counts.size <= count) return new Set(counts.keys());
   const chosen = [...counts].sort(([one, a], [other, b]) => b - a || (one < other ? -1 : 1)).slice(0, count);
   return new Set(chosen.map(([text]) => text));
 }

@@ -1,4 +1,5 @@
 import type { DumpIndex } from "../index/dump-index.ts";
+import type { PastCrashes } from "../index/past-crashes.ts";
 import type { GroupState } from "../manifests/group-state.ts";
 import { GroupIndex } from "./group-index.ts";
 import { GroupStates, type GroupStatesOptions } from "./group-states.ts";
@@ -27,13 +28,18 @@ export function viewOf({ states }: Pick<Groups, "states">, group: Group, nowMs: 
 /** Make the groups of an index; whoever owns the index tells {@link GroupIndex.follow} of its changes. */
 export function makeGroups({
   dumps,
+  past,
   ...options
-}: Omit<GroupStatesOptions, "onChange"> & { dumps: () => DumpIndex }): Groups {
+}: Omit<GroupStatesOptions, "onChange"> & {
+  dumps: () => DumpIndex;
+  past?: (namespace: string) => Iterable<PastCrashes>;
+}): Groups {
   const nextRevision = (): number => dumps().log.next(options.clock.now());
   const index = new GroupIndex({
     clock: options.clock,
     records: (namespace) => dumps().list(namespace),
     nextRevision,
+    ...(past === undefined ? {} : { past }),
   });
   const states = new GroupStates({
     ...options,

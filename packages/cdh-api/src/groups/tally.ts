@@ -1,6 +1,6 @@
 import { cutText } from "@cdh/core/base/cut-text";
 import type { DumpRecord } from "../index/dump-record.ts";
-import { crashesOf, isCountedOnly } from "../index/past-crashes.ts";
+import { crashesOf, isCountedOnly, type PastCrashes } from "../index/past-crashes.ts";
 
 /** What of the crashes of a group is listed. */
 export type SeenKind = "signal" | "executable" | "workload" | "image" | "node" | "build";
@@ -51,6 +51,9 @@ export function buildOf(value: string): { workload: string; image: string } {
 /** Count crashes of one bug. Numbers are small integers, which take no memory of their own. */
 export class Tally {
   count = 0;
+  /** Dumps that are there: a crash may have none any more. */
+  dumps = 0;
+  /** Of dumps that are there. */
   wholeCores = 0;
   /** Crashes of which only a report was kept, because enough cores of that place are there. */
   countedOnly = 0;
@@ -67,6 +70,9 @@ export class Tally {
   #before = Number.NEGATIVE_INFINITY;
   newest: ToldCrash | undefined;
   newestWhole: ToldCrash | undefined;
+  /** Of crashes whose dumps are gone: why and where the newest of them was. */
+  pastSummary: string | undefined;
+  #pastLast = Number.NEGATIVE_INFINITY;
   readonly #seen: Seen[] = [];
   /** Day and count, in turn: two numbers take less than an object. */
   readonly #days: number[] = [];
@@ -76,6 +82,7 @@ export class Tally {
     const at = Math.floor(record.crashedAt / 1000);
     const crashes = crashesOf(record);
     this.count += crashes;
+    this.dumps += 1;
     this.#follow(at);
     this.first = Math.min(this.first, at);
     this.last = Math.max(this.last, at);
@@ -97,6 +104,28 @@ export class Tally {
     this.#see("node", cut(record.nodeName), at, crashes);
     if (workload !== undefined && image !== undefined) this.#see("build", `${workload}${BETWEEN}${image}`, at, crashes);
     this.#countDay(Math.floor(at / DAY_SECONDS), crashes);
+  }
+
+  /**
+   * Count crashes whose dumps are gone, before those that are later. What each of them had beyond this is not known any more, and
+   * a core that is gone is no whole one.
+   */
+  addPast(past: PastCrashes): void {
+    const [first, last] = [Math.floor(past.first / 1000), Math.floor(past.last / 1000)];
+    this.count += past.count;
+    this.countedOnly += past.countedOnly;
+    this.#followPast(first);
+    this.first = Math.min(this.first, first);
+    this.last = Math.max(this.last, last);
+    if (past.last >= this.#pastLast) [this.#pastLast, this.pastSummary] = [past.last, past.summary];
+    this.#see("signal", past.signalName || undefined, first, past.count, last);
+    this.#see("executable", cut(past.exe), first, past.count, last);
+    this.#see("workload", cut(past.ownerName), first, past.count, last);
+    this.#see("image", cut(past.firstImage, IMAGE_BYTES), first, 1);
+    if (past.count === 1) return;
+    // Whoever was seen before a bug was mended is no new image afterwards.
+    const since = Math.floor((past.lastImageSince ?? past.last) / 1000);
+    this.#see("image", cut(past.lastImage, IMAGE_BYTES), since, 1, last);
   }
 
   /**
@@ -149,6 +178,16 @@ export class Tally {
     }
   }
 
+  /** Crashes of which the first and the last time are known: whether it was quiet in between is not, and a silence counts from the last. */
+  #followPast(first: number): void {
+    if (this.first === Number.POSITIVE_INFINITY) this.#runFrom = first;
+    else if (first >= this.last + QUIET_SECONDS) [this.#before, this.#runFrom] = [this.last, first];
+    else if (first < this.#runFrom) {
+      this.#runFrom = first;
+      if (first - this.#before < QUIET_SECONDS) this.#before = Number.NEGATIVE_INFINITY;
+    }
+  }
+
   /** The run began earlier; where it meets the crashes before the silence, there was none. */
   #extendTo(at: number): void {
     this.#runFrom = at;
@@ -157,7 +196,7 @@ export class Tally {
     this.#before = Number.NaN;
   }
 
-  #see(kind: SeenKind, value: string | undefined, at: number, crashes: number): void {
+  #see(kind: SeenKind, value: string | undefined, at: number, crashes: number, last = at): void {
     if (value === undefined) return;
     let held = 0;
     for (const one of this.#seen) {
@@ -166,10 +205,10 @@ export class Tally {
       if (one.value !== value) continue;
       one.count += crashes;
       one.first = Math.min(one.first, at);
-      one.last = Math.max(one.last, at);
+      one.last = Math.max(one.last, last);
       return;
     }
-    if (held < SEEN_MAX) this.#seen.push({ kind, value, count: crashes, first: at, last: at });
+    if (held < SEEN_MAX) this.#seen.push({ kind, value, count: crashes, first: at, last });
   }
 
   #countDay(day: number, crashes: number): void {

@@ -23,6 +23,8 @@ export interface PastCrashes extends Pick<
   readonly last: number;
   readonly firstImage: string | undefined;
   readonly lastImage: string | undefined;
+  /** When the last image was first seen, as far as that is known. */
+  readonly lastImageSince?: number | undefined;
 }
 
 /** More than any loop makes: whoever writes a larger number counts as so many. */

@@ -41,7 +41,7 @@ export function groupSchemas(ref: (name: string) => Json): Record<string, Json> 
       ),
       summary: text("Why and where the newest crash was, in one line."),
       count: int("Crashes."),
-      wholeCores: int("Crashes whose core is whole."),
+      wholeCores: int("Crashes whose core is whole, of the dumps that are there."),
       countedOnly: int("Crashes without a core, because enough of that place were kept."),
       firstSeen: time("When the first crash was."),
       lastSeen: time("When the last crash was."),

@@ -23,6 +23,11 @@ export class PendingPast {
     }
   }
 
+  /** Count crashes of dumps that no segment holds. */
+  merge(past: Iterable<PastCrashes>): void {
+    for (const one of past) this.#unheld.merge(one);
+  }
+
   /** Note that a dump of a segment is gone, and counted. */
   note(stem: string, segment: string): void {
     addGone(this.#gone, new Map([[segment, new Set([goneHash(stem)])]]));
@@ -36,7 +41,7 @@ export class PendingPast {
 
   /** Take back what could not be written. */
   takeBack(other: PendingPast): void {
-    for (const one of other.#unheld.values()) this.#unheld.merge(one);
+    this.merge(other.#unheld.values());
     for (const one of other.#held.values()) this.#held.merge(one);
     addGone(this.#gone, other.#gone);
   }

@@ -11,7 +11,7 @@ const MAGIC = Buffer.from("CDHIDX1\n");
 export const SEGMENT_BYTES_MAX = 48 * 1024 * 1024;
 const HEAD_LIMITS = { bytes: 1024 * 1024, depth: 4, elements: 20_000 };
 /** Bytes of what is gone, before it is compressed. */
-export const PAST_LIMITS = { bytes: 24 * 1024 * 1024, depth: 6, elements: 500_000 };
+export const PAST_LIMITS = { bytes: 24 * 1024 * 1024, depth: 6, elements: 600_000 };
 
 const KINDS = { head: 1, block: 2, past: 3, end: 0xff } as const;
 /** Kind, stored bytes, plain bytes. */

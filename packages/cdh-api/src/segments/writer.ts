@@ -50,8 +50,9 @@ export class SegmentWriter {
   /** By the number that rows of it have; there is no number 0. */
   #known = new Map<number, Known>();
   #pending = new PendingPast();
-  /** Until the segments are read: dumps that went meanwhile and are counted, by {@link goneHash}. */
+  /** Until the segments are read: dumps that went meanwhile, by {@link goneHash}, and their crashes. */
   #wentMeanwhile = new Set<string>();
+  #meanwhile = new Past();
   #isRead = false;
   #damaged = new Set<string>();
   /** Segments of which others say that they stand for them. */
@@ -71,6 +72,8 @@ export class SegmentWriter {
     try {
       this.#known = new Map();
       this.#isRead = false;
+      // Another one led perhaps: the segments tell whether it counted them.
+      this.#forgetMeanwhile();
       while (!signal.aborted) {
         try {
           const written = await this.round(signal);
@@ -119,8 +122,14 @@ export class SegmentWriter {
     if (before === undefined || after !== undefined) return;
     const segment = before instanceof PackedRecord ? before.block.segments[before.row] : 0;
     const name = this.#known.get(segment ?? 0)?.name;
-    this.#pending.count(before, name);
-    if (name === undefined && !this.#isRead) this.#wentMeanwhile.add(goneHash(before.stem));
+    if (name !== undefined || this.#isRead) return this.#pending.count(before, name);
+    this.#meanwhile.add(before);
+    this.#wentMeanwhile.add(goneHash(before.stem));
+  }
+
+  #forgetMeanwhile(): void {
+    this.#meanwhile = new Past();
+    this.#wentMeanwhile.clear();
   }
 
   /** Learn what the store holds: which rows are written, and which dumps of segments are gone. */
@@ -151,7 +160,8 @@ export class SegmentWriter {
     };
     const { valid, damaged, replaced } = await readSegments({ folder, rules, pool, log }, take, signal);
     this.#isRead = true;
-    this.#wentMeanwhile.clear();
+    this.#pending.merge(this.#meanwhile.values());
+    this.#forgetMeanwhile();
     for (const [number, { name }] of this.#known) if (!valid.includes(name)) this.#disown(number);
     // One that could not be read once may have been cut off on its way.
     const again = damaged.filter((name) => this.#damaged.has(name));

@@ -86,7 +86,17 @@ export async function runService(options: ServiceOptions): Promise<void> {
     refreshIntervalMs: settings.refreshIntervalMs,
   });
   const rules = { hostNamespace: settings.hostNamespace, trustUnverified: settings.trustUnverified };
+  const segments = new Segments({
+    store,
+    settings,
+    rules,
+    clock,
+    log,
+    metrics,
+    onPast: (namespace) => groups.index.recount(namespace),
+  });
   const groups: Groups = makeGroups({
+    past: (namespace) => segments.pastOf(namespace),
     store,
     clock,
     log,
@@ -97,7 +107,6 @@ export async function runService(options: ServiceOptions): Promise<void> {
   const events = settings.groupEvents
     ? new NewBugEvents({ access, groups: () => groups, clock, log, isListed })
     : undefined;
-  const segments = new Segments({ store, settings, rules, clock, log, metrics });
   const dumps: DumpStore = new DumpStore({
     ...(segments.recall === undefined ? {} : { recall: segments.recall }),
     store,
@@ -109,6 +118,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
     replica: randomInt(1000),
     onLook: counted.look,
     onChange: (change) => {
+      segments.follow(change);
       groups.index.follow(change);
       events?.follow(change);
     },

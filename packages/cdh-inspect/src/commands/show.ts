@@ -53,12 +53,15 @@ export class ShowCommand extends InspectCommand {
     if (!/^\d+$/.test(this.lines) || lines > 100_000)
       throw new CdhError("CDH_CONFIG_INVALID", `--lines ${this.lines}: a number of lines`);
     const group = await this.tryFindGroup(this.bundle);
-    const report = await this.#report(group === undefined ? this.bundle : (group.newestWhole ?? group.newest), lines);
+    const shown = group === undefined ? this.bundle : (group.newestWhole ?? group.newest);
+    // Of a bug whose dumps are all gone there is what its crashes had in common.
+    const report = group !== undefined && shown === "" ? undefined : await this.#report(shown, lines);
     const told = group === undefined ? report : { group, ...report };
     if (format === "json") this.write(`${stringifyJson(told, 2)}\n`);
     else if (format === "jsonl") this.write(`${stringifyJson(told)}\n`);
     else if (group !== undefined) this.write(`${groupText(group)}\n`);
-    if (format === "table") this.write(renderText(report, this.paint(), this.context.clock.now()));
+    if (format === "table" && report !== undefined)
+      this.write(renderText(report, this.paint(), this.context.clock.now()));
   }
 
   async #report(bundle: string, lines: number): Promise<Report> {

@@ -76,15 +76,16 @@ export async function findCoreDumps(
   return { how, dumps: crashes };
 }
 
-/** Find a group, and its newest whole crash, else its newest. @throws {CdhError} CDH_NOT_FOUND */
+/** Find a group, and its newest whole crash, else its newest; undefined where none is there any more. @throws {CdhError} CDH_NOT_FOUND */
 export async function findGroupInCluster(
   client: KubeClient,
   { namespace = client.cluster.namespace }: Pick<ClusterPlace, "namespace">,
   id: string,
   signal?: AbortSignal,
-): Promise<{ group: CrashGroup; one: Found }> {
+): Promise<{ group: CrashGroup; one: Found | undefined }> {
   const scope = namespace === "*" ? undefined : namespace;
   const group = await getCrashGroup(client, scope, id, signal);
+  if ((group.newestWhole ?? group.newest) === "") return { group, one: undefined };
   return { group, one: found(client, await bestOf(client, group, signal)) };
 }
 
@@ -95,6 +96,7 @@ async function bestOf(
   signal: AbortSignal | undefined,
 ): Promise<CoreDump> {
   const url = newestWhole ?? newest;
+  if (url === "") throw new CdhError("CDH_NOT_FOUND", `no crash of ${id} is there any more`);
   const dump = await getCoreDump(client, namespace, url.slice(url.lastIndexOf("/") + 1), signal);
   if (dump === undefined) throw new CdhError("CDH_NOT_FOUND", `no crash of ${id} is there any more`);
   return dump;

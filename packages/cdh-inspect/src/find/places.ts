@@ -42,7 +42,7 @@ export async function findGroup(
   named: GroupPlace,
   openers: PlaceOpeners,
   signal?: AbortSignal,
-): Promise<{ group: CrashGroup; one: Found }> {
+): Promise<{ group: CrashGroup; one: Found | undefined }> {
   const location = parseLocation(named.place);
   if (location.kind === "kube") return await findGroupInCluster(await openers.cluster(), location, named.id, signal);
   return await findInGroup((await find(named.place, openers, "all", signal)).found, named);
@@ -67,7 +67,7 @@ export async function findOne(
   }
   const grouped = tryParseGroup(text);
   if (grouped !== undefined && parseLocation(text).kind !== "kube")
-    return (await findGroup(grouped, openers, signal)).one;
+    return (await findInGroup((await find(grouped.place, openers, "all", signal)).found, grouped)).one;
   const { how, found } = await find(text, openers, "one", signal);
   const [first] = found;
   if (first === undefined)

@@ -32,6 +32,12 @@ function suspectText({ node, count, of, nodes, pValue }: SuspectNode, what: stri
   return `${node} has ${count} of ${of} ${what}; with equal shares of ${nodes} nodes the chance is ${chance}, corrected for their number. Perhaps its hardware; ${others}`;
 }
 
+/** Name the crash below a group; nothing where none is there any more. */
+function shownText({ newest, newestWhole }: CrashGroup): string {
+  if (newestWhole !== undefined) return `${newestWhole}, the newest whole`;
+  return newest === "" ? "" : `${newest}, the newest`;
+}
+
 /** Write a group for people, above its newest whole crash. */
 export function groupText(group: CrashGroup): string {
   const lines: [string, string][] = [
@@ -47,10 +53,7 @@ export function groupText(group: CrashGroup): string {
     ["Images", group.images.map((image, index) => (index === 0 ? `${image} (first)` : image)).join(", ")],
     ["Nodes", group.nodes.join(", ")],
     ["Suspect", group.suspectNode === undefined ? "" : suspectText(group.suspectNode, "of its bundles", ONE_BUG)],
-    [
-      "Shown",
-      group.newestWhole === undefined ? `${group.newest}, the newest` : `${group.newestWhole}, the newest whole`,
-    ],
+    ["Shown", shownText(group)],
   ];
   return lines
     .filter(([, value]) => value !== "")

@@ -63,6 +63,7 @@ export interface CrashGroup {
   suspectNode?: SuspectNode;
   /** Crashes whose core is whole. */
   wholeCores: number;
+  /** Empty where no crash of it is there any more. */
   newest: string;
   newestWhole?: string;
 }

@@ -168,6 +168,7 @@ function drawCrashes({ bug, crashes, now }: BugPage): HTMLElement {
         h("td", { class: crash.complete ? "good" : "warn" }, stateOf(crash)),
       ),
     );
+  if (crashes.length === 0) return h("section", {}, h("h2", {}, "None of its crashes is in the store any more"));
   return h(
     "section",
     {},
