@@ -2,12 +2,13 @@ import { mkdtemp, readdir, readFile, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { notBuilt } from "../helpers/built.ts";
+import { notBuilt, runBuilt } from "../helpers/built.ts";
 import { describeUnless } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
+import { writeKubeconfig } from "./kubectl.ts";
 import { AUDIENCE, BASE, expectSoon, putDump, startWorkbench, type PutDump, type Workbench } from "./workbench.ts";
 
-const reason = notBuilt("cdh-api") ?? missingTools("openssl");
+const reason = notBuilt("cdh-api", "cdh-inspect") ?? missingTools("openssl");
 const ENV = { INDEX_INTERVAL: "1s", REFRESH_INTERVAL: "1s" };
 
 describeUnless(reason, "the index in the store", () => {
@@ -89,7 +90,25 @@ describeUnless(reason, "the index in the store", () => {
     const told = await rounds();
     await expectSoon("two more rounds are over", async () => (await rounds()) >= told + 2);
     await using other = await bench.another({ env: { ...ENV, INDEX: "read" } });
+    const id = before?.metadata.name ?? "";
     for (const server of [bench, other]) {
+      const table = await server.ask(`${BASE}/namespaces/shop/crashgroups`, {
+        token: "admin",
+        headers: { accept: "application/json;as=Table;g=meta.k8s.io;v=v1" },
+      });
+      const row = table.json<{ rows: { cells: string[] }[] }>().rows.find(({ cells }) => cells[0] === id);
+      // Crashes, whole cores, and no crash to open.
+      expect(row?.cells).toEqual(expect.arrayContaining([signature, "2", "0", "-"]));
+      const kubeconfig = join(directory, `kubeconfig-${server.port}.json`);
+      writeKubeconfig(kubeconfig, { port: server.port, caFile: server.cluster.ca.cert, token: "admin" });
+      const inspect = (...args: string[]): ReturnType<typeof runBuilt> =>
+        runBuilt("cdh-inspect", [...args, "--kubeconfig", kubeconfig]);
+      const groups = await inspect("groups", "kube://shop/");
+      expect(`${groups.exitCode} ${groups.stdout}`).toMatch(/^0 [^]*refund \| main @ server/);
+      const shown = await inspect("show", `kube://shop/${id}`);
+      expect(`${shown.exitCode} ${shown.stdout}`).toMatch(/^0 [^]*2, 0 with a whole core/);
+      const stacks = await inspect("bt", `kube://shop/${id}`);
+      expect(stacks.stderr).toContain(`no crash of ${id} is there any more`);
       const after = await groupAt(server);
       expect(after).toMatchObject({ metadata: { name: before?.metadata.name }, status: { count: 2, wholeCores: 0 } });
       expect(after?.status.firstSeen).toBe(before?.status.firstSeen);

@@ -34,25 +34,7 @@ export function kubectlAt(
   server: { port: number; caFile: string; token: string; name?: string },
 ): Kubectl {
   const config = join(directory, `kubeconfig-${server.name ?? "direct"}.json`);
-  writeFileSync(
-    config,
-    JSON.stringify({
-      apiVersion: "v1",
-      kind: "Config",
-      clusters: [
-        {
-          name: "direct",
-          cluster: {
-            server: `https://127.0.0.1:${server.port}`,
-            "certificate-authority-data": readFileSync(server.caFile).toString("base64"),
-          },
-        },
-      ],
-      users: [{ name: "me", user: { token: server.token } }],
-      contexts: [{ name: "direct", context: { cluster: "direct", user: "me", namespace: "shop" } }],
-      "current-context": "direct",
-    }),
-  );
+  writeKubeconfig(config, server);
   const [command = "kubectl", ...first] = findKubectl().command ?? [];
   const argsOf = (args: readonly string[]): string[] => [
     ...first,
@@ -83,4 +65,27 @@ export function kubectlAt(
     },
     start: (...args: string[]) => startTied(command, argsOf(args)),
   });
+}
+
+/** Write a kubeconfig that leads straight to a server, with a token. */
+export function writeKubeconfig(file: string, server: { port: number; caFile: string; token: string }): void {
+  writeFileSync(
+    file,
+    JSON.stringify({
+      apiVersion: "v1",
+      kind: "Config",
+      clusters: [
+        {
+          name: "direct",
+          cluster: {
+            server: `https://127.0.0.1:${server.port}`,
+            "certificate-authority-data": readFileSync(server.caFile).toString("base64"),
+          },
+        },
+      ],
+      users: [{ name: "me", user: { token: server.token } }],
+      contexts: [{ name: "direct", context: { cluster: "direct", user: "me", namespace: "shop" } }],
+      "current-context": "direct",
+    }),
+  );
 }

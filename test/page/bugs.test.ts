@@ -115,6 +115,21 @@ describeUnless(noBrowser(), "the page's first view", () => {
     done();
   });
 
+  it("a bug of which no crash is left is shown, and leads to none", async () => {
+    const gone = { newest: undefined, newestWhole: undefined, summary: undefined, wholeCores: 0, nodes: [], days: [] };
+    const behaviour = { bugs: [makeBug(2, { status: gone })], crashes: [] };
+    const { page, done } = await open(behaviour, { hash: "#/shop/bug-0000000002" });
+    await page.until("document.querySelector('.crash h1')");
+    const shown = await page.evaluate<string>("document.querySelector('.crash').innerText");
+    expect(shown).toContain("None of its crashes is in the store any more");
+    expect(shown).not.toMatch(/undefined|NaN/);
+    expect(await texts(page, ".crash a.button")).toEqual([]);
+    expect(await violations(page)).toEqual([]);
+    await page.evaluate("location.hash = '#/'");
+    await page.until("document.querySelector('td.what') !== null");
+    done();
+  });
+
   it("who may says what is resolved, muted, open; who may not is told so", async () => {
     const { page, behaviour, asked, done } = await open({}, { hash: "#/shop/bug-0000000002" });
     await page.until("document.querySelector('.crash h1')");

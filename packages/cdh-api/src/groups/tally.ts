@@ -70,9 +70,6 @@ export class Tally {
   #before = Number.NEGATIVE_INFINITY;
   newest: ToldCrash | undefined;
   newestWhole: ToldCrash | undefined;
-  /** Of crashes whose dumps are gone: why and where the newest of them was. */
-  pastSummary: string | undefined;
-  #pastLast = Number.NEGATIVE_INFINITY;
   readonly #seen: Seen[] = [];
   /** Day and count, in turn: two numbers take less than an object. */
   readonly #days: number[] = [];
@@ -117,7 +114,6 @@ export class Tally {
     this.#followPast(first);
     this.first = Math.min(this.first, first);
     this.last = Math.max(this.last, last);
-    if (past.last >= this.#pastLast) [this.#pastLast, this.pastSummary] = [past.last, past.summary];
     this.#see("signal", past.signalName || undefined, first, past.count, last);
     this.#see("executable", cut(past.exe), first, past.count, last);
     this.#see("workload", cut(past.ownerName), first, past.count, last);

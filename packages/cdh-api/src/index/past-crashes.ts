@@ -1,18 +1,12 @@
 import type { DumpRecord } from "./dump-record.ts";
 
-/** Crashes of one bug whose dumps are gone, by retention or by hand: what is still known of them. */
+/**
+ * Crashes of one bug whose dumps are gone, by retention or by hand: what is still known of them. Nothing that a process said is
+ * among it (message, log, arguments), nor of which pod, node or user it was: who removes a dump removes that.
+ */
 export interface PastCrashes extends Pick<
   DumpRecord,
-  | "podNamespace"
-  | "identityVerified"
-  | "restricted"
-  | "signature"
-  | "site"
-  | "exe"
-  | "signalName"
-  | "ownerName"
-  /** Of the newest one. */
-  | "summary"
+  "podNamespace" | "identityVerified" | "restricted" | "signature" | "site" | "exe" | "signalName" | "ownerName"
 > {
   readonly count: number;
   readonly wholeCores: number;

@@ -15,7 +15,7 @@ const DAY_MS = 24 * 3600e3;
 /** Say in one line what the crashes of a group have in common; safe to print. */
 export function whatOf({ group: { key, tally } }: ViewedGroup): string {
   if (key.key === "signature") return printable(key.text);
-  if (key.key === "site") return (tally.newest?.summary ?? tally.pastSummary) || `site ${printable(key.text)}`;
+  if (key.key === "site") return tally.newest?.summary || `site ${printable(key.text)}`;
   return `${printable(tally.seen("executable")[0]?.value ?? "?")}, no stack`;
 }
 
@@ -82,7 +82,7 @@ export function groupObjectOf(view: ViewedGroup, revision?: number, most: number
     spec: { key: key.key, [key.key === "none" ? "program" : key.key]: key.text },
     status: {
       phase: view.phase,
-      summary: (tally.newest?.summary ?? tally.pastSummary) || undefined,
+      summary: tally.newest?.summary || undefined,
       count: tally.count,
       wholeCores: tally.wholeCores,
       countedOnly: tally.countedOnly || undefined,

@@ -11,7 +11,7 @@ const BUGS_MAX = 20_000;
 /** Of all together, as JSON: one segment tells of as many. */
 const BYTES_MAX = 16 * 1024 * 1024;
 const TEXT_MAX = 8192;
-/** Bytes of texts that are shown and tell no bugs apart. */
+/** Bytes of images and workloads. */
 const SHOWN_BYTES = 512;
 
 /** Crashes of one place. */
@@ -141,7 +141,6 @@ export function pastOf(record: DumpRecord): PastCrashes {
     lastImage: image,
     lastImageSince: crashedAt,
     ownerName: cut(record.ownerName),
-    summary: cutText(record.summary, SHOWN_BYTES),
   };
 }
 
@@ -234,7 +233,7 @@ export async function decodePast(json: Buffer): Promise<{ past: PastCrashes[]; g
 
 const TEXT_FIELDS = ["podNamespace", "signature", "site", "exe", "firstImage", "lastImage", "ownerName"] as const;
 const NUMBER_FIELDS = ["count", "wholeCores", "countedOnly", "first", "last"] as const;
-const OTHER_FIELDS = ["lastImageSince", "identityVerified", "restricted", "signalName", "summary"] as const;
+const OTHER_FIELDS = ["lastImageSince", "identityVerified", "restricted", "signalName"] as const;
 
 /** Times that can be written as one, and whole numbers from 0. */
 function isNumberOf(name: (typeof NUMBER_FIELDS)[number], value: unknown): boolean {
@@ -246,9 +245,9 @@ function isNumberOf(name: (typeof NUMBER_FIELDS)[number], value: unknown): boole
 
 function tryReadPast(value: unknown): PastCrashes | undefined {
   if (!isRecord(value)) return undefined;
-  const { identityVerified, restricted, signalName, summary } = value;
+  const { identityVerified, restricted, signalName } = value;
   const isText = (text: unknown): boolean => typeof text === "string" && text.length <= TEXT_MAX;
-  if (!isText(signalName) || !isText(summary) || typeof restricted !== "boolean") return undefined;
+  if (!isText(signalName) || typeof restricted !== "boolean") return undefined;
   if (identityVerified !== undefined && typeof identityVerified !== "boolean") return undefined;
   if (!TEXT_FIELDS.every((name) => value[name] === undefined || isText(value[name]))) return undefined;
   if (!NUMBER_FIELDS.every((name) => isNumberOf(name, value[name]))) return undefined;

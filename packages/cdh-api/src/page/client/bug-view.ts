@@ -39,11 +39,13 @@ export function drawBug(api: Api, page: BugPage, again: (bug: Bug) => void, tell
             { class: "button first", href: crashHash({ namespace: bug.namespace, name: best }) },
             bug.newestWhole === "" ? "Newest crash" : "Newest whole core",
           ),
-      h(
-        "a",
-        { class: "button", href: crashesHash({ namespace: bug.namespace, group: bug.name }) },
-        `Its ${bug.count.toLocaleString("en")} crashes`,
-      ),
+      best === ""
+        ? undefined
+        : h(
+            "a",
+            { class: "button", href: crashesHash({ namespace: bug.namespace, group: bug.name }) },
+            `Its ${bug.count.toLocaleString("en")} crashes`,
+          ),
     ),
     drawState(api, bug, again, tell),
     h("h2", {}, "Seen"),
