@@ -35,19 +35,23 @@ interface Beside {
 const TAKING_MAX_MS = 15 * 60_000;
 
 /**
- * Find out where a crash happened, while its process is held. Never rejects.
+ * Find out where a crash happened, and read the memory of its stacks, while its process is held. Never rejects.
  * @param notes what the core's notes say, undefined where they did not come
  */
 export async function findPlace(
   { stacks, crash, settings }: Pick<Given, "stacks" | "crash" | "settings">,
   learning: Pick<Learning, "process">,
-  notes: Promise<Pick<CoreFacts, "threads" | "machine"> | undefined>,
+  notes: Promise<Pick<CoreFacts, "threads" | "machine" | "auxv"> | undefined>,
 ): Promise<CrashPlace> {
-  if (settings.keepPerSite === undefined) return { unknown: "nobody asks for it" };
   if (stacks === undefined || !settings.stack) return { unknown: "stacks are not read (STACK)" };
   const [crashed, facts] = [await learning.process, await notes];
   if (facts === undefined) return { unknown: "the core has no notes" };
-  return await stacks.place(facts, crashed, crash.signal);
+  const place: CrashPlace =
+    settings.keepPerSite === undefined
+      ? { unknown: "nobody asks for it" }
+      : await stacks.place(facts, crashed, crash.signal);
+  await stacks.begin(facts, crashed);
+  return place;
 }
 
 /**

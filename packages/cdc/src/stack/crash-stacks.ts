@@ -11,7 +11,7 @@ import type { CrashPlace } from "./crash-place.ts";
 import type { HeldPlaces, HeldProcess } from "./held-process.ts";
 import type { ArtefactWish } from "./runtime-artefacts.ts";
 import type { RuntimeArtefact } from "./stack-answer.ts";
-import type { MemoryChunk } from "./take-memory.ts";
+import type { MemoryChunk, TakenMemory } from "./take-memory.ts";
 import { readThreadNames } from "./thread-names.ts";
 
 /** How long the crashed process is held for the memory of its stacks, milliseconds; it takes a few. */
@@ -48,6 +48,7 @@ export class CrashStacks {
   #kept: KeptFile[] = [];
   #held: HeldProcess | undefined;
   #facts: CoreFacts | undefined;
+  #taking: Promise<TakenMemory | undefined> | undefined;
   #memory: MemoryChunk[] = [];
   #stacks: ReadonlyMap<number, StackFacts> = new Map();
   readonly #withStack: boolean;
@@ -97,6 +98,17 @@ export class CrashStacks {
   }
 
   /**
+   * Begin to read the memory of the stacks, as soon as it is known where they are: the core still arrives meanwhile.
+   * @param facts what the core's notes say; @param crashed as for {@link take}
+   */
+  async begin(facts: Pick<CoreFacts, "threads" | "machine" | "auxv">, crashed: ProcessSnapshot): Promise<void> {
+    const held = this.#held;
+    if (held === undefined || crashed.state !== "verified" || crashed.files.length === 0) return;
+    this.#taking ??= readStacks(held, facts);
+    await this.#taking.catch(() => {});
+  }
+
+  /**
    * Read the memory of the stacks; afterwards the process may go.
    * @param crashed what /proc said: where the process was another one, nothing of it counts
    */
@@ -105,9 +117,8 @@ export class CrashStacks {
     if (held === undefined) return;
     if (crashed.state !== "verified" || crashed.files.length === 0) return this.#forget();
     try {
-      const { takeMemory } = await import("./take-memory.ts");
+      const taken = await (this.#taking ??= readStacks(held, facts));
       const stop = AbortSignal.timeout(TAKE_MAX_MS);
-      const taken = await unlessStopped(takeMemory(held, facts, stop), stop);
       this.#facts = facts;
       if (this.#withStack) {
         this.#memory = taken?.chunks ?? [];
@@ -167,6 +178,7 @@ export class CrashStacks {
     const held = this.#held;
     this.#held = undefined;
     this.#memory = [];
+    this.#taking = undefined;
     this.#facts = undefined;
     if (held === undefined) return;
     const { cwd, root, mounts } = held.places;
@@ -239,6 +251,15 @@ export class CrashStacks {
   #problem(code: string, detail: string, step = STEP): void {
     this.problems.push({ step, code, detail });
   }
+}
+
+async function readStacks(
+  held: HeldProcess,
+  facts: Pick<CoreFacts, "threads" | "machine" | "auxv">,
+): Promise<TakenMemory | undefined> {
+  const { takeMemory } = await import("./take-memory.ts");
+  const stop = AbortSignal.timeout(TAKE_MAX_MS);
+  return await unlessStopped(takeMemory(held, facts, stop), stop);
 }
 
 /** Wait for something until stopped; then it is undefined. */

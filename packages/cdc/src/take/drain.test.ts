@@ -61,6 +61,7 @@ async function drainInto(
     input,
     pipeline,
     limitBytes: options.limitBytes ?? ((): number => Number.POSITIVE_INFINITY),
+    isLearning: options.isLearning ?? ((): boolean => false),
     stop: options.stop ?? never,
     slot: options.slot ?? { enter: () => undefined, reading: () => {} },
     observe: (chunk) => void observed.push(Buffer.from(chunk)),
@@ -178,6 +179,32 @@ describe("a drain that can read without waiting", () => {
     expect(result).toEqual({ endedBy: "end", receivedBytes: core.length });
     expect(Buffer.concat([kept, Buffer.alloc(core.length - kept.length)]).equals(core)).toBe(true);
     expect(observed.equals(core)).toBe(true);
+  });
+
+  it("leaves every turn of the event loop to what is read of the process meanwhile", async () => {
+    const core = Buffer.alloc(4 * MIB);
+    let isLearning = true;
+    const early: boolean[] = [];
+    const plain = inputOf(core);
+    const input: CoreInput = {
+      ...plain,
+      readNow: () => {
+        early.push(isLearning);
+        return undefined;
+      },
+    };
+    setTimeout(() => (isLearning = false), 5);
+    const slow: CoreInput = {
+      ...input,
+      read: async (buffer, offset, length) => {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        return plain.read(buffer, offset, Math.min(length, 64 * 1024));
+      },
+    };
+    const { result } = await drainInto(slow, { isLearning: () => isLearning });
+    expect(result).toEqual({ endedBy: "end", receivedBytes: core.length });
+    expect(early).not.toContain(true);
+    expect(early.length).toBeGreaterThan(0);
   });
 
   it("lets timers run in a flood of zeros that never ends", async () => {

@@ -12,6 +12,11 @@ export interface DrainOptions {
   stop: AbortSignal;
   /** A slot in the node's waiting line, wanted after each frame. */
   slot: WorkSlot;
+  /**
+   * Tell whether the crashed process is being read beside the core. Each small read of `/proc` needs a turn of the event loop:
+   * until then no read of the core may hold it up.
+   */
+  isLearning: () => boolean;
   /** Sees every byte in order, also those past the limit that are read only to learn what crashed. */
   observe: (chunk: Uint8Array) => void;
 }
@@ -40,10 +45,10 @@ const OBSERVE_BYTES = 4 * 1024 * 1024;
  * caller closes the input, because the crashed process stays readable in /proc until then.
  */
 export async function drain(options: DrainOptions): Promise<DrainResult> {
-  const { input, pipeline, stop, observe } = options;
+  const { pipeline, stop, observe } = options;
   let receivedBytes = 0;
   let keptBytes = 0;
-  let fill = new FrameFill(input, pipeline, await pipeline.acquire());
+  let fill = new FrameFill(options, await pipeline.acquire());
   options.slot.reading();
   for (;;) {
     const isStopped = (await unlessStopped(fill.done, stop)) === STOPPED;
@@ -62,7 +67,7 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
       const next = await unlessStopped(pipeline.acquire(), stop);
       goesOn = next !== STOPPED;
       if (next !== STOPPED) {
-        fill = new FrameFill(input, pipeline, next);
+        fill = new FrameFill(options, next);
         options.slot.reading();
       }
     }
@@ -84,11 +89,11 @@ class FrameFill {
   ended = false;
   error: unknown;
   readonly #input: CoreInput;
-  readonly #pipeline: CorePipeline;
+  readonly #isBusy: () => boolean;
 
-  constructor(input: CoreInput, pipeline: CorePipeline, buffer: FrameBuffer) {
+  constructor({ input, pipeline, isLearning }: DrainOptions, buffer: FrameBuffer) {
     this.#input = input;
-    this.#pipeline = pipeline;
+    this.#isBusy = () => pipeline.isBusy || isLearning();
     this.buffer = buffer;
     // Reads that keep the thread come after the frame before this one was handed on.
     this.done = this.#readsNow() ? Promise.resolve().then(() => this.#fill()) : this.#fill();
@@ -112,11 +117,11 @@ class FrameFill {
   }
 
   /**
-   * Zeros give the compressors nothing to do, and come faster than the event loop turns. While frames are compressed, the
-   * event loop is what keeps the compressors busy: then a read must not hold it up.
+   * Zeros give the compressors nothing to do, and come faster than the event loop turns. While frames are compressed or the
+   * process is read, the event loop is what keeps that going: then a read must not hold it up.
    */
   #readsNow(): boolean {
-    return this.#input.readNow !== undefined && !this.#pipeline.isBusy;
+    return this.#input.readNow !== undefined && !this.#isBusy();
   }
 }
 

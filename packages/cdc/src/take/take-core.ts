@@ -39,7 +39,7 @@ type Given = Pick<Work, "input" | "crash" | "settings" | "coreDir" | "clock" | "
 
 /** What goes on beside the drain. */
 export interface Beside {
-  learning: Pick<Learning, "identity" | "modules">;
+  learning: Pick<Learning, "process" | "identity" | "modules">;
   /** The bundle, once it can be written. */
   opening: Promise<{ bundle: CoreSink }>;
   /** Whether the crash is wanted at all. */
@@ -91,6 +91,10 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
   let facts: CoreFacts | undefined;
   let tidiedAt = 0;
   let isArriving = true;
+  let isNoted = false;
+  let isLearning = true;
+  const learnt = (): boolean => (isLearning = false);
+  void beside.learning.process.then(() => beside.placing).then(learnt, learnt);
   const giveUp = (): void => {
     if (spared.signal.aborted) return;
     spared.abort();
@@ -108,10 +112,14 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
     pipeline,
     limitBytes: () => (spared.signal.aborted ? 0 : limitBytes),
     stop,
+    isLearning: () => isLearning,
     slot: { enter: () => (inLine.aborted ? undefined : slot.enter(inLine)), reading: () => slot.reading() },
     observe: (chunk) => {
       unlisted.push(chunk);
-      if (scanner.threadsSoFar !== undefined) beside.onNotes(scanner.threadsSoFar);
+      if (!isNoted && scanner.threadsSoFar !== undefined) {
+        isNoted = true;
+        beside.onNotes(scanner.threadsSoFar);
+      }
       if (scanner.parsedCount < tidiedAt + MUCH_PARSED) return;
       tidiedAt = scanner.parsedCount;
       given.native.collectGarbage();

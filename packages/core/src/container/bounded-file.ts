@@ -39,7 +39,8 @@ async function readWhole(path: string, maxBytes: number): Promise<BoundedRead> {
     // A short file must not hold a long buffer.
     return { bytes: kept.length * 2 < buffer.length ? Buffer.from(kept) : kept, cut: length > maxBytes };
   } finally {
-    await file.close();
+    // Not waited for: a crashed process is held for every turn of the event loop that reading it takes.
+    void file.close().catch(() => {});
   }
 }
 

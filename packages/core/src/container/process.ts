@@ -1,7 +1,7 @@
 import { readlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Problem } from "../bundle/manifest.ts";
-import { HeldDirectory, readBounded } from "./bounded-file.ts";
+import { HeldDirectory, readBounded, type BoundedRead } from "./bounded-file.ts";
 import { missingBecause, noteMiss, within } from "./collected.ts";
 import { listDescriptors } from "./descriptors.ts";
 import { parseCmdline } from "./proc-text.ts";
@@ -9,6 +9,7 @@ import {
   contradict,
   fingerprint,
   memorySource,
+  readBootMs,
   readIdentityFile,
   startedTooLate,
   startOf,
@@ -49,7 +50,11 @@ export interface SnapshotOptions extends ProcessAsked {
 
 const STEP = "process";
 /** Text files that are taken as they are, smallest and most telling first. */
-const FILES = ["cmdline", "status", "limits", "cgroup", "mountinfo", "auxv", "maps"];
+const FILES = ["cmdline", "status", "limits", "cgroup", "mountinfo", "auxv", "maps", "environ"];
+/** Of these, those that the kernel writes without the process's memory or its lock, all at once: none of them can hang. */
+const QUICK_FILES = ["status", "limits", "cgroup", "mountinfo", "auxv"];
+/** A page of the process may be somebody's who does not answer: one thread at most hangs in it. */
+const SLOW_FILES = ["cmdline", "maps"];
 /** All of them together are what the process may take of our memory. Few are ever longer in earnest. */
 const FILE_MAX_BYTES = 512 * 1024;
 const LONG_FILES: Readonly<Record<string, number>> = { maps: 4 * 1024 * 1024, status: STATUS_BYTES };
@@ -102,12 +107,11 @@ export async function readHeld<T>(
   if (crash.pid === undefined) return undefined;
   const directory = await HeldDirectory.open(join(roots.proc, String(crash.pid)), options.signal);
   try {
-    const before = await fingerprint(options, directory.path);
-    const startedAtMs = await startOf(options, before.startTicks);
-    if ((startedTooLate(crash, startedAtMs) ?? (await contradict(options, before))) !== undefined) return undefined;
+    const [before, bootMs] = await Promise.all([fingerprint(options, directory.path), readBootMs(options)]);
+    if ((startedTooLate(crash, startOf(before, bootMs)) ?? contradict(options, before)) !== undefined) return undefined;
     const value = await read(memorySource(options, before, directory.path));
     const after = await fingerprint(options, directory.path);
-    const isSame = after.startTicks === before.startTicks && (await contradict(options, after)) === undefined;
+    const isSame = after.startTicks === before.startTicks && contradict(options, after) === undefined;
     return isSame ? value : undefined;
   } finally {
     await directory.close().catch(() => undefined);
@@ -115,24 +119,31 @@ export async function readHeld<T>(
 }
 
 async function fill(snapshot: ProcessSnapshot, options: SnapshotOptions, directory: HeldDirectory): Promise<void> {
-  const before = await fingerprint(options, directory.path);
-  const startedAtMs = await startOf(options, before.startTicks);
-  const contradiction = startedTooLate(options.crash, startedAtMs) ?? (await contradict(options, before));
+  const [before, bootMs] = await Promise.all([fingerprint(options, directory.path), readBootMs(options)]);
+  const startedAtMs = startOf(before, bootMs);
+  const contradiction = startedTooLate(options.crash, startedAtMs) ?? contradict(options, before);
   if (contradiction !== undefined) return doubt(snapshot, contradiction);
   if (startedAtMs !== undefined) snapshot.startedAtMs = startedAtMs;
   if (before.crashed.uid !== undefined) snapshot.uid = before.crashed.uid;
   if (before.crashed.gid !== undefined) snapshot.gid = before.crashed.gid;
   const source = memorySource(options, before, directory.path);
-  snapshot.cgroup = await readIdentityFile(directory.path, "cgroup", options);
-  const exe = await within(readlink(`${source}/exe`), options.signal).catch(() => undefined);
+  const [cgroup, exe] = await Promise.all([
+    readIdentityFile(directory.path, "cgroup", options),
+    within(readlink(`${source}/exe`), options.signal).catch(() => undefined),
+  ]);
+  snapshot.cgroup = cgroup;
   if (exe !== undefined) snapshot.exe = exe;
   if (!(await stillTheSame(snapshot, options, directory, before))) return;
   // From here on it is known whose crash this is, also when the deadline cuts the rest short.
   snapshot.state = "verified";
   try {
-    for (const name of options.includeEnviron === true ? [...FILES, "environ"] : FILES) {
-      await addFile(snapshot, options, source, name);
-    }
+    const quick = Promise.all(QUICK_FILES.map((name) => readFile(options, source, name)));
+    // What ends the slow ones early ends these as well.
+    quick.catch(() => {});
+    const slow: FileRead[] = [];
+    for (const name of options.includeEnviron === true ? [...SLOW_FILES, "environ"] : SLOW_FILES)
+      slow.push(await readFile(options, source, name));
+    for (const read of inOrder([...(await quick), ...slow])) addFile(snapshot, read);
     await addFds(snapshot, options, source, before.status.fdSlots);
     await options.whileHeld?.(source, snapshot.files);
     await stillTheSame(snapshot, options, directory, before);
@@ -152,33 +163,38 @@ async function stillTheSame(
 ): Promise<boolean> {
   const after = await fingerprint(options, directory.path);
   const change =
-    after.startTicks === before.startTicks
-      ? await contradict(options, after)
-      : "its start time changed while it was read";
+    after.startTicks === before.startTicks ? contradict(options, after) : "its start time changed while it was read";
   if (change !== undefined) doubt(snapshot, change);
   return change === undefined;
 }
 
-async function addFile(
-  snapshot: ProcessSnapshot,
-  options: SnapshotOptions,
-  directory: string,
-  name: string,
-): Promise<void> {
+/** A file as it was read, or why it was not. */
+interface FileRead {
+  name: string;
+  read: BoundedRead | { error: unknown };
+}
+
+async function readFile(options: SnapshotOptions, directory: string, name: string): Promise<FileRead> {
+  const maxBytes = options.maxFileBytes ?? LONG_FILES[name] ?? FILE_MAX_BYTES;
   try {
-    const { bytes, cut } = await readBounded(
-      `${directory}/${name}`,
-      options.maxFileBytes ?? LONG_FILES[name] ?? FILE_MAX_BYTES,
-      options.signal,
-    );
-    snapshot.files.push({ name, bytes });
-    if (name === "cmdline" && bytes.length > 0) snapshot.cmdline = parseCmdline(bytes);
-    if (cut)
-      snapshot.problems.push({ step: STEP, code: "CDH_CUT", detail: `${name}: the first ${bytes.length} bytes` });
+    return { name, read: await readBounded(`${directory}/${name}`, maxBytes, options.signal) };
   } catch (error) {
-    if (options.signal?.aborted === true) throw error;
-    noteMiss(snapshot.problems, STEP, missingBecause(error, name));
+    options.signal?.throwIfAborted();
+    return { name, read: { error } };
   }
+}
+
+function inOrder(files: readonly FileRead[]): FileRead[] {
+  return files.toSorted((one, other) => FILES.indexOf(one.name) - FILES.indexOf(other.name));
+}
+
+function addFile(snapshot: ProcessSnapshot, { name, read }: FileRead): void {
+  const { files, problems } = snapshot;
+  if ("error" in read) return noteMiss(problems, STEP, missingBecause(read.error, name));
+  const { bytes, cut } = read;
+  files.push({ name, bytes });
+  if (name === "cmdline" && bytes.length > 0) snapshot.cmdline = parseCmdline(bytes);
+  if (cut) problems.push({ step: STEP, code: "CDH_CUT", detail: `${name}: the first ${bytes.length} bytes` });
 }
 
 async function addFds(

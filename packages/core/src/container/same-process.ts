@@ -34,6 +34,8 @@ export interface Fingerprint {
   status: ProcStatus;
   /** Of the thread that crashed, which may have ids of its own; of the first one where the kernel names no other. */
   crashed: ProcStatus;
+  /** The process that the kernel's own descriptor stands for; undefined where the kernel gave none. */
+  named: number | undefined;
 }
 
 /**
@@ -46,23 +48,32 @@ export function startedTooLate(crash: Crash, startedAtMs: number | undefined): s
 }
 
 /**
- * Read what identifies the process.
+ * Read what identifies the process. All of it at once: nothing of it waits for the process's memory, and the process is held
+ * meanwhile.
  * @param path its directory below /proc
  * @throws when it is gone or cannot be read, and the signal's reason
  */
 export async function fingerprint(options: ProcessAsked, path: string): Promise<Fingerprint> {
-  const stat = tryParseProcStat(await readIdentityFile(path, "stat", options));
+  const [statText, status, crashed, named] = await Promise.all([
+    readIdentityFile(path, "stat", options),
+    readStatus(path, options),
+    readCrashedStatus(path, options),
+    pidOfPidfd(options),
+  ]);
+  const stat = tryParseProcStat(statText);
   if (stat === undefined) throw new Error("stat cannot be read");
-  const status = await readStatus(path, options);
+  return { startTicks: stat.startTicks, status, crashed: crashed ?? status, named };
+}
+
+/** Read the status of a thread that crashed and is not the first one; undefined where that is not to be seen: then the first one has to agree. */
+async function readCrashedStatus(path: string, options: ProcessAsked): Promise<ProcStatus | undefined> {
   const { pid, tid } = options.crash;
-  if (tid === undefined || tid === pid) return { startTicks: stat.startTicks, status, crashed: status };
-  // Where that thread is not to be seen, the first one has to agree.
-  const crashed = await readStatus(`${path}/task/${tid}`, options).catch((error: unknown) => {
+  if (tid === undefined || tid === pid) return undefined;
+  return await readStatus(`${path}/task/${tid}`, options).catch((error: unknown) => {
     options.signal?.throwIfAborted();
     if (errnoOf(error) === undefined) throw error;
-    return status;
+    return undefined;
   });
-  return { startTicks: stat.startTicks, status, crashed };
 }
 
 async function readStatus(path: string, options: ProcessAsked): Promise<ProcStatus> {
@@ -71,13 +82,14 @@ async function readStatus(path: string, options: ProcessAsked): Promise<ProcStat
 }
 
 /** Say what speaks against this being the crashed process, or nothing. */
-export async function contradict(options: ProcessAsked, { crashed }: Fingerprint): Promise<string | undefined> {
-  const { crash } = options;
-  const named = await pidOfPidfd(options);
+export function contradict(
+  { crash, kernelRelease }: ProcessAsked,
+  { crashed, named }: Fingerprint,
+): string | undefined {
   if (named !== undefined && named !== crash.pid) return `the kernel's pidfd names process ${named}, not ${crash.pid}`;
   if (crashed.coreDumping === false) return "the process is not dumping core";
   // Once its memory is gone a status does not say it; then only the pidfd shows that this is still the process.
-  if (crashed.coreDumping === undefined && named === undefined && tellsCoreDumping(options.kernelRelease ?? release()))
+  if (crashed.coreDumping === undefined && named === undefined && tellsCoreDumping(kernelRelease ?? release()))
     return "nothing says that the process is dumping core";
   if (crash.uid !== undefined && crashed.uid !== undefined && crashed.uid !== crash.uid) {
     return `its uid is ${crashed.uid}, the kernel said ${crash.uid}`;
@@ -114,15 +126,20 @@ export function memorySource({ crash }: ProcessAsked, { status }: Fingerprint, p
   return !status.hasMemory && crash.tid !== undefined && crash.tid !== crash.pid ? `${path}/task/${crash.tid}` : path;
 }
 
-/** When the process started, in epoch milliseconds; undefined when the machine's start is not known. */
-export async function startOf(options: ProcessAsked, startTicks: number): Promise<number | undefined> {
+/** When the machine started, in epoch milliseconds; undefined when that is not known. */
+export async function readBootMs({ roots, signal }: ProcessAsked): Promise<number | undefined> {
   try {
-    const { bytes } = await readBounded(join(options.roots.proc, "stat"), 1024 * 1024, options.signal);
+    const { bytes } = await readBounded(join(roots.proc, "stat"), 1024 * 1024, signal);
     const bootSeconds = tryParseBootTime(bytes.toString());
-    return bootSeconds === undefined ? undefined : bootSeconds * 1000 + (startTicks * 1000) / TICKS_PER_SECOND;
+    return bootSeconds === undefined ? undefined : bootSeconds * 1000;
   } catch {
     return undefined;
   }
+}
+
+/** When a process started, in epoch milliseconds. @param bootMs when the machine did */
+export function startOf({ startTicks }: Fingerprint, bootMs: number | undefined): number | undefined {
+  return bootMs === undefined ? undefined : bootMs + (startTicks * 1000) / TICKS_PER_SECOND;
 }
 
 /** Read a short file of the process as text. @throws when it cannot be read, and the signal's reason */
