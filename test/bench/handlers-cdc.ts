@@ -7,14 +7,17 @@ import { type HandlerOrReason, outcomeOf, until } from "./handler.ts";
 import { PATIENCE_MS } from "./handlers-shell.ts";
 import type { HandlerName } from "./options.ts";
 
+/** Looks for the place of each crash, as the default does, and takes every core. */
+const EACH_PLACE = { KEEP_PER_SITE: "1000/24h" };
+
 /** Settings of each composer that is measured. */
 const SETTINGS = {
-  "cdc-zstd": { COMPRESSION: "zstd" },
-  "cdc-deflate": { COMPRESSION: "deflate" },
-  "cdc-none": { COMPRESSION: "none" },
+  "cdc-zstd": { COMPRESSION: "zstd", ...EACH_PLACE },
+  "cdc-deflate": { COMPRESSION: "deflate", ...EACH_PLACE },
+  "cdc-none": { COMPRESSION: "none", ...EACH_PLACE },
   // What is learnt beside the core while the process is held, or read after it.
   "cdc-core-only": { COMPRESSION: "zstd", STACK: "false", MESSAGE: "false", ARTEFACTS: "false", BINARIES: "off" },
-  "cdc-other": { COMPRESSION: "zstd" },
+  "cdc-other": { COMPRESSION: "zstd", ...EACH_PLACE },
 } as const satisfies Partial<Record<HandlerName, Record<string, string>>>;
 
 /** Name a handler that is a composer. */

@@ -131,7 +131,11 @@ export class CrashStacks {
       if (this.#withMessage) {
         const { takeMessage } = await import("./take-message.ts");
         const goroutines = taken?.goroutines ?? [];
-        this.#message = await unlessStopped(takeMessage({ held, facts, goroutines, stop }), stop);
+        const looking = takeMessage({ held, facts, goroutines, stop }).then((message) => ({ message }));
+        const looked = await unlessStopped(looking, stop);
+        this.#message = looked?.message;
+        if (looked === undefined || stop.aborted)
+          this.#problem("CDH_DEADLINE", `its memory was not read in ${TAKE_MAX_MS} ms`, "message");
       }
     } catch (error) {
       this.#problem("CDH_STACK_FAILED", `the memory of the stacks cannot be read: ${reasonOf(error)}`);
