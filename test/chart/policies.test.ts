@@ -2,6 +2,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { GROUP_FOLDER } from "../../packages/cdh-api/src/groups/group-states.ts";
+import { STATE_FOLDER } from "../../packages/cdh-api/src/manifests/state-limits.ts";
+import { SEGMENTS_FOLDER } from "../../packages/cdh-api/src/segments/folder.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 
 const FOLDER = join(REPOSITORY, "charts/core-dump-handler/policies");
@@ -23,6 +26,9 @@ const RIGHTS = {
   },
 } as const;
 
+/** Where uploaders have nothing to write. */
+const API_FOLDERS = [SEGMENTS_FOLDER, GROUP_FOLDER, STATE_FOLDER].map((folder) => `${folder.split("/")[0] ?? ""}/`);
+
 const read = (name: string): unknown => parse(readFileSync(join(FOLDER, name), "utf8"));
 
 interface Statement {
@@ -34,12 +40,13 @@ interface Statement {
 describe("the least rights of each program", () => {
   it("are there for every cloud and described", () => {
     const names = readdirSync(FOLDER).filter((name) => name !== "README.md");
-    const wanted = PROGRAMS.flatMap((program) => [
+    const roles = PROGRAMS.flatMap((program) => [
       `aws-${program}.json`,
       `minio-${program}.json`,
       `azure-${program}.json`,
       `gcs-${program}.yaml`,
     ]);
+    const wanted = [...roles, "azure-uploader-condition.txt", "gcs-uploader-condition.yaml"];
     expect(names.toSorted()).toEqual(wanted.toSorted());
     const readme = readFileSync(join(FOLDER, "README.md"), "utf8");
     for (const name of wanted) expect(readme).toContain(name);
@@ -50,18 +57,37 @@ describe("the least rights of each program", () => {
     (cloud, program) => {
       const policy = read(`${cloud}-${program}.json`) as { Version: string; Statement: Statement[] };
       expect(policy.Version).toBe("2012-10-17");
-      expect(policy.Statement.every(({ Effect }) => Effect === "Allow")).toBe(true);
+      const allowed = policy.Statement.filter(({ Effect }) => Effect === "Allow");
       expect(
-        policy.Statement.flatMap(({ Action }) => Action)
+        allowed
+          .flatMap(({ Action }) => Action)
           .toSorted()
           .join(" "),
       ).toBe(RIGHTS.s3[program]);
-      for (const { Action, Resource } of policy.Statement) {
+      for (const { Action, Resource } of allowed) {
         const isAboutBucket = Action.every((action) => action.startsWith("s3:ListBucket"));
         expect(Resource).toEqual([isAboutBucket ? "arn:aws:s3:::my-cores" : "arn:aws:s3:::my-cores/*"]);
       }
     },
   );
+
+  it("an uploader may write nothing of what only the API writes, with or without a prefix, in every cloud", () => {
+    for (const cloud of ["aws", "minio"]) {
+      const { Statement: all } = read(`${cloud}-uploader.json`) as { Statement: Statement[] };
+      const [denied, ...more] = all.filter(({ Effect }) => Effect === "Deny");
+      expect(more).toEqual([]);
+      expect(denied?.Action.toSorted()).toEqual(["s3:DeleteObject", "s3:PutObject"]);
+      const keys = denied?.Resource.map((one) => one.replace("arn:aws:s3:::my-cores/", ""));
+      expect(keys).toEqual(API_FOLDERS.flatMap((folder) => [`${folder}*`, `*/${folder}*`]));
+    }
+    const azure = readFileSync(join(FOLDER, "azure-uploader-condition.txt"), "utf8");
+    for (const action of ["write", "add/action", "delete"]) expect(azure).toContain(`blobs/${action}'})`);
+    for (const folder of API_FOLDERS)
+      for (const path of [`${folder}*`, `*/${folder}*`]) expect(azure).toContain(`blobs:path] StringNotLike '${path}'`);
+    const google = read("gcs-uploader-condition.yaml") as { title: string; expression: string };
+    for (const folder of API_FOLDERS)
+      expect(google.expression).toContain(`!resource.name.startsWith("projects/_/buckets/my-cores/objects/${folder}")`);
+  });
 
   it.each(PROGRAMS)("azure %s: a custom role with data rights on blobs", (program) => {
     const role = read(`azure-${program}.json`) as Record<string, string[]> & { IsCustom: boolean };

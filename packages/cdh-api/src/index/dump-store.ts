@@ -7,6 +7,7 @@ import { ChangeLog, type Change } from "./change-log.ts";
 import { DumpIndex } from "./dump-index.ts";
 import { Notices } from "./notices.ts";
 import type { PlacementRules } from "./placement.ts";
+import { Prover } from "./prove-recalled.ts";
 import { Refresher, type Look } from "./refresh.ts";
 
 /** Listing may take so much of the time at most. */
@@ -53,6 +54,7 @@ export class DumpStore {
   readonly rules: PlacementRules;
   readonly #options: DumpStoreOptions;
   readonly #refresher: Refresher;
+  readonly #prover: Prover;
   readonly #notices: Notices | undefined;
   #noticesRun: Promise<void> | undefined;
   #noticesNext: Promise<void> | undefined;
@@ -72,6 +74,7 @@ export class DumpStore {
     this.index = new DumpIndex(new ChangeLog(options.replica), options.onChange);
     this.#refresher = new Refresher({ ...options, index: this.index });
     const { index } = this;
+    this.#prover = new Prover({ ...options, index });
     const lookAt = (stem: string, signal?: AbortSignal): Promise<void> => this.#refresher.lookAt(stem, signal);
     this.#notices = options.notices ? new Notices({ ...options, index, lookAt }) : undefined;
   }
@@ -159,6 +162,15 @@ export class DumpStore {
       log.debug("cannot look at a dump", { stem, reason: reasonOf(error) });
     });
     await soon(look, FRESHEN_MS, clock);
+  }
+
+  /**
+   * Make sure, before a dump is shown or changed alone, that it is where its manifest places it.
+   * @returns false where it is not, or not there any more: who asks looks it up again
+   * @throws {CdhError} the CDH_STORE family
+   */
+  async prove(stem: string): Promise<boolean> {
+    return await this.#prover.prove(stem);
   }
 
   async #hurry(): Promise<void> {

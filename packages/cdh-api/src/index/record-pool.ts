@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import type { DumpRecord } from "./dump-record.ts";
 import { boundsOf, nameAt, PackedRecord, packTexts } from "./packed-record.ts";
 import { hashBytes, hashText, packText } from "./packed-text.ts";
-import { BLOCK_ROWS, KEPT, LINKED, type NumberName, NUMBERS, RowBlock } from "./row-block.ts";
+import { BLOCK_ROWS, KEPT, LINKED, type NumberName, NUMBERS, RECALLED, RowBlock } from "./row-block.ts";
 import { FactsPool, type RowCounts, type RowFacts } from "./row-facts.ts";
 
 /** What may change of a dump while its manifest stays. */
@@ -39,11 +39,17 @@ export class RecordPool {
 
   /** Make the record of a dump that has changed; the one that was stays what it is. */
   changed(record: DumpRecord, changes: Changes): PackedRecord {
-    if (!(record instanceof PackedRecord) || changes.name !== undefined) return this.pack(withChanges(record, changes));
+    if (!(record instanceof PackedRecord)) return this.pack(withChanges(record, changes));
+    if (changes.name !== undefined) {
+      const renamed = this.pack(withChanges(record, changes));
+      copyOrigin(record, renamed);
+      return renamed;
+    }
     const { block, row } = record;
     const facts = block.facts[block.refs.facts[row] ?? 0] as RowFacts;
     const counts = block.counts[block.refs.counts[row] ?? 0] as RowCounts;
     const made = this.#add(record, facts, counts, block.texts.subarray(block.startOf(row), block.ends[row]));
+    copyOrigin(record, made);
     fill(made, changes);
     return made;
   }
@@ -159,6 +165,10 @@ export function fill({ block, row }: PackedRecord, changes: Omit<Changes, "name"
   if (storedAt !== undefined) block.numbers.storedAt[row] = storedAt;
   if (revision !== undefined) block.numbers.revision[row] = revision;
   if (keep !== undefined) block.flags[row] = keep ? (block.flags[row] ?? 0) | KEPT : (block.flags[row] ?? 0) & ~KEPT;
+}
+
+function copyOrigin(from: PackedRecord, to: PackedRecord): void {
+  to.block.flags[to.row] = (to.block.flags[to.row] ?? 0) | ((from.block.flags[from.row] ?? 0) & RECALLED);
 }
 
 /** A packed record has getters, which a spread does not copy. */

@@ -30,6 +30,8 @@ export const LINKED = 2;
 export const WAS_LINKED = 4;
 /** The listing that goes on has shown it. */
 export const SEEN = 8;
+/** A segment told of the row, and nobody has held it against its manifest yet. */
+export const RECALLED = 16;
 
 /** What is the same for many rows: each has the number of its own in a list of the block. */
 export const REFS = ["facts", "counts", "node", "image", "summary"] as const;

@@ -153,7 +153,7 @@ export async function findDump(app: AppContext, namespace: string, name: string)
   const known = app.dumps.index.find(namespace, name);
   await (known === undefined ? app.dumps.freshen() : app.dumps.confirm(known.stem));
   const found = app.dumps.index.find(namespace, name);
-  if (found === undefined) throw dumpNotFound(name);
+  if (found === undefined || !(await app.dumps.prove(found.stem))) throw dumpNotFound(name);
   return found;
 }
 

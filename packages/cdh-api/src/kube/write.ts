@@ -42,6 +42,7 @@ export async function deleteCollection({ app, exchange, param, who }: Call): Pro
     if (selects !== undefined && !selects(record)) continue;
     if (dryRun) continue;
     exchange.signal.throwIfAborted();
+    if (!(await app.dumps.prove(record.stem))) continue;
     await removeDump(app, record);
     audit(app, exchange, "deleted", who.user, record);
   }

@@ -115,6 +115,7 @@ async function findPermitted({ app, exchange, route, param, caller }: Call): Pro
   const known = app.dumps.index.byName(id);
   await (known === undefined ? app.dumps.freshen() : app.dumps.confirm(known.stem));
   const record = app.dumps.index.byName(id);
+  if (record !== undefined && !(await app.dumps.prove(record.stem))) throw dumpNotFound(id);
   if (record === undefined || (record.nodeName ?? NO_NODE) !== param("node")) throw dumpNotFound(id);
   if (!(await app.rights.may(caller, rightOn(record, right)))) {
     const error = dumpNotFound(id);

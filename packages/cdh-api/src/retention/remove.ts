@@ -16,6 +16,8 @@ export interface RemovalEvents {
 /** What carrying out a removal needs. */
 export interface RemoverOptions {
   store: ObjectStore;
+  /** Tell whether what is known of a dump is what its manifest says. @throws {CdhError} CDH_STORE… */
+  prove?: ((stem: string) => Promise<boolean>) | undefined;
   /** Where each removal is told before it is done. */
   board?: NoticeBoard | undefined;
   clock: Clock;
@@ -36,7 +38,8 @@ export class Remover {
 
   /**
    * Remove one bundle, its manifest first: from then on no listing shows it, and what is left is finished later.
-   * @returns false when it was protected meanwhile, or when the manifest of an orphan arrived
+   * @returns false when it was protected meanwhile, when the manifest of an orphan arrived, or when its own manifest says
+   *   something else of it than what was decided by
    * @throws {CdhError} CDH_STORE…; the signal's reason
    */
   async remove(removal: Removal, signal: AbortSignal): Promise<boolean> {
@@ -45,6 +48,7 @@ export class Remover {
     const keys = keysOfStem(removal.stem);
     if ((await store.head(keys.keep, signal)) !== undefined) return false;
     if (removal.reason === "orphan" && (await store.head(keys.manifest, signal)) !== undefined) return false;
+    if (removal.reason !== "orphan" && (await this.#options.prove?.(removal.stem)) === false) return false;
     signal.throwIfAborted();
     await this.#options.board?.post({ kind: "removed", stem: removal.stem }, signal);
     signal.throwIfAborted();

@@ -28,7 +28,7 @@ export interface RetentionOptions {
   /** The API server, for the Lease and for what is gone. */
   access: KubernetesAccess | undefined;
   /** What the index of the API knows of manifests already, and whether it has been filled. */
-  index?: { isListed: () => boolean; lookUp: FactsLookup } | undefined;
+  index?: { isListed: () => boolean; lookUp: FactsLookup; prove: (stem: string) => Promise<boolean> } | undefined;
   /** Unique among the replicas: the pod's name. */
   identity: string;
 }
@@ -135,7 +135,15 @@ export function makeRound(
     identity,
     dryRun,
     surveyor: new Surveyor(store, options.placement, options.index?.lookUp),
-    remover: new Remover({ store, board, clock, log, events, ratePerSecond: settings.retentionRate }),
+    remover: new Remover({
+      store,
+      prove: options.index?.prove,
+      board,
+      clock,
+      log,
+      events,
+      ratePerSecond: settings.retentionRate,
+    }),
     references: new FileReferences(store),
     cluster: access !== undefined && needsKubernetes(policy) ? new ClusterWatch(access) : undefined,
   };

@@ -2,6 +2,7 @@ import type { DumpIndex } from "../index/dump-index.ts";
 import { PackedRecord } from "../index/packed-record.ts";
 import { nameOfStem, tryNameOf } from "../index/placement.ts";
 import { fill } from "../index/record-pool.ts";
+import { RECALLED } from "../index/row-block.ts";
 import { addGone, type Gone, goneHash, Past } from "./past.ts";
 import { eachRow, type ReadOptions, type ReadResult, type ReadSegment, readSegments } from "./read.ts";
 
@@ -52,5 +53,7 @@ function linkRow(
   const isName = tryNameOf({ crashId: name }) !== undefined && index.byName(name) === undefined;
   const named = isName ? record : index.pool.changed(record, { name: nameOfStem(stem) });
   fill(named, { revision });
-  index.adopt(index.pool.idOf(named));
+  const id = index.pool.idOf(named);
+  index.pool.setFlags(id, RECALLED);
+  index.adopt(id);
 }

@@ -194,6 +194,8 @@ export async function runService(options: ServiceOptions): Promise<void> {
             index: {
               isListed: () => dumps.isListed,
               lookUp: (stem, manifest) => knownFacts(dumps.index, stem, manifest),
+              // What the index does not know, retention has read itself.
+              prove: async (stem) => dumps.index.byStem(stem) === undefined || (await dumps.prove(stem)),
             },
           }),
           segments.work(dumps),
