@@ -1,5 +1,6 @@
 import path from "node:path";
 import { foreignDataRules } from "./foreign-data.ts";
+import { heldFileRules } from "./held-files.ts";
 import { complaintBetween, hasLayers, tryRoomOf } from "./layers.ts";
 import { AMBIENT, OWNERSHIPS } from "./owners.ts";
 
@@ -186,5 +187,13 @@ const privateMembers = {
 /** The project's own rules for oxlint. */
 export default {
   meta: { name: "cdh" },
-  rules: { imports, layered, ambient, timers, "private-members": privateMembers, ...foreignDataRules },
+  rules: {
+    imports,
+    layered,
+    ambient,
+    timers,
+    "private-members": privateMembers,
+    ...foreignDataRules,
+    ...heldFileRules,
+  },
 };

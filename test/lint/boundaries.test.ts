@@ -153,6 +153,18 @@ const offending: Record<string, { code: string; source: string; message?: RegExp
     source:
       'import { mkdir } from "node:fs/promises";\nexport const y = (): Promise<unknown> => mkdir("a", { recursive: true });',
   },
+  "packages/cdh-upload/src/queue/waits-before-closing.ts": {
+    code: "cdh(held-files)",
+    source:
+      'import { open } from "node:fs/promises";\nexport async function y(): Promise<number> {\n  const file = await open("a");\n  const { size } = await file.stat();\n  await file.close();\n  return size;\n}',
+    message: /before the try/,
+  },
+  "packages/cdh-upload/src/queue/opens-without-a-name.ts": {
+    code: "cdh(held-files)",
+    source:
+      'import { openRegularFile as read } from "@cdh/core/files/regular-file";\nexport const y = async (): Promise<void> => {\n  use(await read("a"));\n};\nexport function use(file: unknown): unknown {\n  return file;\n}',
+    message: /give it a name/,
+  },
   "packages/cdh-api/src/index/parses-here.ts": {
     code: "cdh(answering-thread)",
     source: 'import { parseManifest as y } from "@cdh/core/bundle/reader-manifest";\nexport const z = y;',
@@ -218,6 +230,8 @@ const fine: Record<string, string> = {
   "packages/core/src/service/exec.ts":
     'import { execa } from "execa";\nimport { spawn } from "node:child_process";\nexport const y = [execa, spawn, process.env];',
   "packages/core/src/base/clock.ts": "export const y = (): number => Date.now() + new Date().getTime();",
+  "packages/cdh-upload/src/queue/closes.ts":
+    'import { open, type FileHandle } from "node:fs/promises";\nexport async function y(): Promise<number | undefined> {\n  const file = await open("a").catch(() => undefined);\n  if (file === undefined) return undefined;\n  try {\n    return (await file.stat()).size;\n  } finally {\n    await file.close();\n  }\n}\nexport const z = async (): Promise<FileHandle> => await open("b");',
   "packages/cdh-upload/src/queue/clamped.ts":
     'import { timerMs } from "@cdh/core/clock";\nconst A_MS = 5;\nexport const y = (ms: number): unknown => [setTimeout(() => {}, timerMs(ms)), setInterval(() => {}, A_MS), AbortSignal.timeout(10)];',
   "packages/core/src/service/config.ts":

@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import { soon } from "@cdh/core/async/soon";
+import { ForgottenFiles } from "@cdh/core/base/forgotten-files";
 import type { Manifest, Problem } from "@cdh/core/bundle/manifest";
 import { systemClock, timerMs } from "@cdh/core/clock";
 import { composerSettings, type ComposerSettings } from "@cdh/core/composer/settings";
@@ -58,6 +59,10 @@ export async function runForKernel(
     write: openComposerLog(exeDir, native),
   });
   process.on("unhandledRejection", (error) => log.error("unhandled rejection", { error }));
+  new ForgottenFiles((path) => log.error("a file was not closed", { path })).watch((error) => {
+    log.error("uncaught exception", { error });
+    throw error;
+  });
   for (const problem of problems) log.warn("setting not understood", { ...problem });
   const keepsFiles = settings.binaries !== "off";
   const isHeld = settings.stack || settings.message || settings.artefacts || keepsFiles;

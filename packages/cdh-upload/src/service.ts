@@ -1,8 +1,10 @@
 import { writeFile } from "node:fs/promises";
 import { soon } from "@cdh/core/async/soon";
+import type { ForgottenFiles } from "@cdh/core/base/forgotten-files";
 import type { Manifest } from "@cdh/core/bundle/manifest";
 import type { Clock } from "@cdh/core/clock";
 import { reasonOf } from "@cdh/core/errors";
+import { showForgottenFiles } from "@cdh/core/forgotten-files-metric";
 import { daemonRoutes, startHttpServer, type Health, type HttpServer } from "@cdh/core/http-server";
 import { findKubernetes } from "@cdh/core/kubernetes";
 import type { Logger } from "@cdh/core/log";
@@ -46,12 +48,14 @@ export interface ServiceOptions {
   env: Readonly<Record<string, string | undefined>>;
   version: string;
   stopSignal: AbortSignal;
+  forgottenFiles?: ForgottenFiles | undefined;
 }
 
 /** Run the uploader with everything around it: metrics, probes, Events, webhook. Ends when told to stop. */
 export async function runService(options: ServiceOptions): Promise<void> {
   const { settings, store, routes, clock, log, stopSignal } = options;
   const metrics = createMetrics();
+  showForgottenFiles(metrics, options.forgottenFiles);
   const talkers = makeTalkers(options);
   /** Why a store is in trouble, by its rule; the default store's is undefined. */
   const troubled = new Map<string | undefined, string>();

@@ -32,10 +32,10 @@ export class ReplayCommand extends CdhCommand {
     const crash = parseKernelArguments(this.words);
     const exeDir = dirname(process.execPath);
     const { settings, problems } = readSettings(exeDir, crash, this.context.env);
+    const native = await loadNative();
     const file = await open(this.core, constants.O_RDONLY).catch((error: unknown) => {
       throw new CdhError("CDH_NOT_FOUND", `cannot read ${this.core}: ${reasonOf(error)}`);
     });
-    const native = await loadNative();
     const outcome = await compose({
       input: { ...descriptorInput(file.fd), close: async () => file.close().catch(() => {}) },
       crash,

@@ -30,8 +30,10 @@ export class SlotFiles {
     await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
     const files: FileHandle[] = [];
     try {
-      for (let index = 0; index < count; index += 1)
-        files.push(await open(join(directory, String(index)), SLOT_FLAGS, FILE_MODE));
+      for (let index = 0; index < count; index += 1) {
+        const file = await open(join(directory, String(index)), SLOT_FLAGS, FILE_MODE);
+        files.push(file);
+      }
     } catch (error) {
       await Promise.all(files.map((file) => file.close().catch(() => {})));
       throw error;

@@ -28,7 +28,7 @@ export class ServeCommand extends SettingsCommand {
   metricsAddress = settingFlag(apiSettings.metricsAddress);
 
   async run(): Promise<number | void> {
-    const { clock, env, stopSignal } = this.context;
+    const { clock, env, stopSignal, forgottenFiles } = this.context;
     const resolved = this.resolveStrictly(apiSettings);
     if (this.printConfig) return this.showConfig(apiSettings, resolved);
     refuseTwoStores(resolved);
@@ -38,7 +38,7 @@ export class ServeCommand extends SettingsCommand {
     const store = await openStore(settings, { clock, log, env, connections });
     try {
       log.info("started", { version: VERSION });
-      await runService({ settings, store, clock, log, env, files: pageRoutes(), stopSignal });
+      await runService({ settings, store, clock, log, env, files: pageRoutes(), stopSignal, forgottenFiles });
     } finally {
       await store.close();
     }

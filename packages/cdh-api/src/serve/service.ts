@@ -1,8 +1,10 @@
 import { randomInt } from "node:crypto";
 import { Agent } from "node:https";
 import { hostname } from "node:os";
+import type { ForgottenFiles } from "@cdh/core/base/forgotten-files";
 import type { Clock } from "@cdh/core/clock";
 import { CdhError } from "@cdh/core/errors";
+import { showForgottenFiles } from "@cdh/core/forgotten-files-metric";
 import { daemonRoutes, startHttpServer, type Health } from "@cdh/core/http-server";
 import { findKubernetes } from "@cdh/core/kubernetes";
 import type { Logger } from "@cdh/core/log";
@@ -50,6 +52,7 @@ export interface ServiceOptions {
   env: Readonly<Record<string, string | undefined>>;
   files: readonly PageRoute[];
   stopSignal: AbortSignal;
+  forgottenFiles?: ForgottenFiles | undefined;
 }
 
 /**
@@ -69,6 +72,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
   const tlsFiles = tlsFilesOf(settings);
   const pair = await readTlsPair(tlsFiles);
   const metrics = createMetrics();
+  showForgottenFiles(metrics, options.forgottenFiles);
   const gates = makeGates(settings);
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   const cluster = new Cluster({ ...access, agent });

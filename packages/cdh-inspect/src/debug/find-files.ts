@@ -92,7 +92,8 @@ export async function findDebugFile(
   for (const { place, root } of places) {
     const file = await tryOpenForeignElf(join(place, link.name), root);
     if (file === undefined) continue;
-    if ((await file.crc32()) === link.crc) return file;
+    const crc = await file.crc32().catch(() => undefined);
+    if (crc === link.crc) return file;
     await file.close();
   }
   return undefined;

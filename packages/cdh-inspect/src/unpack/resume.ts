@@ -43,21 +43,29 @@ export async function tryResume(
   // Where the system has no O_NOFOLLOW, links need rights that nobody has by default.
   const file = await open(partial, constants.O_RDWR | (constants.O_NOFOLLOW ?? 0)).catch(() => undefined);
   if (file === undefined) return undefined;
-  const stats = await file.stat();
-  if (!stats.isFile()) {
+  try {
+    if (await readOn(file, known.doneBytes, hash)) return { file, doneBytes: known.doneBytes };
+  } catch (error) {
     await file.close();
-    return undefined;
+    throw error;
   }
+  await file.close();
+  return undefined;
+}
+
+/** Cut a file to what is known of it, and hash that. @returns false where it is no plain file */
+async function readOn(file: FileHandle, doneBytes: number, hash: ReturnType<typeof createHash>): Promise<boolean> {
+  if (!(await file.stat()).isFile()) return false;
   // A hole at the end is not in the file's length yet.
-  await file.truncate(known.doneBytes);
+  await file.truncate(doneBytes);
   const buffer = Buffer.allocUnsafe(READ_BYTES);
-  for (let at = 0; at < known.doneBytes;) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(READ_BYTES, known.doneBytes - at), at);
+  for (let at = 0; at < doneBytes;) {
+    const { bytesRead } = await file.read(buffer, 0, Math.min(READ_BYTES, doneBytes - at), at);
     if (bytesRead === 0) break;
     hash.update(buffer.subarray(0, bytesRead));
     at += bytesRead;
   }
-  return { file, doneBytes: known.doneBytes };
+  return true;
 }
 
 function parseProgress(text: string): Progress | undefined {

@@ -3,6 +3,7 @@ import { Command } from "clipanion";
 import { EXIT_STATUS_HELP } from "@cdh/core/cli";
 import { settingFlag } from "@cdh/core/cli/flags";
 import { EXIT } from "@cdh/core/errors";
+import { showForgottenFiles } from "@cdh/core/forgotten-files-metric";
 import { daemonRoutes, startHttpServer, type Health, type HttpServer } from "@cdh/core/http-server";
 import { findKubernetes } from "@cdh/core/kubernetes";
 import type { Logger } from "@cdh/core/log";
@@ -70,6 +71,7 @@ export class WatchCommand extends NodeCommand {
     const { settings, directories } = directoriesOf(inputs);
     const shown: Shown = { health: { ok: false, reasons: ["not installed yet"] } };
     const metrics = createMetrics();
+    showForgottenFiles(metrics, this.context.forgottenFiles);
     const counters = declareWatchMetrics(metrics, version, () => clock.now());
     const server = await this.#serve(
       settings,

@@ -40,7 +40,8 @@ export class RunCommand extends UploadCommand {
         store: store.url,
         ...(rules.length === 0 ? {} : { rules }),
       });
-      await runService({ settings, store, routes, clock, log, env: this.context.env, version: VERSION, stopSignal });
+      const { env, forgottenFiles } = this.context;
+      await runService({ settings, store, routes, clock, log, env, version: VERSION, stopSignal, forgottenFiles });
     } finally {
       await stores.close();
     }

@@ -1,3 +1,4 @@
+import { ownedItems } from "@cdh/core/async/owned-items";
 import type { Clock } from "@cdh/core/clock";
 import { CdhError } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
@@ -133,13 +134,15 @@ export class RenewedStore implements ObjectStore {
     }
   }
 
-  async *#through<T>(current: Current, items: AsyncIterable<T> | Iterable<T>): AsyncIterable<T> {
+  #through<T>(current: Current, items: AsyncIterable<T> | Iterable<T>): AsyncIterable<T> {
+    return ownedItems(this.#heardEach(items), () => this.#leave(current));
+  }
+
+  async *#heardEach<T>(items: AsyncIterable<T> | Iterable<T>): AsyncGenerator<T> {
     try {
       yield* items;
     } catch (error) {
       throw this.#heard(error);
-    } finally {
-      this.#leave(current);
     }
   }
 

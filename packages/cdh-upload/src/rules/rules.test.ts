@@ -102,4 +102,26 @@ describe("RenewedStore", () => {
     expect(events).toEqual(["true head", "true close", "false head"]);
     expect(looks).toBe(3);
   });
+
+  it("closes the old credentials' store when a body of it is given back unread", async () => {
+    const events: string[] = [];
+    let version = 1;
+    const clock = { at: 0, monotonic: () => clock.at };
+    const look = async (): Promise<Opened> => {
+      const name = `v${version}`;
+      const get = async (): Promise<AsyncIterable<Uint8Array>> =>
+        (async function* () {
+          yield Buffer.from("x");
+        })();
+      return { fingerprint: name, open: async () => ({ ...fake(name, events, async () => undefined), get }) };
+    };
+    const store = new RenewedStore({ url: "s3://x", clock, log: silentLogger, look });
+    const body = await store.get("a");
+    version = 2;
+    clock.at = 30_000;
+    await store.head("b");
+    expect(events).toEqual(["v2 head"]);
+    await body?.[Symbol.asyncIterator]().return?.();
+    expect(events).toEqual(["v2 head", "v1 close"]);
+  });
 });

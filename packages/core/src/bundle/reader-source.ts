@@ -19,7 +19,10 @@ const FILE_BLOCK_BYTES = 64 * 1024;
  */
 export async function fileSource(path: string): Promise<RandomAccessSource> {
   const handle = await openRegularFile(path, { followLinks: true });
-  const stat = await handle.stat();
+  const stat = await handle.stat().catch(async (error: unknown) => {
+    await handle.close();
+    throw new CdhError("CDH_DISK", `cannot read ${path}: ${reasonOf(error)}`, { cause: error });
+  });
   const traffic = { requests: 0, bytes: 0 };
   return cacheReads(
     {

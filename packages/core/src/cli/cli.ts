@@ -2,10 +2,11 @@ import { Builtins, Cli, Command, Option, UsageError, type BaseContext, type Comm
 import { systemClock, type Clock } from "../base/clock.ts";
 import { CdhError } from "../base/errors.ts";
 import { EXIT, EXIT_STATUS_HELP } from "../base/exit-status.ts";
+import type { ForgottenFiles } from "../base/forgotten-files.ts";
 import { createLogger, LOG_LEVELS, tryParseLogLevel, type Logger } from "../service/log.ts";
 import { proxyEnv } from "../store/proxy-env.ts";
 import { formatCompletion } from "./completion.ts";
-import { watchSignals } from "./ending.ts";
+import { watchSignals, watchUncaught } from "./ending.ts";
 import { textFlag } from "./flags.ts";
 import { commonLast, formatOverview } from "./help.ts";
 import { describeMisuse, type KnownCommand } from "./misuse.ts";
@@ -30,6 +31,8 @@ export interface CliContext extends BaseContext {
    * where there is no terminal to share.
    */
   leaveInterrupts?: () => () => void;
+  /** Files that the program forgot to close: told by the command's own logger once it has one. */
+  forgottenFiles?: ForgottenFiles;
 }
 
 /** Base of every command: logging flags, output helpers, and errors shown once in one form. */
@@ -67,7 +70,7 @@ export abstract class CdhCommand extends Command<CliContext> {
       throw new UsageError(`--log-format ${this.logFormat}: none of json, text`);
     const level = tryParseLogLevel(this.logLevel ?? env["LOG_LEVEL"] ?? "info") ?? "info";
     const wanted = this.logFormat ?? env["LOG_FORMAT"] ?? (isTerminal(stderr) ? "text" : "json");
-    return createLogger({
+    const log = createLogger({
       program,
       level,
       format: wanted === "text" ? "text" : "json",
@@ -77,6 +80,10 @@ export abstract class CdhCommand extends Command<CliContext> {
         stderr.write(line);
       },
     });
+    this.context.forgottenFiles?.tellBy((path) =>
+      log.error("a file was not closed: a bug, please report it", { path }),
+    );
+    return log;
   }
 
   /**
@@ -190,6 +197,7 @@ export async function runMain(program: Program, argv: readonly string[] = proces
     allowGrace: ending.allow,
     stoppedStatus: ending.status,
     leaveInterrupts: ending.leaveInterrupts,
+    forgottenFiles: watchUncaught(program.name),
   };
   process.exitCode = await runCommandLine(cli, argv, context);
   ending.finish();

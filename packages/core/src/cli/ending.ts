@@ -1,6 +1,8 @@
 import { writeSync } from "node:fs";
+import { inspect } from "node:util";
 import { timerMs } from "../base/clock.ts";
-import { ENDING_SIGNALS, type EndingSignal } from "../base/exit-status.ts";
+import { ENDING_SIGNALS, EXIT, type EndingSignal } from "../base/exit-status.ts";
+import { ForgottenFiles } from "../base/forgotten-files.ts";
 
 const SIGNALS = Object.keys(ENDING_SIGNALS) as EndingSignal[];
 
@@ -82,6 +84,19 @@ export function watchSignals(program: string): Ending {
     },
     release,
   };
+}
+
+/**
+ * Say what nobody caught, and end the process as Node would; only a file that was forgotten does not end it.
+ * @param program names it in the message
+ */
+export function watchUncaught(program: string): ForgottenFiles {
+  const forgotten = new ForgottenFiles((path) => tell(`${program}: ${path} was not closed: a bug, please report it\n`));
+  forgotten.watch((error) => {
+    tell(`${program}: this is a bug, please report it\n${inspect(error)}\n`);
+    process.exit(EXIT.bug);
+  });
+  return forgotten;
 }
 
 /** Write to stderr before the process dies, which would not wait for a stream. */

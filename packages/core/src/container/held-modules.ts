@@ -51,7 +51,8 @@ async function readModules(directory: string, signal: AbortSignal | undefined): 
       if (isModule(group, image)) modules.push(moduleOf(group, image));
     }
   } finally {
-    await memory?.close().catch(() => undefined);
+    // Not waited for: it would wait behind a read that hangs.
+    void memory?.close().catch(() => undefined);
   }
   return { modules, whole, mapsBytes };
 }
@@ -113,7 +114,7 @@ async function forEachLine(
     }
     return { bytes: read, whole: false };
   } finally {
-    await file.close().catch(() => undefined);
+    void file.close().catch(() => undefined);
   }
 }
 

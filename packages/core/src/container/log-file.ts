@@ -3,6 +3,7 @@ import { open, readdir, readlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { errnoOf } from "../base/errors.ts";
 import { onHost, type Roots } from "../base/roots.ts";
+import { closeUnless } from "../files/regular-file.ts";
 import { isContainerId } from "../kernel/cgroup.ts";
 import { HeldDirectory } from "./bounded-file.ts";
 import { missingBecause, within, type Collected } from "./collected.ts";
@@ -180,14 +181,8 @@ async function openLog(roots: Roots, path: string): Promise<FileHandle | undefin
 }
 
 async function openPlain(path: string): Promise<FileHandle | undefined> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  const isFile = await handle.stat().then(
-    (stats) => stats.isFile(),
-    () => false,
-  );
-  if (isFile) return handle;
-  await handle.close();
-  return undefined;
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  return await closeUnless(await open(path, flags), (stats) => stats.isFile());
 }
 
 /** Read ever larger pieces from the end until they hold enough lines. */

@@ -30,11 +30,11 @@ const AT_ONCE = 2;
  * @throws {CdhError} CDH_DISK when the file ends early; the system's error
  */
 export async function packFile(source: FileBytes, target: string, signal?: AbortSignal): Promise<Packed> {
-  const compressor = makeFrameCompressor("zstd", LEVEL);
   const hash = createHash("sha256");
   const frames: FrameSize[] = [];
-  const running: { coreBytes: number; frame: ReturnType<typeof compressor.compress> }[] = [];
   const file = await open(target, "wx", 0o600);
+  const compressor = makeFrameCompressor("zstd", LEVEL);
+  const running: { coreBytes: number; frame: ReturnType<typeof compressor.compress> }[] = [];
   let storedBytes = 0;
   const append = async (bytes: Uint8Array): Promise<void> => {
     for (let done = 0; done < bytes.length;)

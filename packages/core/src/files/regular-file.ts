@@ -32,6 +32,20 @@ export async function openRegularFile(path: string, options: RegularFileOptions 
   throw notRegular(path, after);
 }
 
+/**
+ * Hand an open file on where it is what somebody wants; else, and where that cannot be told, it is closed.
+ * @returns undefined when it was closed
+ */
+export async function closeUnless(
+  file: FileHandle,
+  isWanted: (stats: Stats) => boolean,
+): Promise<FileHandle | undefined> {
+  const stats = await file.stat().catch(() => undefined);
+  if (stats !== undefined && isWanted(stats)) return file;
+  await file.close();
+  return undefined;
+}
+
 function cannotRead(path: string, error: unknown): CdhError {
   const code = ["ENOENT", "ENOTDIR"].includes(errnoOf(error) ?? "") ? "CDH_NOT_FOUND" : "CDH_DISK";
   return new CdhError(code, `cannot read ${path}: ${reasonOf(error)}`, { cause: error });

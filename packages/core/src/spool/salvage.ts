@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { CdhError, errnoOf, reasonOf } from "../base/errors.ts";
 import type { Manifest } from "../bundle/manifest.ts";
+import { closeUnless } from "../files/regular-file.ts";
 import { syncDirectory } from "../files/sync-directory.ts";
 import { partialNameOf, publishedPath } from "./layout.ts";
 import { salvageBundle } from "./salvage-bundle.ts";
@@ -190,10 +191,9 @@ async function isAbandoned(path: string, torn: TornName, options: SalvageOptions
 }
 
 async function openTorn(path: string): Promise<FileHandle> {
-  const handle = await open(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  const stats = await handle.stat().catch(() => undefined);
-  if (stats?.isFile() === true) return handle;
-  await handle.close();
+  const flags = constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const handle = await closeUnless(await open(path, flags), (stats) => stats.isFile());
+  if (handle !== undefined) return handle;
   throw new CdhError("CDH_DISK", `cannot salvage ${path}: not a regular file`);
 }
 

@@ -31,9 +31,11 @@ export async function readWriterMark(coreDir: string, name: string): Promise<Wri
   try {
     const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
     const file = await open(writerMarkPath(coreDir, name), flags);
-    const isFifo = await file.stat().then((stats) => stats.isFIFO());
-    await file.close();
-    return isFifo ? "alive" : "unknown";
+    try {
+      return (await file.stat()).isFIFO() ? "alive" : "unknown";
+    } finally {
+      await file.close();
+    }
   } catch (error) {
     return errnoOf(error) === "ENXIO" ? "dead" : "unknown";
   }

@@ -1,3 +1,4 @@
+import { ownedItems } from "../async/owned-items.ts";
 import { timerMs } from "../base/clock.ts";
 import { CdhError } from "../base/errors.ts";
 
@@ -14,18 +15,41 @@ export interface ReadBodyOptions {
   maxBytes?: number | undefined;
 }
 
-/** Read the body of an answer chunk by chunk; each chunk extends the deadline, and a reader may stop early. */
-export async function* readBody(body: AsyncIterable<unknown>, options: ReadBodyOptions): AsyncIterable<Uint8Array> {
-  const { what, timeoutMs, stop, signal, maxBytes } = options;
-  let left = maxBytes ?? Number.POSITIVE_INFINITY;
+/**
+ * Read the body of an answer chunk by chunk; each chunk extends the deadline, and a reader may stop early. The deadline
+ * runs from the call: the connection of a body that nobody reads is closed with it, or when the body is forgotten.
+ */
+export function readBody(body: AsyncIterable<unknown>, options: ReadBodyOptions): AsyncIterable<Uint8Array> {
+  const { what, timeoutMs, stop, signal } = options;
   const fail = (reason: string, cause?: unknown): CdhError =>
     new CdhError("CDH_STORE_UNREACHABLE", `cannot read ${what}: ${reason}`, { cause });
-  const timer = setTimeout(() => stop.abort(fail(`nothing came for ${timeoutMs / 1000} s`)), timerMs(timeoutMs));
+  const end = (): void => {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", onStop);
+    // A reader that stops early must not leave the connection half-read.
+    (body as { destroy?: () => void }).destroy?.();
+  };
+  const timer = setTimeout(() => {
+    stop.abort(fail(`nothing came for ${timeoutMs / 1000} s`));
+  }, timerMs(timeoutMs)).unref();
   const onStop = (): void => stop.abort(signal?.reason);
   signal?.addEventListener("abort", onStop, { once: true });
+  return ownedItems(
+    chunksOf(body, options, () => timer.refresh(), fail),
+    end,
+  );
+}
+
+async function* chunksOf(
+  body: AsyncIterable<unknown>,
+  { stop, maxBytes }: ReadBodyOptions,
+  moved: () => void,
+  fail: (reason: string, cause: unknown) => CdhError,
+): AsyncGenerator<Uint8Array> {
+  let left = maxBytes ?? Number.POSITIVE_INFINITY;
   try {
     for await (const chunk of body) {
-      timer.refresh();
+      moved();
       // Asked only when more comes: a body that is read to its end leaves its connection to the next request.
       if (left === 0) return;
       const wanted = (chunk as Uint8Array).subarray(0, left);
@@ -34,11 +58,6 @@ export async function* readBody(body: AsyncIterable<unknown>, options: ReadBodyO
     }
   } catch (error) {
     throw stop.signal.aborted ? stop.signal.reason : fail("connection lost", error);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", onStop);
-    // A reader that stops early must not leave the connection half-read.
-    (body as { destroy?: () => void }).destroy?.();
   }
 }
 

@@ -5,6 +5,7 @@ import { errnoOf } from "../../base/errors.ts";
 import { readJsonFile } from "../../files/json-file.ts";
 import { openRegularFile } from "../../files/regular-file.ts";
 import { writeAtomically } from "../../files/write-atomically.ts";
+import type { ByteRange } from "../store.ts";
 import type { Bounded } from "./gate.ts";
 
 /** Bytes read and written at once. */
@@ -41,43 +42,27 @@ export async function publish(hidden: string, path: string): Promise<boolean> {
 }
 
 /**
- * Read a range of an open file chunk by chunk, and close it: at its end, at an error, and when it is given back, even
- * before its first chunk. A generator would forget its file there, as its `finally` only runs once it has begun.
+ * Read a range of a file chunk by chunk. The file is opened with the first chunk: who never reads leaves nothing open.
+ * @param range `offset` counts from the end where it is negative
+ * @throws {CdhError} CDH_NOT_FOUND when it is gone by then, CDH_DISK
  */
-export function readChunks(
-  handle: FileHandle,
-  start: number,
-  end: number,
-  signal?: AbortSignal,
-  chunkBytes = CHUNK_BYTES,
-): AsyncIterableIterator<Uint8Array> {
-  let offset = start;
-  const isOver = { done: true, value: undefined } as const;
-  const close = async (): Promise<typeof isOver> => {
-    offset = end;
+export async function* readChunks(path: string, range: ByteRange, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  const handle = await openRegularFile(path);
+  try {
+    const { size } = await handle.stat();
+    const start = range.offset < 0 ? Math.max(0, size + range.offset) : range.offset;
+    const end = range.length === undefined ? size : Math.min(size, start + range.length);
+    for (let offset = start; offset < end;) {
+      signal?.throwIfAborted();
+      const buffer = Buffer.allocUnsafeSlow(Math.min(range.chunkBytes ?? CHUNK_BYTES, end - offset));
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
+      if (bytesRead === 0) return;
+      offset += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
     await handle.close();
-    return isOver;
-  };
-  return {
-    async next() {
-      if (offset >= end) return await close();
-      try {
-        signal?.throwIfAborted();
-        const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, end - offset));
-        const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
-        if (bytesRead === 0) return await close();
-        offset += bytesRead;
-        return { done: false, value: buffer.subarray(0, bytesRead) };
-      } catch (error) {
-        await close();
-        throw error;
-      }
-    },
-    return: close,
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
+  }
 }
 
 /** Hash a regular file: SHA-256, hexadecimal. */

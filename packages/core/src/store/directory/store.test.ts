@@ -49,6 +49,7 @@ describe("DirectoryStore", () => {
   });
 
   it.each([
+    ["unread", -1],
     ["before the first chunk", 0],
     ["after the first chunk", 1],
   ])("keeps no file open of which somebody wants no more, %s", async (_when, chunks) => {
@@ -62,12 +63,20 @@ describe("DirectoryStore", () => {
     };
     const stop = new AbortController();
     const body = await store.get("team/c", { offset: 0, chunkBytes: 1024 }, stop.signal);
-    const iterator = body?.[Symbol.asyncIterator]();
+    const iterator = chunks < 0 ? undefined : body?.[Symbol.asyncIterator]();
     for (let index = 0; index < chunks; index++) await iterator?.next();
-    expect(await openFiles()).toHaveLength(1);
+    expect(await openFiles()).toHaveLength(chunks > 0 ? 1 : 0);
     stop.abort(new Error("enough"));
-    await expect(iterator?.next()).rejects.toThrow("enough");
+    if (iterator !== undefined) await expect(iterator.next()).rejects.toThrow("enough");
     await expect.poll(openFiles, { timeout: 2000 }).toEqual([]);
+  });
+
+  it("says so when an object is gone before it is read", async () => {
+    const store = new DirectoryStore(await temporary(), { clock: systemClock });
+    await store.putBytes("team/c", Buffer.from("c"));
+    const body = await store.get("team/c");
+    await store.delete("team/c");
+    await expect(body?.[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: "CDH_NOT_FOUND" });
   });
 
   it("writes objects that only their owner may read", async () => {

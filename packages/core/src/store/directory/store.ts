@@ -106,24 +106,12 @@ export class DirectoryStore implements ObjectStore {
     signal?: AbortSignal,
   ): Promise<AsyncIterable<Uint8Array> | undefined> {
     const path = this.#path(key);
-    const opened = await this.#bound(`read ${key}`, signal, async (bounded) => {
-      if ((await missingIsUndefined(lstat(path)))?.isFile() !== true) return undefined;
-      const handle = await openRegularFile(path);
-      try {
-        const { size } = await handle.stat();
-        // Nobody waits any more for what was given up.
-        bounded.signal.throwIfAborted();
-        return { handle, size };
-      } catch (error) {
-        await handle.close();
-        throw error;
-      }
-    });
-    if (opened === undefined) return undefined;
-    const { handle, size } = opened;
-    const start = range.offset < 0 ? Math.max(0, size + range.offset) : range.offset;
-    const end = range.length === undefined ? size : Math.min(size, start + range.length);
-    return this.#boundEach(`read ${key}`, readChunks(handle, start, end, signal, range.chunkBytes), signal);
+    const isThere = await this.#bound(
+      `read ${key}`,
+      signal,
+      async () => (await missingIsUndefined(lstat(path)))?.isFile() === true,
+    );
+    return isThere ? this.#boundEach(`read ${key}`, readChunks(path, range, signal), signal) : undefined;
   }
 
   async *list(prefix: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
