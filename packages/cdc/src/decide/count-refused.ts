@@ -6,6 +6,7 @@ import {
   addCounted,
   countedDirectory,
   countedName,
+  countedOwner,
   listCounted,
   putCounted,
   readCounted,
@@ -61,14 +62,14 @@ export async function countRefused(
 }
 
 function chooseName(names: readonly string[], owner: string, key: string): string | undefined {
-  const own = owner.slice(0, 16);
-  const wanted = countedName(`${own}-${key}`);
+  const wanted = countedName(owner, key);
   if (names.includes(wanted)) return wanted;
-  const isCrowded = names.filter((name) => name.startsWith(own)).length >= OWNER_FILES_MAX;
-  const name = isCrowded ? countedName(`${own}-others`) : wanted;
+  const own = countedOwner(wanted);
+  const isCrowded = names.filter((name) => countedOwner(name) === own).length >= OWNER_FILES_MAX;
+  const name = isCrowded ? countedName(owner) : wanted;
   if (names.includes(name) || names.length < FILES_MAX) return name;
   // Where there is no more room for places, each owner has some for all of its own.
-  return names.length < 2 * FILES_MAX ? countedName(`${own}-others`) : undefined;
+  return names.length < 2 * FILES_MAX ? countedName(owner) : undefined;
 }
 
 /** What crashes of this place are called, as the last one that was kept says. */

@@ -14,7 +14,7 @@ import {
   takenPath,
 } from "./counted.ts";
 
-const NAME = countedName("owner-place");
+const NAME = countedName("0123456789abcdef", "place");
 const MOMENTS = ["2026-11-30T12:00:00Z", "2026-11-30T12:00:01Z"] as const;
 const manifest = manifestOf({
   crashId: "5d7fdcf6-1111-4222-8333-444455556666",

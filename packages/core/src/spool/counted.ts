@@ -33,9 +33,16 @@ export async function listTaken(directory: string, mark: string): Promise<string
     .map((name) => join(directory, name));
 }
 
-/** Name the file of a count. */
-export function countedName(key: string): string {
-  return `${key}${SUFFIX}`;
+const OWNER_CHARS = 16;
+
+/** Name the file of a count. @param owner whose it is, hexadecimal @param key of the place; absent: all places of the owner that have none */
+export function countedName(owner: string, key = "others"): string {
+  return `${owner.slice(0, OWNER_CHARS)}-${key}${SUFFIX}`;
+}
+
+/** Tell whose a count is, as far as its file's name says: who crashes cannot choose it. */
+export function countedOwner(name: string): string {
+  return name.slice(0, OWNER_CHARS);
 }
 
 /** Where a count lies while somebody has it: hidden, so that it is listed no more. */
