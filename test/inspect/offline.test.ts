@@ -161,7 +161,7 @@ describeUnless(
       const kept = await inspect("unpack", "--force", "--with-binaries", join(store, "shop/core"), project);
       expect(kept).toMatchObject({
         exitCode: 13,
-        stderr: expect.stringContaining("debug in it is not this command's"),
+        stderr: expect.stringContaining("debug/mine in it is not this command's"),
       });
       expect(readdirSync(project)).toEqual(["debug"]);
       expect(readdirSync(join(project, "debug"))).toEqual(["mine"]);

@@ -1,6 +1,6 @@
-import { copyFile, mkdir, open, readFile, readdir, realpath, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, open, realpath, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { relative } from "node:path/posix";
+import posix from "node:path/posix";
 import type { CliContext } from "@cdh/core/cli";
 import type { CoreFacts } from "@cdh/core/elf/facts";
 import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
@@ -15,18 +15,18 @@ import { unpackCore, type UnpackedFile } from "../unpack/unpack.ts";
 import { findCrashFiles, placeById, type PlacedFile } from "./crash-files.ts";
 import { fileSource, tryExamineFile } from "./file-source.ts";
 import type { FileWishes } from "./find-files.ts";
+import { OfflineMade, OTHERS } from "./offline-made.ts";
 import { refuseOtherMachines } from "./prepare.ts";
 
 const COPY_BYTES = 1024 * 1024;
-/** Says that a directory is ours, and whether it is finished: else the same command goes on. */
-const MARKER = {
-  name: ".cdh-inspect",
-  unfinished: "unpack --with-binaries: unfinished\n",
-  done: "unpack --with-binaries\n",
-};
 /** How a system says that a name can have no place: another one of the crash has it, or is in its way. */
 const NO_PLACE = new Set(["EEXIST", "ENOTDIR", "ENAMETOOLONG"]);
-const OTHERS = { gdbinit: "gdbinit", report: "report.txt", code: ".vscode" } as const;
+
+/** Where it is written, and what of it is this command's. */
+interface Target {
+  directory: string;
+  made: OfflineMade;
+}
 
 /** Say how to write. */
 export interface OfflineOptions {
@@ -67,14 +67,15 @@ export async function writeOffline(
   const { notes } = found;
   const missing = [...found.missing];
   try {
-    await prepare(directory, options.force);
+    const made = await OfflineMade.begin(directory, options.force);
+    const target = { directory, made };
     const at = (...names: string[]): string => join(directory, ...names);
-    const root = at(CRASH_FOLDER.sysroot);
+    const { sysroot, debug } = CRASH_FOLDER;
     let filesBytes = 0;
-    await mkdir(root);
+    await mkdir(at(sysroot));
     const placed = new Set<string>();
     for (const file of found.files) {
-      const bytes = await place(root, file, signal);
+      const bytes = await place(target, sysroot, file, signal);
       if (bytes === undefined) missing.push(`${file.place} (another file of the crash has its place)`);
       else if (bytes === "changed") missing.push(`${file.place} (another file lies there meanwhile)`);
       else {
@@ -82,30 +83,35 @@ export async function writeOffline(
         filesBytes += bytes;
       }
     }
-    for (const { place: name, of } of found.aliases) if (placed.has(of)) await link(root, name, of);
-    await mkdir(at(CRASH_FOLDER.debug));
+    for (const { place: name, of } of found.aliases) if (placed.has(of)) await link(target, sysroot, name, of);
+    await mkdir(at(debug));
     let debugFiles = 0;
     for (const file of found.debug) {
-      const bytes = await place(at(CRASH_FOLDER.debug), file, signal);
+      const bytes = await place(target, debug, file, signal);
       if (typeof bytes !== "number") continue;
       debugFiles += 1;
       filesBytes += bytes;
     }
-    await linkByIds(facts, placed, directory);
+    await linkByIds(facts, placed, target);
     const { programDwp } = found;
     const program = found.program !== undefined && placed.has(found.program.place) ? found.program : undefined;
-    if (program !== undefined) await link(directory, CRASH_FOLDER.program, `${CRASH_FOLDER.sysroot}${program.place}`);
+    if (program !== undefined) await link(target, "", CRASH_FOLDER.program, `${sysroot}${program.place}`);
     const dwp = { place: `${CRASH_FOLDER.program}.dwp`, path: programDwp ?? "" };
-    const dwpBytes = programDwp === undefined ? 0 : await place(directory, dwp, signal);
+    const dwpBytes = programDwp === undefined ? 0 : await place(target, "", dwp, signal);
     filesBytes += typeof dwpBytes === "number" ? dwpBytes : 0;
-    await writeFile(at(OTHERS.gdbinit), gdbinit(program !== undefined), { mode: FILE_MODE });
-    await writeFile(at(OTHERS.report), options.report, { mode: FILE_MODE });
-    await makeFolders(at(OTHERS.code));
-    await writeFile(at(OTHERS.code, "launch.json"), launchJson(), { mode: FILE_MODE, flag: "wx" });
+    await makeFolders(dirname(at(OTHERS.code)));
+    for (const [name, text] of [
+      [OTHERS.gdbinit, gdbinit(program !== undefined)],
+      [OTHERS.report, options.report],
+      [OTHERS.code, launchJson()],
+    ] as const) {
+      await made.note(name);
+      await writeFile(at(name), text, { mode: FILE_MODE, flag: "wx" });
+    }
     const core = await writeCore(opened, at(CRASH_FOLDER.core), { stderr, clock, stopSignal: signal });
     const crashedAt = Date.parse(opened.manifest.crashedAt) / 1000;
     if (crashedAt > 0) await utimes(core.path, crashedAt, crashedAt).catch(() => {});
-    await writeFile(at(MARKER.name), MARKER.done, { mode: FILE_MODE });
+    await made.finish();
     return { core, files: placed.size, debugFiles, filesBytes, missing, notes };
   } catch (error) {
     if (error instanceof CdhError || signal.aborted || errnoOf(error) === undefined) throw error;
@@ -146,43 +152,20 @@ function gdbinit(hasProgram: boolean): string {
 }
 
 /**
- * Make room for what is written. What an interrupted run left of the core is gone on with. Only what this command wrote before is
- * removed: in somebody's directory `debug` may be theirs.
- */
-async function prepare(directory: string, force: boolean): Promise<void> {
-  await makeFolders(directory);
-  const there = await readdir(directory);
-  const marker = await readFile(join(directory, MARKER.name), "utf8").catch(() => "");
-  if (there.length > 0 && marker !== MARKER.unfinished && !force)
-    throw new CdhError("CDH_DISK", `cannot write ${directory}: it has something in it`, {
-      hint: "name a directory that is not there yet; --force writes into this one",
-    });
-  const { core, ...others } = CRASH_FOLDER;
-  const ours = [...Object.values(others), `${others.program}.dwp`, OTHERS.gdbinit, OTHERS.report];
-  const inTheWay = [core, ...ours].filter((name) => there.includes(name));
-  const isOurs = marker === MARKER.unfinished || marker === MARKER.done;
-  if (!isOurs && inTheWay.length > 0)
-    throw new CdhError("CDH_DISK", `cannot write ${directory}: ${inTheWay.join(", ")} in it is not this command's`, {
-      hint: "name a directory that is not there yet",
-    });
-  await writeFile(join(directory, MARKER.name), MARKER.unfinished, { mode: FILE_MODE });
-  for (const name of [...ours, join(OTHERS.code, "launch.json")])
-    if (isOurs) await rm(join(directory, name), { recursive: true, force: true });
-}
-
-/**
  * Copy a file to its place, and look at the copy: what lay there may have been replaced since it was found, and nobody's other file goes
  * to whoever gets the directory.
  * @returns undefined where it can have no place: a crash may name a file below another one
  */
 async function place(
-  root: string,
+  { directory, made }: Target,
+  folder: string,
   { place: name, path, buildId }: PlacedFile,
   signal: AbortSignal,
 ): Promise<number | "changed" | undefined> {
-  const target = join(root, name);
+  const target = join(directory, folder, name);
   try {
     await makeFolders(dirname(target));
+    await made.note(posix.join(folder, name));
     const bytes = await copy(path, target, signal);
     const contents = await tryExamineFile(target);
     if (contents !== undefined && (buildId === undefined || contents.buildId === buildId)) return bytes;
@@ -218,12 +201,14 @@ async function copy(source: string, target: string, signal: AbortSignal): Promis
 }
 
 /** Make a name for a file of the directory: a link that stays right when the directory moves; a copy where there are no links. */
-async function link(root: string, name: string, of: string): Promise<void> {
+async function link({ directory, made }: Target, folder: string, name: string, of: string): Promise<void> {
+  const root = join(directory, folder);
   const path = join(root, name);
   try {
     await makeFolders(dirname(path));
     if (!(await isStraight(root, dirname(name)))) return;
-    const target = relative(`/${dirname(name).replaceAll("\\", "/")}`, `/${of}`);
+    await made.note(posix.join(folder, name));
+    const target = posix.relative(`/${dirname(name).replaceAll("\\", "/")}`, `/${of}`);
     await symlink(target, path).catch(async (error: unknown) => {
       if (process.platform !== "win32") throw error;
       await copyFile(join(root, of), path);
@@ -239,10 +224,10 @@ async function isStraight(root: string, folder: string): Promise<boolean> {
 }
 
 /** gdb also looks for programs and libraries by build-id. */
-async function linkByIds({ modules }: CoreFacts, places: ReadonlySet<string>, directory: string): Promise<void> {
+async function linkByIds({ modules }: CoreFacts, places: ReadonlySet<string>, target: Target): Promise<void> {
   for (const { path, buildId } of modules) {
     const name = path.replace(/ \(deleted\)$/, "");
     if (buildId === undefined || !places.has(name)) continue;
-    await link(directory, join(CRASH_FOLDER.debug, placeById(buildId, "")), `${CRASH_FOLDER.sysroot}${name}`);
+    await link(target, "", join(CRASH_FOLDER.debug, placeById(buildId, "")), `${CRASH_FOLDER.sysroot}${name}`);
   }
 }
