@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { GROUP_FOLDER } from "../../packages/cdh-api/src/groups/group-states.ts";
+import { GROUP_FOLDER } from "../../packages/cdh-api/src/groups/state-keys.ts";
 import { STATE_FOLDER } from "../../packages/cdh-api/src/manifests/state-limits.ts";
 import { SEGMENTS_FOLDER } from "../../packages/cdh-api/src/segments/folder.ts";
 import { REPOSITORY } from "../helpers/repository.ts";

@@ -54,6 +54,10 @@ export function countGroups(metrics: Metrics, groups: () => Groups, clock: Clock
     "cdh_crash_groups_left_out_crashes",
     "Crashes in no group, because there are too many groups.",
   );
+  const statesLeftOut = metrics.gauge(
+    "cdh_crash_group_states_left_out",
+    "Groups about which something is said that is not held, because of too many something is said.",
+  );
   metrics.onRender(() => {
     const { index, states } = groups();
     const nowMs = clock.now();
@@ -91,6 +95,7 @@ export function countGroups(metrics: Metrics, groups: () => Groups, clock: Clock
     }
     for (const series of [byPhase, recent, buildGroups, buildCrashes, suspect, suspectChance]) series.settle();
     leftOut.set(index.leftOut);
+    statesLeftOut.set(states.leftOut);
   });
 }
 

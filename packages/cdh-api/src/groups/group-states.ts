@@ -3,21 +3,27 @@ import type { Clock } from "@cdh/core/clock";
 import { toRfc3339 } from "@cdh/core/clock";
 import { CdhError, reasonOf } from "@cdh/core/errors";
 import type { Logger } from "@cdh/core/log";
+import { Semaphore } from "@cdh/core/store/semaphore";
 import type { ObjectStore } from "@cdh/core/store/store";
 import { isGarbage } from "../index/store-reader.ts";
 import { GROUP_STATE_LIMITS, type GroupState } from "../manifests/group-state.ts";
 import { parseInThread } from "../manifests/thread.ts";
+import {
+  GROUP_FOLDER,
+  newestStates,
+  type NewestStates,
+  parseStateKey,
+  stateFolder,
+  STATES_MAX,
+  statesOf,
+} from "./state-keys.ts";
 
-/** Where it is kept what people say about groups. No namespace begins with an underscore. */
-export const GROUP_FOLDER = "_groups/";
-/** Objects that are looked at: more than anybody writes by hand. */
-const OBJECTS_MAX = 50_000;
 /** A request looks again when the last look is older than this, and waits so long for it. */
 const FRESH_MS = 1000;
 const WAIT_MS = 3000;
 /** Times that a change is tried again when somebody else's came between. */
 const TRIES = 4;
-const KEY = /^_groups\/([a-z0-9][-a-z0-9]{0,62})\/(bug-[\da-f]{10})\/(\d{8})\.json$/;
+const READS_AT_ONCE = 16;
 
 /** What keeping states needs. */
 export interface GroupStatesOptions {
@@ -25,6 +31,8 @@ export interface GroupStatesOptions {
   clock: Clock;
   log: Logger;
   intervalMs: number;
+  /** Tell whether a group is there, or may be. */
+  isThere: (namespace: string, id: string) => boolean;
   /** Told of each group whose state is another one. */
   onChange: (namespace: string, id: string) => void;
 }
@@ -46,6 +54,8 @@ export class GroupStates {
   #lookedAt = Number.NEGATIVE_INFINITY;
   #running: Promise<void> | undefined;
   #trouble: string | undefined;
+  #leftOut: ReadonlyMap<string, number> = new Map();
+  #endedAt: string | undefined;
 
   constructor(options: GroupStatesOptions) {
     this.#options = options;
@@ -54,6 +64,11 @@ export class GroupStates {
   /** Whether all of it was read once: until then what is not known may have been said. */
   get isLoaded(): boolean {
     return this.#lookedAt > Number.NEGATIVE_INFINITY;
+  }
+
+  /** Groups about which something is said in the store that is not held, because there is too much of it. */
+  get leftOut(): number {
+    return [...this.#leftOut.values()].reduce((sum, count) => sum + count, 0);
   }
 
   of(namespace: string, id: string): GroupState | undefined {
@@ -81,6 +96,7 @@ export class GroupStates {
    * Change what is said about a group.
    * @param change of what is said by now; undefined: nothing changes
    * @returns what is said then
+   * @throws {TooManyStates} when of too many groups of the namespace something is said, and all of them are there
    * @throws {CdhError} CDH_STORE_CONFLICT when others change it at the same time, again and again; the CDH_STORE family
    */
   async change(
@@ -89,13 +105,14 @@ export class GroupStates {
     change: (before: GroupState | undefined) => GroupState | undefined,
   ): Promise<GroupState | undefined> {
     const { store } = this.#options;
-    const folder = `${GROUP_FOLDER}${namespace}/${id}/`;
+    const folder = stateFolder(namespace, id);
     for (let turn = 1; ; turn += 1) {
-      const keys = await keysBelow(store, folder);
+      const keys = await statesOf(store, namespace, id);
       const newest = keys.at(-1);
       const known = newest === undefined ? undefined : await this.#hold(newest);
       const wanted = change(known?.state);
       if (wanted === undefined) return known?.state;
+      if (newest === undefined) await this.#makeRoom(namespace);
       const sequence = (known?.sequence ?? 0) + 1;
       const key = `${folder}${String(sequence).padStart(8, "0")}.json`;
       const body = Buffer.from(`${JSON.stringify({ schemaVersion: 1, ...wanted, at: toRfc3339(wanted.at) })}\n`);
@@ -105,7 +122,7 @@ export class GroupStates {
         if (turn < TRIES && error instanceof CdhError && error.code === "CDH_STORE_CONFLICT") continue;
         throw error;
       }
-      const after = await keysBelow(store, folder);
+      const after = await statesOf(store, namespace, id);
       const last = after.at(-1);
       // Who was slow may have taken a number that others had used and given up: theirs would hide what was said now.
       if (last !== undefined && last > key) {
@@ -116,6 +133,35 @@ export class GroupStates {
       await this.#tidy(after.filter((one) => one < key));
       return wanted;
     }
+  }
+
+  /** Where there is no room for one more group of a namespace, what was said first of those that are gone goes. @throws {TooManyStates} */
+  async #makeRoom(namespace: string): Promise<void> {
+    const { store, isThere, log } = this.#options;
+    const { keys } = await newestStates(store, stateFolder(namespace));
+    if (keys.size < STATES_MAX) return;
+    const gone: { id: string; at: number }[] = [];
+    for (const key of keys.values()) {
+      const { id = "" } = parseStateKey(key) ?? {};
+      if (!isThere(namespace, id)) gone.push({ id, at: (await this.#hold(key))?.state?.at ?? 0 });
+    }
+    const [oldest] = gone.toSorted((a, b) => a.at - b.at);
+    if (oldest === undefined) throw new TooManyStates(namespace);
+    for (const key of await statesOf(store, namespace, oldest.id)) await store.delete(key);
+    this.#drop(`${namespace}/${oldest.id}`);
+    log.info("what was said about a group that is gone made room", { audit: true, namespace, name: oldest.id });
+  }
+
+  #tellLeftOut({ leftOut, endedAt }: NewestStates): void {
+    const { log } = this.#options;
+    for (const [namespace, groups] of leftOut) {
+      if (this.#leftOut.get(namespace) === groups) continue;
+      log.warn("of too many groups of a namespace something is said: the rest is left out", { namespace, groups });
+    }
+    if (endedAt !== undefined && this.#endedAt !== endedAt)
+      log.warn("what is said about groups is too much to list: of later namespaces nothing is known", { endedAt });
+    this.#leftOut = leftOut;
+    this.#endedAt = endedAt;
   }
 
   /** What was said before is of no use; one that stays is passed over. */
@@ -136,13 +182,11 @@ export class GroupStates {
   async #lookOnce(signal: AbortSignal | undefined): Promise<void> {
     const { store, clock, log } = this.#options;
     try {
-      const newest = new Map<string, string>();
-      const keys = await keysBelow(store, GROUP_FOLDER, signal);
-      // In the order of keys the newest of a group comes last.
-      for (const key of keys) newest.set(key.slice(0, key.lastIndexOf("/")), key);
-      for (const key of newest.values()) await this.#hold(key, signal);
-      const there = new Set([...newest.keys()].map((folder) => folder.slice(GROUP_FOLDER.length)));
-      for (const place of this.#held.keys()) if (!there.has(place)) this.#drop(place);
+      const newest = await newestStates(store, GROUP_FOLDER, signal);
+      const slots = new Semaphore(READS_AT_ONCE);
+      await Promise.all([...newest.keys.values()].map((key) => slots.run(() => this.#hold(key, signal))));
+      for (const place of this.#held.keys()) if (!newest.keys.has(place)) this.#drop(place);
+      this.#tellLeftOut(newest);
       this.#trouble = undefined;
       this.#lookedAt = clock.monotonic();
     } catch (error) {
@@ -155,8 +199,7 @@ export class GroupStates {
 
   /** Read an object, unless it is known or an older one. */
   async #hold(key: string, signal?: AbortSignal): Promise<Held | undefined> {
-    const [, namespace = "", id = "", number = ""] = KEY.exec(key) ?? [];
-    const sequence = Number(number);
+    const { namespace = "", id = "", sequence = 0 } = parseStateKey(key) ?? {};
     const known = this.#held.get(`${namespace}/${id}`);
     if (known !== undefined && known.sequence >= sequence) return known;
     const held = { sequence, state: await this.#read(key, signal) };
@@ -193,13 +236,11 @@ export class GroupStates {
   }
 }
 
-/** Keys of states, in order. */
-async function keysBelow(store: ObjectStore, folder: string, signal?: AbortSignal): Promise<string[]> {
-  const keys: string[] = [];
-  for await (const { key } of store.list(folder, signal === undefined ? {} : { signal })) {
-    if (!KEY.test(key)) continue;
-    keys.push(key);
-    if (keys.length >= OBJECTS_MAX) break;
+/** Says that there is no room for one more. */
+export class TooManyStates extends Error {
+  override readonly name = "TooManyStates";
+
+  constructor(namespace: string) {
+    super(`of ${STATES_MAX} groups of ${namespace} something is said already, and all of them are there`);
   }
-  return keys;
 }

@@ -29,8 +29,10 @@ export function viewOf({ states }: Pick<Groups, "states">, group: Group, nowMs: 
 export function makeGroups({
   dumps,
   past,
+  isListed = () => true,
   ...options
-}: Omit<GroupStatesOptions, "onChange"> & {
+}: Omit<GroupStatesOptions, "onChange" | "isThere"> & {
+  isListed?: () => boolean;
   dumps: () => DumpIndex;
   past?: (namespace: string) => Iterable<PastCrashes>;
 }): Groups {
@@ -43,6 +45,8 @@ export function makeGroups({
   });
   const states = new GroupStates({
     ...options,
+    // What is left out, and what is not listed yet, may be there.
+    isThere: (namespace, id) => !isListed() || index.leftOut > 0 || index.find(namespace, id) !== undefined,
     onChange: (namespace, id) => index.touch(namespace, id, nextRevision()),
   });
   return { index, states };

@@ -3,6 +3,7 @@ import { CdhError } from "@cdh/core/errors";
 import { checkLoaded } from "../call/app-context.ts";
 import type { Call } from "../call/call.ts";
 import { GROUP, GROUP_KIND, NOTE, RESOLVED_IN, STATE_LABEL } from "../group.ts";
+import { TooManyStates } from "../groups/group-states.ts";
 import { ApiError, badRequest } from "../http/api-error.ts";
 import { readJson } from "../http/exchange.ts";
 import { sendJson } from "../http/send.ts";
@@ -38,6 +39,7 @@ export async function patchGroup({ app, exchange, param, who }: Call): Promise<v
       return changed(state, change, said);
     });
   } catch (error) {
+    if (error instanceof TooManyStates) throw new ApiError(403, "Forbidden", error.message);
     if (error instanceof CdhError && error.code === "CDH_STORE_CONFLICT") throw conflict(name);
     throw error;
   }

@@ -101,6 +101,7 @@ export async function runService(options: ServiceOptions): Promise<void> {
   });
   const groups: Groups = makeGroups({
     past: (namespace) => segments.pastOf(namespace),
+    isListed: () => dumps.isListed,
     store,
     clock,
     log,
