@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import { notBuilt, runBuilt, type Program } from "../helpers/built.ts";
+import { REPOSITORY } from "../helpers/repository.ts";
 import { describeUnless } from "../helpers/skip.ts";
 
 const STORE = ["--store", "file:///nonexistent/store"];
@@ -8,7 +12,9 @@ const STORE = ["--store", "file:///nonexistent/store"];
 const MISUSES: [Program, string[], RegExp, RegExp?][] = [
   ["cdh-upload", ["swep"], /^no such command: swep$/, /did you mean sweep\?/],
   ["cdh-upload", ["Run"], /^no such command: Run$/, /did you mean run\?/],
-  ["cdh-upload", ["help", "sweep"], /^no such command: help$/, /cdh-upload --help/],
+  ["cdh-upload", ["help", "swep"], /^no such command: swep$/, /did you mean sweep\?/],
+  ["cdh-inspect", ["describe", "x"], /^no such command: describe$/, /did you mean show\?/],
+  ["cdh-inspect", ["delete", "x"], /^no such command: delete$/, /kubectl delete coredump NAME/],
   ["cdh-upload", [""], /^no such command: ""$/],
   ["cdh-upload", ["--store", "x", "rnu"], /^no such command: rnu$/, /did you mean run\?/],
   ["cdh-upload", ["-x"], /^no such option: -x$/],
@@ -51,6 +57,31 @@ describeUnless(notBuilt("cdh-upload", "cdh-sysctl", "cdh-inspect", "cdh-api"), "
   });
 
   it.each([
+    ["help", ["help"], /^Usage: cdh-upload COMMAND$/m],
+    ["help of a command", ["help", "sweep"], /cdh-upload sweep/],
+    ["version", ["version"], /^\d+\.\d+\.\d+/],
+  ])("%s is understood", async (_name, args, shown) => {
+    const { exitCode, stdout, stderr } = await runBuilt("cdh-upload", args, { env: { PATH: "/usr/bin:/bin" } });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout).toMatch(shown);
+  });
+
+  it("check refuses what run refuses, and --print-config shows it in its place", async () => {
+    const env = { PATH: "/usr/bin:/bin", SCHEDULE: "every day", BANDWIDTH_LIMIT: "20mbit" };
+    for (const verb of ["run", "check"]) {
+      const refused = await runBuilt("cdh-upload", [verb, ...STORE], { env });
+      expect(`${refused.exitCode} ${refused.stderr}`).toMatch(
+        /^10 [^]*BANDWIDTH_LIMIT "20mbit"[^]*SCHEDULE "every day"/,
+      );
+      const shown = await runBuilt("cdh-upload", [verb, "--print-config"], { env });
+      expect(shown.exitCode).toBe(10);
+      expect(shown.stdout).toMatch(/^SCHEDULE +✗ "every day": .*environment$/m);
+      expect(shown.stdout).toMatch(/^BANDWIDTH_LIMIT +✗ "20mbit": .*environment$/m);
+      expect(shown.stdout).toMatch(/^CORE_DIR +/m);
+    }
+  });
+
+  it.each([
     ["a missing file", ["sweep", ...STORE, "nowhere.zip"], 12, "cannot upload nowhere.zip: no such file or directory"],
     ["a directory", ["sweep", ...STORE, "/tmp"], 16, "cannot upload /tmp: a directory; --core-dir sends"],
     ["no name at all", ["sweep", ...STORE, ""], 16, 'cannot upload "": a directory'],
@@ -76,5 +107,30 @@ describeUnless(notBuilt("cdh-upload", "cdh-sysctl", "cdh-inspect", "cdh-api"), "
     expect({ exitCode, stdout }, stderr).toEqual({ exitCode: status, stdout: "" });
     expect(stderr).toContain(message);
     expect(stderr).not.toMatch(/^ {4}at /m);
+  });
+
+  it("what was named and is not there is an error, not an answer", async () => {
+    const env = { PATH: "/usr/bin:/bin", RETENTION_MAX_AGE: "30d" };
+    const pruned = await runBuilt("cdh-api", ["prune", "--dry-run", ...STORE], { env });
+    expect(`${pruned.exitCode} ${pruned.stderr}`).toMatch(/^12 .*cannot look into \/nonexistent\/store/);
+    const bundle = join(REPOSITORY, "test/fixtures/bundles/older/ibm-v8.zip");
+    for (const args of [["bt"], ["bt", "--raw"], ["debug", "--print"], ["unpack", "--with-binaries"]])
+      for (const flag of ["--exe", "--sysroot"]) {
+        const told = await runBuilt("cdh-inspect", [...args, flag, "/nonexistent/file", bundle], { env });
+        expect(`${told.exitCode} ${told.stderr}`, args.join(" ")).toMatch(
+          new RegExp(`^12 .*${flag}: cannot read /nonexistent/file`),
+        );
+      }
+  });
+
+  it("lists no file as a core whose name alone is one", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "cdh-names-"));
+    writeFileSync(join(folder, "core.js"), "export {};\n");
+    const { exitCode, stdout, stderr } = await runBuilt("cdh-inspect", ["ls", "-o", "json", folder], {
+      env: { PATH: "/usr/bin:/bin" },
+    });
+    rmSync(folder, { recursive: true });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout).not.toContain("core.js");
   });
 });

@@ -309,7 +309,7 @@ describeUnless(notBuilt("cdh-upload"), "cdh-upload and what lies in the spool", 
       },
     });
     expect(result.exitCode).toBe(10);
-    for (const name of ["PART_SIZE", "S3_KEY_TEMPLATE", "INTERVAL"]) expect(result.stderr).toContain(name);
+    for (const name of ["PART_SIZE", "S3_KEY_TEMPLATE", "INTERVAL", "SCHEDULE"]) expect(result.stderr).toContain(name);
     expect(result.stderr.split("CDH_CONFIG_INVALID").length).toBe(2);
     const none = await runBuilt("cdh-upload", ["sweep"], { env: {} });
     expect(none.stderr).toContain("no store is configured");

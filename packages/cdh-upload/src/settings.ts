@@ -1,6 +1,7 @@
 import { defineSettings, parsers, setting, type SettingsOf } from "@cdh/core/config";
 import { parseListenAddress } from "@cdh/core/http-server";
 import { storeSettings } from "@cdh/core/store/settings";
+import { checkSchedule } from "./queue/timetable.ts";
 import { parseKeyTemplate, type KeyTemplate } from "./send/object-key.ts";
 import { parseWebhookUrl } from "./tell/webhook.ts";
 
@@ -41,7 +42,7 @@ export const uploadSettings = defineSettings({
   }),
   schedule: setting<string | undefined>({
     env: "SCHEDULE",
-    parse: parsers.optionalText,
+    parse: (text) => (text === "" ? undefined : checkSchedule(text)),
     default: undefined,
     doc: "Cron expression (five fields, or six with seconds; UTC): upload only then. INTERVAL wins over it.",
   }),

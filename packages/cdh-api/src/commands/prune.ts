@@ -1,10 +1,12 @@
+import { stat } from "node:fs/promises";
 import { hostname } from "node:os";
+import { fileURLToPath } from "node:url";
 import { Command, Option } from "clipanion";
 import { EXIT_STATUS_HELP } from "@cdh/core/cli";
 import { settingFlag } from "@cdh/core/cli/flags";
 import { SettingsCommand } from "@cdh/core/cli/settings-command";
 import { toRfc3339 } from "@cdh/core/clock";
-import { CdhError, EXIT } from "@cdh/core/errors";
+import { CdhError, EXIT, reasonOf } from "@cdh/core/errors";
 import { findKubernetes } from "@cdh/core/kubernetes";
 import { printable, renderRows, stringifyJson, type Column, type OutputFormat } from "@cdh/core/output";
 import { refuseTwoStores } from "@cdh/core/store/one-store";
@@ -79,6 +81,7 @@ export class PruneCommand extends SettingsCommand {
     const log = this.logger();
     const store = await openStore(values, { clock, log, env });
     try {
+      await refuseNoDirectory(store.url);
       const round = makeRound(
         {
           settings: values,
@@ -164,6 +167,15 @@ function rowsOf({ decision, unfinished, files }: RoundReport): Row[] {
       why: `no bundle has referred to it since ${toRfc3339(unreferredSince)}`,
     })),
   ];
+}
+
+/** A directory that is not there has nothing to remove, and is hardly the one that was meant. @throws {CdhError} CDH_NOT_FOUND */
+async function refuseNoDirectory(storeUrl: string): Promise<void> {
+  if (!storeUrl.startsWith("file:")) return;
+  const path = fileURLToPath(storeUrl);
+  await stat(path).catch((error: unknown) => {
+    throw new CdhError("CDH_NOT_FOUND", `cannot look into ${path}: ${reasonOf(error)}`, { cause: error });
+  });
 }
 
 function refuse(values: ApiSettings, isInCluster: boolean): void {

@@ -4,7 +4,7 @@ import { formatFlag, listFlag, textFlag } from "@cdh/core/cli/flags";
 import { CdhError, EXIT } from "@cdh/core/errors";
 import { printable, stringifyJson } from "@cdh/core/output";
 import { findDebugger, FRAMES_MAX, printStacks, whyNoDebugger, type DebuggerName } from "../debug/debugger.ts";
-import type { FileWishes } from "../debug/find-files.ts";
+import { refuseMissing, type FileWishes } from "../debug/find-files.ts";
 import { formatStacks } from "../debug/format-stacks.ts";
 import { imageRootOf } from "../debug/image-root.ts";
 import { mergeStacks } from "../debug/merge-stacks.ts";
@@ -56,6 +56,7 @@ export class BtCommand extends InspectCommand {
     const format = parseOutputFormat(this.output);
     if (this.with !== undefined && this.with !== "gdb" && this.with !== "lldb")
       throw new CdhError("CDH_CONFIG_INVALID", `--with ${this.with}: gdb or lldb`);
+    await refuseMissing(this);
     return this.withOpened(this.bundle, async (opened) => {
       const { machine } = await opened.facts();
       const name = this.raw ? undefined : await findDebugger(this.with, machine);

@@ -5,7 +5,7 @@ import { start } from "@cdh/core/exec";
 import { EXIT, EXIT_STATUS_HELP, statusOfSignal } from "@cdh/core/exit-status";
 import { printable } from "@cdh/core/output";
 import { debuggerArguments, findDebugger, whyNoDebugger, type DebuggerName } from "../debug/debugger.ts";
-import type { FileWishes } from "../debug/find-files.ts";
+import { refuseMissing, type FileWishes } from "../debug/find-files.ts";
 import { imageRootOf } from "../debug/image-root.ts";
 import { commandsElsewhere, imageOf } from "../debug/image.ts";
 import { prepareDebugging } from "../debug/prepare.ts";
@@ -51,6 +51,7 @@ export class DebugCommand extends InspectCommand {
   override async run(): Promise<number> {
     if (this.with !== undefined && this.with !== "gdb" && this.with !== "lldb")
       throw new CdhError("CDH_CONFIG_INVALID", `--with ${this.with}: gdb or lldb`);
+    await refuseMissing(this);
     return this.withOpened(this.bundle, async (opened) => {
       if (this.print) return this.#printCommands(opened);
       const { machine } = await opened.facts();

@@ -13,6 +13,7 @@ import { startProgress } from "@cdh/core/progress";
 import { PLAIN } from "@cdh/core/report/paint";
 import { renderText } from "@cdh/core/report/text";
 import { formatBytes, formatDuration } from "@cdh/core/units";
+import { refuseMissing } from "../debug/find-files.ts";
 import { writeOffline, type WrittenOffline } from "../debug/write-offline.ts";
 import { writeAsTar } from "../debug/write-tar.ts";
 import type { OpenedFile } from "../read/opened-file.ts";
@@ -78,6 +79,7 @@ export class UnpackCommand extends InspectCommand {
   async #writeOffline(format: OutputFormat): Promise<number> {
     if (this.entries.length > 0 || (this.tar !== undefined && this.directory !== undefined))
       throw new CdhError("CDH_CONFIG_INVALID", "--with-binaries writes all of it, to DIR or to --tar FILE");
+    await refuseMissing(this);
     return await this.withOpened(this.bundle, async (opened) => {
       const { context, exe, sysroot, tar } = this;
       const wishes = { exe, sysroot, symbols: this.symbolsOf(opened, this.symbols) };

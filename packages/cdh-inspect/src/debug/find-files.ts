@@ -1,6 +1,8 @@
+import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path/posix";
 import type { DebugRole } from "@cdh/core/debug-files/keys";
 import type { CoreModule } from "@cdh/core/elf/facts";
+import { CdhError, reasonOf } from "@cdh/core/errors";
 import type { DebugLink } from "@cdh/unwind/process/module-opener";
 import { tryOpenForeignElf, tryOpenGivenElf, type OpenElf } from "./file-source.ts";
 import type { SymbolFinder } from "./symbol-files.ts";
@@ -13,6 +15,25 @@ export interface FileWishes {
   sysroot?: string | undefined;
   /** Knows files by build-id: the store that the crash came from. */
   symbols?: SymbolFinder | undefined;
+}
+
+/**
+ * Refuse files that were named and are not there: without them the answer would be poorer, and nobody told.
+ * @throws {CdhError} CDH_NOT_FOUND
+ */
+export async function refuseMissing({ exe, sysroot }: Pick<FileWishes, "exe" | "sysroot">): Promise<void> {
+  for (const [flag, path] of [
+    ["--exe", exe],
+    ["--sysroot", sysroot],
+  ] as const) {
+    if (path === undefined) continue;
+    const found = await stat(path).catch((error: unknown) => {
+      throw new CdhError("CDH_NOT_FOUND", `${flag}: cannot read ${path}: ${reasonOf(error)}`, { cause: error });
+    });
+    const isRight = flag === "--exe" ? found.isFile() : found.isDirectory();
+    if (!isRight)
+      throw new CdhError("CDH_NOT_FOUND", `${flag}: ${path} is no ${flag === "--exe" ? "file" : "directory"}`);
+  }
 }
 
 /** What is known of a module's file. */

@@ -5,6 +5,8 @@ import { READ_LIMITS } from "@cdh/core/bundle/limits";
 import { parseManifest } from "@cdh/core/bundle/reader-manifest";
 import { fileSource } from "@cdh/core/bundle/reader-source";
 import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
+import { openRegularFile } from "@cdh/core/files/regular-file";
+import { fileKindOf, MAGIC_BYTES } from "@cdh/core/foreign/core-encoding";
 import { looksLikeCore } from "@cdh/core/foreign/core-name";
 import { append } from "@cdh/core/lists";
 import { bundleNameOf, QUARANTINE_DIRECTORY, STATE_DIRECTORY } from "@cdh/core/spool/layout";
@@ -72,13 +74,29 @@ async function walk(directory: string, depth: number): Promise<Found[]> {
       append(found, await walk(path, depth + 1).catch((error: unknown) => [unreadable(path, error)]));
     }
     const name = bundleNameOf(entry.name);
-    if (!entry.isFile() || (name === undefined && !looksLikeCore(entry.name))) continue;
+    if (!entry.isFile()) continue;
+    if (name === undefined && !(looksLikeCore(entry.name) && (await mayBeCore(path)))) continue;
     const stats = await stat(path).catch(() => undefined);
     if (stats === undefined) continue; // uploaded and deleted between the two looks
     const sidecar = `${name}.manifest.json`;
     found.push(foundFile(path, stats, names.has(sidecar) ? join(directory, sidecar) : undefined));
   }
   return found;
+}
+
+/** Tell whether a file whose name could be a core's begins as one: `core.js` does not. What cannot be read is told by who reads it. */
+async function mayBeCore(path: string): Promise<boolean> {
+  try {
+    const file = await openRegularFile(path);
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(MAGIC_BYTES), 0, MAGIC_BYTES, 0);
+      return bytesRead === 0 || fileKindOf(buffer.subarray(0, bytesRead)) !== "unknown";
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return true;
+  }
 }
 
 /** A directory that somebody else keeps to himself: the others are listed, and this one is told. */

@@ -24,8 +24,8 @@ export class RunCommand extends UploadCommand {
   async run(): Promise<number | void> {
     const resolved = this.resolve();
     const settings = resolved.values;
-    chooseTimetable(settings);
     if (this.printConfig) return this.showSettings(resolved);
+    chooseTimetable(settings);
     const log = this.logger();
     const { clock, stopSignal } = this.context;
     // Uploads are finished within SHUTDOWN_GRACE; what comes after them is given up soon.

@@ -34,8 +34,14 @@ export function bySchedule(expression: string): Timetable {
       },
     };
   } catch (error) {
-    throw new CdhError("CDH_CONFIG_INVALID", `SCHEDULE ${JSON.stringify(expression)}: ${reasonOf(error)}`, {
+    throw new CdhError("CDH_CONFIG_INVALID", `no cron expression such as \`0 2 * * *\`: ${reasonOf(error)}`, {
       hint: "write a cron expression such as `0 2 * * *`, or `*/10 * * * * *` with seconds",
     });
   }
+}
+
+/** Read a cron expression as it stands. @throws {CdhError} CDH_CONFIG_INVALID when it is none */
+export function checkSchedule(expression: string): string {
+  bySchedule(expression);
+  return expression;
 }

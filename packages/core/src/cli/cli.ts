@@ -234,12 +234,22 @@ async function runCommandLine(cli: Cli<CliContext>, argv: readonly string[], con
     context.stdout.write(cli.usage());
     return EXIT.usage;
   }
+  const typed = asOptions(argv, cli);
   try {
-    const command = cli.process([...argv], context);
+    const command = cli.process(typed, context);
     return await cli.run(command, context).catch((error: unknown) => showError(error, context));
   } catch (error) {
-    return showError(error, context, { commands: cli.definitions(), typed: argv });
+    return showError(error, context, { commands: cli.definitions(), typed });
   }
+}
+
+/** Understand `help`, `help COMMAND` and `version` as the options that they are here, where the program has no such command. */
+function asOptions(argv: readonly string[], cli: Cli<CliContext>): string[] {
+  const [word, ...rest] = argv;
+  const at = cli.binaryName.split(" ").length;
+  if (cli.definitions().some(({ path }) => path.split(" ")[at] === word)) return [...argv];
+  if (word === "help") return [...rest, "--help"];
+  return word === "version" && rest.length === 0 ? ["--version"] : [...argv];
 }
 
 /**

@@ -36,7 +36,15 @@ describe("describeMisuse", () => {
   it.each([
     [["shwo", "a"], "no such command: shwo", "did you mean show? cdh-x --help tells all commands"],
     [["LS"], "no such command: LS", "did you mean ls? cdh-x --help tells all commands"],
-    [["upload"], "no such command: upload", "cdh-x --help"],
+    [["uplift"], "no such command: uplift", "cdh-x --help"],
+    [["list"], "no such command: list", "did you mean ls? cdh-x --help tells all commands"],
+    [["Describe", "a"], "no such command: Describe", "did you mean show? cdh-x --help tells all commands"],
+    [["download"], "no such command: download", "cdh-x --help"],
+    [
+      ["delete", "a"],
+      "no such command: delete",
+      "kubectl delete coredump NAME, or retention, removes a crash; this program only reads",
+    ],
     [[""], 'no such command: ""', "cdh-x --help"],
     [["--quiet"], "no command was given", "cdh-x --help"],
     [["--store", "x", "lss"], "no such command: lss", "did you mean ls? cdh-x --help tells all commands"],

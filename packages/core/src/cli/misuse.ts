@@ -16,6 +16,34 @@ export interface Misuse {
   hint: string;
 }
 
+/**
+ * Words that other tools have for a command of ours, and what to say: the first command that the program has, or a sentence.
+ * @see coredumpctl(1), kubectl
+ */
+const WORDS_OF_OTHERS: Readonly<Record<string, readonly string[]>> = {
+  list: ["ls"],
+  info: ["show", "status"],
+  describe: ["show", "status"],
+  explain: ["show"],
+  download: ["get", "cat"],
+  dump: ["get", "unpack"],
+  export: ["get", "unpack"],
+  extract: ["unpack"],
+  unzip: ["unpack"],
+  backtrace: ["bt"],
+  stack: ["bt"],
+  gdb: ["debug"],
+  lldb: ["debug"],
+  bugs: ["groups"],
+  log: ["logs"],
+  validate: ["verify", "check"],
+  check: ["verify"],
+  uninstall: ["restore"],
+  remove: ["restore"],
+  upload: ["sweep"],
+};
+const DELETES = new Set(["delete", "rm", "remove"]);
+
 /** Usages that are longer do not fit a hint; the help page has them. */
 const USAGE_MAX = 200;
 
@@ -78,7 +106,10 @@ function describeUnknown(
   return { message: `no such command: ${meant}`, ...guess(meant) };
 
   function guess(wrong: string): { hint: string } {
-    const near = nearest(wrong, verbs);
+    const others = WORDS_OF_OTHERS[wrong.toLowerCase()]?.find((verb) => verbs.includes(verb));
+    if (others === undefined && DELETES.has(wrong.toLowerCase()) && verbs.includes("show"))
+      return { hint: "kubectl delete coredump NAME, or retention, removes a crash; this program only reads" };
+    const near = others ?? nearest(wrong, verbs);
     return { hint: near === undefined ? hint : `did you mean ${near}? ${program} --help tells all commands` };
   }
 }

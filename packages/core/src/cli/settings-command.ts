@@ -2,6 +2,7 @@ import { Option } from "clipanion";
 import { EXIT } from "../base/errors.ts";
 import {
   describeSettings,
+  resolveSettings,
   resolveSettingsStrictly,
   type ResolvedSettings,
   type SettingsTable,
@@ -33,19 +34,18 @@ export abstract class SettingsCommand extends CdhCommand {
 
   /**
    * Resolve a table: flag > environment > default. A flag is the property of this command that has the setting's name.
+   * With `--print-config` nothing is refused: it shows what is wrong in its place.
    * @throws {CdhError} CDH_CONFIG_INVALID with all problems at once
    */
   protected resolveStrictly<Table extends SettingsTable>(table: Table): ResolvedSettings<Table> {
-    return resolveSettingsStrictly(
-      table,
-      { flags: flagTexts(this, table), env: this.context.env },
-      { hint: "--print-config shows each value and where it comes from" },
-    );
+    const texts = { flags: flagTexts(this, table), env: this.context.env };
+    if (this.printConfig) return resolveSettings(table, texts);
+    return resolveSettingsStrictly(table, texts, { hint: "--print-config shows each value and where it comes from" });
   }
 
   /** Print the settings; for `--print-config`. @returns the exit status */
   protected showConfig<Table extends SettingsTable>(table: Table, resolved: ResolvedSettings<Table>): number {
     this.context.stdout.write(renderRows(this.format(), "settings", describeSettings(table, resolved), COLUMNS));
-    return EXIT.ok;
+    return resolved.problems.length === 0 ? EXIT.ok : EXIT.config;
   }
 }

@@ -39,6 +39,8 @@ export interface ResolvedSettings<Table extends SettingsTable> {
   sources: Record<keyof Table, SettingSource>;
   /** One message for each text that could not be read; its setting has the default. */
   problems: string[];
+  /** Texts that could not be read, by their settings: what it was, safe to show, and why not. */
+  unread: { [Key in keyof Table]?: { shown: string; reason: string; source: SettingSource } };
 }
 
 /** The texts to resolve from, strongest first: flag > environment > env file > default. */
@@ -70,6 +72,7 @@ export function resolveSettings<Table extends SettingsTable>(
   const values: Record<string, unknown> = {};
   const sources: Record<string, SettingSource> = {};
   const problems: string[] = [];
+  const unread: Record<string, { shown: string; reason: string; source: SettingSource }> = {};
   for (const [name, description] of Object.entries(table)) {
     values[name] = description.default;
     sources[name] = "default";
@@ -80,10 +83,17 @@ export function resolveSettings<Table extends SettingsTable>(
       sources[name] = found.source;
     } catch (error) {
       const shown = description.secret === true ? "(secret)" : JSON.stringify(found.text);
-      problems.push(`${found.label} ${shown}: ${reasonOf(error)}`);
+      const reason = reasonOf(error);
+      problems.push(`${found.label} ${shown}: ${reason}`);
+      unread[name] = { shown, reason, source: found.source };
     }
   }
-  return { values: values as SettingsOf<Table>, sources: sources as Record<keyof Table, SettingSource>, problems };
+  return {
+    values: values as SettingsOf<Table>,
+    sources: sources as Record<keyof Table, SettingSource>,
+    problems,
+    unread: unread as ResolvedSettings<Table>["unread"],
+  };
 }
 
 /**
@@ -106,12 +116,20 @@ export function resolveSettingsStrictly<Table extends SettingsTable>(
   return resolved;
 }
 
-/** Render each value and its source, secrets hidden, for `--print-config`. */
+/** Render each value and its source, secrets hidden, for `--print-config`; in place of a value that cannot be read, why not. */
 export function describeSettings<Table extends SettingsTable>(
   table: Table,
   resolved: ResolvedSettings<Table>,
 ): { name: string; value: string; source: SettingSource; doc: string }[] {
   return Object.entries(table).map(([name, description]) => {
+    const bad = resolved.unread[name];
+    if (bad !== undefined)
+      return {
+        name: description.env,
+        value: `✗ ${bad.shown}: ${bad.reason}`,
+        source: bad.source,
+        doc: description.doc,
+      };
     const value: unknown = resolved.values[name];
     const shown = value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value);
     return {
