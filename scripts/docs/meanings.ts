@@ -74,6 +74,8 @@ export const PROBLEM_MEANINGS: Readonly<Record<string, string>> = {
   CDH_CRICTL_NOT_STARTED: "crictl could not be started.",
   CDH_CRICTL_TIMEOUT: "crictl gave no answer in time and was killed.",
   CDH_CRICTL_TOO_LONG: "crictl answered more than 4 MiB.",
+  CDH_RATE_LIMIT_INEXACT:
+    "A rate limit was not counted exactly: other composers held the counts for half a second, or the spool took none. No more crashes are kept than twice the limit; where the spool takes no counts at all the crash is kept.",
   CDH_STACK_BUSY: "Other crashes' stacks were read on the node all the time; two at once are.",
   CDH_STACK_DEADLINE: "Stacks were not read in time, or not all: 5 s of a processor, 15 s in all.",
   CDH_STACK_FAILED: "The stacks could not be read: of a process that is gone, by a reader that failed.",

@@ -1,7 +1,19 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import type { Native } from "../self/native.ts";
 import { NO_NATIVE } from "../self/no-native.ts";
 import { makeTestNative } from "../testing/test-native.ts";
 import { countCrash, countLoss, LOSSES } from "./crash-counts.ts";
@@ -79,9 +91,53 @@ it("what is damaged of one key costs no other key its count", async () => {
   expect(await count(one("shop"), 1)).toMatchObject({ allowed: false });
 });
 
-it("a spool that takes no state allows the crash", async () => {
+it("a spool that takes no state allows the crash, and says so", async () => {
   writeFileSync(join(coreDir, "state"), "a file");
-  expect(await count(one("shop"), 0)).toEqual({ allowed: true });
+  expect(await count(one("shop"), 0)).toEqual({ allowed: true, doubt: expect.stringContaining("takes no counts") });
+});
+
+it("what cannot be written is decided by what is there, and told", async () => {
+  await count(one("shop"), 0);
+  mkdirSync(`${statePath()}.tmp`);
+  const doubt = expect.stringContaining("could not be counted");
+  expect(await count(one("shop"), 1)).toMatchObject({ allowed: false, doubt });
+  expect(await count(one("other"), 1)).toMatchObject({ allowed: true, doubt });
+});
+
+/** Somebody who does not give the lock back. */
+function hold(native: Native): () => void {
+  mkdirSync(join(coreDir, "state"), { recursive: true });
+  const fd = openSync(`${statePath()}.lock`, "a");
+  native.tryLock(fd);
+  return () => closeSync(fd);
+}
+
+it("keeps no more than the limit while the lock is held, and says so", async () => {
+  const native = makeTestNative();
+  const limits = [{ ...one("shop"), count: 5 }, { ...one("pod"), scope: "pod" as const, count: 100 }, LOSSES];
+  expect(await countCrash(limits, coreDir, 1000, native)).toEqual({ allowed: true });
+  const release = hold(native);
+  const crash = (): Promise<RateDecision> => countCrash(limits, coreDir, 2000, native);
+  const all = await Promise.all(Array.from({ length: 30 }, crash));
+  expect(all.filter(({ allowed }) => allowed)).toHaveLength(4);
+  expect(all.every(({ doubt }) => doubt?.includes("all the time"))).toBe(true);
+  expect(all.find(({ allowed }) => !allowed)).toMatchObject({ scope: "workload", suppressedCount: 1 });
+  // Another key has places of its own.
+  expect(await countCrash([one("other")], coreDir, 2000, native)).toMatchObject({ allowed: true });
+  release();
+  // What was kept then counts under the lock too, until its window is over.
+  expect(await crash()).toMatchObject({ allowed: false, suppressedCount: 1 });
+  expect(await countCrash(limits, coreDir, HOUR + 2001, native)).toMatchObject({ allowed: true });
+  expect(readdirSync(`${statePath()}.unlocked`)).toEqual([]);
+}, 30_000);
+
+it("takes again the place of a crash that is long over", async () => {
+  const native = makeTestNative();
+  const release = hold(native);
+  expect(await countCrash([one("shop")], coreDir, 0, native)).toMatchObject({ allowed: true });
+  expect(await countCrash([one("shop")], coreDir, HOUR - 1, native)).toMatchObject({ allowed: false });
+  expect(await countCrash([one("shop")], coreDir, HOUR, native)).toMatchObject({ allowed: true });
+  release();
 });
 
 it("follows no link", async () => {
@@ -89,7 +145,7 @@ it("follows no link", async () => {
   const [lock, target] = [`${statePath()}.lock`, join(coreDir, "precious")];
   rmSync(lock);
   symlinkSync(target, lock);
-  expect(await count(one("shop"), 1)).toEqual({ allowed: true });
+  expect(await count(one("shop"), 1)).toMatchObject({ allowed: true });
   expect(() => statSync(target)).toThrow(/ENOENT/);
 });
 

@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto";
 import { readBounded } from "@cdh/core/container/bounded-file";
+import { reasonOf } from "@cdh/core/errors";
 import { writeAtomically } from "@cdh/core/files/write-atomically";
 import { tryParseJson } from "@cdh/core/json";
 import { FILE_MODE } from "@cdh/core/spool/layout";
 import type { Native } from "../self/native.ts";
 import { underLock } from "./locked-state.ts";
 import { decide, type Count, type RateDecision, type ScopedLimit } from "./rate-limit.ts";
+import { UnlockedCounts } from "./unlocked-counts.ts";
 
 /** Keys and bytes of the file. A node has some hundred; whoever makes more pushes out the ones that were quiet longest. */
 const KEYS_MAX = 1024;
@@ -26,8 +28,10 @@ interface Entry extends Count {
 }
 
 /**
- * Count a crash against its limits. All counts live in one small file, changed under a lock and replaced by rename. A
- * broken or unwritable one allows the crash, because losing a core is the worse mistake.
+ * Count a crash against its limits. All counts live in one small file, changed under a lock and replaced by rename. Who
+ * does not get the lock in time changes nothing in it, and is kept only where a place is left by all that was counted. A
+ * broken file counts from anew, and where the spool takes no counts the crash is kept, as losing a core is the worse mistake:
+ * `doubt` says so.
  * @param coreDir the spool; @param nowMs epoch milliseconds
  */
 export async function countCrash(
@@ -37,28 +41,60 @@ export async function countCrash(
   native: Native,
 ): Promise<RateDecision> {
   try {
-    return await underLock({ coreDir, native, name: "rate-limit.json" }, async (path) => {
-      const entries = await readEntries(path);
-      const keys = limits.map(hashOf);
-      const { next, decision } = decide(
-        limits,
-        keys.map((key) => entries.get(key)),
-        nowMs,
-      );
-      for (const [index, count] of next.entries()) {
-        const [key, limit] = [keys[index], limits[index]];
-        if (key === undefined || limit === undefined || count === undefined) continue;
-        const until = nowMs + (count.suppressed > 0 ? TOLD_WITHIN_MS : limit.windowMs);
-        // What was used last stands last.
-        entries.delete(key);
-        entries.set(key, { ...count, until, of: shown(limit) });
-      }
-      if (next.some((count) => count !== undefined)) await writeEntries(path, entries, nowMs);
-      return decision;
+    return await underLock({ coreDir, native, name: "rate-limit.json" }, async (path, isLocked) => {
+      const counts: Counts = { path, nowMs, limits, entries: await readEntries(path) };
+      // Where there are no locks at all, whoever comes counts.
+      return isLocked || !native.isThere ? await countLocked(counts) : await countUnlocked(counts);
     });
-  } catch {
-    return { allowed: true };
+  } catch (error) {
+    return { allowed: true, doubt: `the spool takes no counts: ${reasonOf(error)}` };
   }
+}
+
+interface Counts {
+  path: string;
+  nowMs: number;
+  limits: readonly ScopedLimit[];
+  entries: Map<string, Entry>;
+}
+
+async function countLocked({ path, nowMs, limits, entries }: Counts): Promise<RateDecision> {
+  const keys = limits.map(hashOf);
+  const unlocked = await new UnlockedCounts(path, nowMs).list();
+  // What was kept without the lock counts until its file says, and is never written twice.
+  const { next, decision } = decide(
+    limits.map((limit, index) => ({ ...limit, count: limit.count - (unlocked.get(keys[index] ?? "")?.length ?? 0) })),
+    keys.map((key) => entries.get(key)),
+    nowMs,
+  );
+  for (const [index, count] of next.entries()) {
+    const [key, limit] = [keys[index], limits[index]];
+    if (key === undefined || limit === undefined || count === undefined) continue;
+    const until = nowMs + (count.suppressed > 0 ? TOLD_WITHIN_MS : limit.windowMs);
+    // What was used last stands last.
+    entries.delete(key);
+    entries.set(key, { ...count, until, of: shown(limit) });
+  }
+  if (next.every((count) => count === undefined)) return decision;
+  // What was decided by the counts that are there holds, also when this one cannot be added.
+  return await writeEntries(path, entries, nowMs).then(
+    () => decision,
+    (error: unknown) => ({ ...decision, doubt: `this crash could not be counted: ${reasonOf(error)}` }),
+  );
+}
+
+/** Decide without changing the file, which another composer may be changing just now. */
+async function countUnlocked({ path, nowMs, limits, entries }: Counts): Promise<RateDecision> {
+  const keys = limits.map(hashOf);
+  const doubt = "other composers held the counts all the time";
+  const places = limits.map(({ count, windowMs }, index) => {
+    const kept = (entries.get(keys[index] ?? "")?.kept ?? []).filter((at) => at <= nowMs && nowMs - at < windowMs);
+    return { key: keys[index] ?? "", count, windowMs, kept: kept.length };
+  });
+  const reached = limits[await new UnlockedCounts(path, nowMs).take(places)];
+  if (reached === undefined) return { allowed: true, doubt };
+  const before = entries.get(hashOf(reached))?.suppressed ?? 0;
+  return { allowed: false, scope: reached.scope, suppressedCount: before + 1, doubt };
 }
 
 /** Count a crash that nothing is kept of, so that the node's next bundle tells. @returns how many there are by now */

@@ -28,10 +28,14 @@ export interface Suppressed {
 }
 
 /** Whether a crash may be kept, and what was suppressed before it. */
-export type RateDecision =
+export type RateDecision = (
   | { allowed: true; suppressed?: Suppressed }
   /** The narrowest scope whose limit is reached, and how many it has suppressed by now. */
-  | { allowed: false; scope: Scope; suppressedCount: number };
+  | { allowed: false; scope: Scope; suppressedCount: number }
+) & {
+  /** Why the counts are not exact; absent where they are. */
+  doubt?: string;
+};
 
 const NOTHING: Count = { kept: [], suppressed: 0 };
 

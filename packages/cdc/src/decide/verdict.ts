@@ -44,11 +44,11 @@ export async function judge(
   if (unwanted !== undefined) return { skip: { reason: unwanted, exitCode: EXIT.ok }, problems };
   const counted = await count(given, identity, opening);
   if (counted.skip === undefined) void learning.enrich();
-  return { ...counted, problems };
+  return { ...counted, problems: [...problems, ...counted.problems] };
 }
 
 /** Look for the room, and count the crash against its limits. */
-async function count(given: Given, identity: Identity, opening: Promise<unknown>): Promise<Omit<Verdict, "problems">> {
+async function count(given: Given, identity: Identity, opening: Promise<unknown>): Promise<Verdict> {
   const { settings, coreDir, clock, native } = given;
   // A spool that hangs has no count, and a crash that could not be counted is kept.
   const deadline = AbortSignal.timeout(timerMs(settings.metadataTimeoutMs));
@@ -60,17 +60,24 @@ async function count(given: Given, identity: Identity, opening: Promise<unknown>
   if ((await isShort()) && !(giveUpSpooled(coreDir) && !(await isShort()))) {
     const lost = await inTime(countLoss(coreDir, clock.now(), native));
     const reason = `too few inodes are free (KEEP_FREE_INODES), ${lost ?? "uncounted"} not kept so far`;
-    return { skip: { reason, exitCode: EXIT.disk } };
+    return { skip: { reason, exitCode: EXIT.disk }, problems: [] };
   }
   const limits = [...limitsOf(given, identity), LOSSES];
   const decision = await inTime(countCrash(limits, coreDir, clock.now(), native));
-  if (decision === undefined) return {};
+  const doubt = decision === undefined ? "the spool did not answer in time" : decision.doubt;
+  const problems = doubt === undefined || limits.length === 1 ? [] : [inexact(doubt)];
+  if (decision === undefined) return { problems };
   if (!decision.allowed) {
     const whose = decision.scope === "workload" ? "" : ` of the ${decision.scope}`;
-    const reason = `rate limit${whose} reached, ${decision.suppressedCount} suppressed so far`;
-    return { skip: { reason, exitCode: EXIT.ok, isLimited: true } };
+    const unsure = decision.doubt === undefined ? "" : ` (${decision.doubt})`;
+    const reason = `rate limit${whose} reached, ${decision.suppressedCount} suppressed so far${unsure}`;
+    return { skip: { reason, exitCode: EXIT.ok, isLimited: true }, problems };
   }
-  return decision.suppressed === undefined ? {} : { suppressed: decision.suppressed };
+  return { ...(decision.suppressed === undefined ? {} : { suppressed: decision.suppressed }), problems };
+}
+
+function inexact(detail: string): Problem {
+  return { step: "rateLimit", code: "CDH_RATE_LIMIT_INEXACT", detail };
 }
 
 /** The limits of a crash. Only the first has in its key what a tenant can vary at will. */
