@@ -19,6 +19,8 @@ export interface Spared {
   wholeCore?: WholeCore;
   /** Where its place is remembered, absent where none is known. */
   remembered?: { place: KnownPlace; key: PlaceKey };
+  /** Why its place is not known, so that its core is taken however many of it there are. */
+  placeUnknown?: string;
   problems: Problem[];
 }
 
@@ -33,6 +35,8 @@ interface Beside {
 
 /** Longer than any composer may take a core, where TIMEOUT sets no end. */
 const TAKING_MAX_MS = 15 * 60_000;
+/** Of METADATA_TIMEOUT, which ends all of it: so long other composers are waited for. */
+const WAIT_PART = 0.8;
 
 /**
  * Find out where a crash happened, and read the memory of its stacks, while its process is held. Never rejects.
@@ -64,15 +68,17 @@ export async function spare(given: Given, { learning, judging, placing }: Beside
   const place = await placing;
   const key = placeKey(crash, await learning.identity, place);
   if (key === undefined || !("hash" in place)) {
-    const why = "unknown" in place ? place.unknown : "whose it is was not proven";
-    log.debug("its place is not known, so its core is taken", { crashId, why });
-    return { problems: [] };
+    const placeUnknown = "unknown" in place ? place.unknown : "whose it is was not proven";
+    if ((await judging).skip === undefined)
+      log.info("KEEP_PER_SITE does not count this core: its place is not known", { crashId, why: placeUnknown });
+    return { placeUnknown, problems: [] };
   }
   if ((await judging).skip !== undefined) return { remembered: { place, key }, problems: [] };
   try {
     return await inTime(given, () => decide(given, place, key));
   } catch (error) {
     const detail = `the core is taken: what is remembered of others cannot be read (${reasonOf(error)})`;
+    log.warn("KEEP_PER_SITE does not count this core", { crashId, why: reasonOf(error) });
     return { remembered: { place, key }, problems: [trouble(detail)] };
   }
 }
@@ -83,8 +89,10 @@ async function decide(given: Given, place: KnownPlace, key: PlaceKey): Promise<S
   const takingMs = settings.timeoutMs > 0 ? Math.min(2 * settings.timeoutMs, TAKING_MAX_MS) : TAKING_MAX_MS;
   const limit = settings.keepPerSite ?? { count: Number.POSITIVE_INFINITY, windowMs: 0 };
   const lost = await lostCores(given.coreDir);
+  // The core is read on meanwhile, and its process goes when that is done: a burst of crashes costs nobody time in the line.
+  const waitMs = Math.min(UNHURRIED_MS, WAIT_PART * settings.metadataTimeoutMs);
   return await changePlace(
-    { ...given, nowMs },
+    { ...given, nowMs, waitMs },
     (places) => findRemembered(places, key, place),
     (entry, found, isDamaged): { entry: PlaceEntry | undefined; result: Spared } => {
       const { cores, wholeCore } = decideCore(

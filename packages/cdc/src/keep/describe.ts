@@ -29,6 +29,8 @@ export interface CrashDescription {
   core: { entry: string; compression: Compression; summary: CoreSummary; truncatedBy: TruncatedBy | undefined };
   suppressed: { count: number; since: string } | undefined;
   place?: string | undefined;
+  /** Why there is none, where it was asked for. */
+  placeUnknown?: string | undefined;
   /** What stands for the core, where it was not taken. */
   wholeCore?: Manifest["wholeCore"];
   problems: Problem[];

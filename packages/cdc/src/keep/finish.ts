@@ -103,6 +103,7 @@ export async function finish(given: Given, made: Made): Promise<FinishedBundle> 
         facts: core.facts,
         suppressed: verdict.suppressed,
         place: spared.remembered?.key.key,
+        placeUnknown: spared.placeUnknown,
         wholeCore: spared.wholeCore,
         message: given.stacks?.message ?? messageOfLines(enrichment.foundLines ?? [], crash.signal),
         threads: given.stacks?.threads,

@@ -113,6 +113,16 @@ export function objectSchemas(ref: (name: string) => Json): Record<string, Json>
           buildId: text("Build id."),
         },
       }),
+      placeUnknown: text("Why the place of its crash is not known, so that KEEP_PER_SITE keeps every core."),
+      wholeCore: object("A crash of the same place whose core was taken whole, where this one's was not.", {
+        crashId: text("Its id."),
+        bundle: text("Its bundle."),
+      }),
+      counted: object("It stands for so many crashes of one place that a rate limit left out.", {
+        count: int("How many."),
+        first: time("When the first one was."),
+        last: time("When the last one was."),
+      }),
       suppressed: object("Crashes of the same workload that were counted and not kept.", {
         count: int("How many."),
         since: time("Since when."),

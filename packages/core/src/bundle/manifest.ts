@@ -213,6 +213,8 @@ export const MANIFEST_FIELDS = shape({
   suppressed: optional({ count: "number", since: "text" }),
   /** The place in its program as registers and stack told before the stack was walked, hashed with its workload: for those whose stack was not. */
   place: optional("text"),
+  /** Why its place is not known: however many cores of it are there, this one was taken. Only where `KEEP_PER_SITE` asks. */
+  placeUnknown: optional("text"),
   /** Of a core that was not taken because enough of its place were: a crash of the same place whose core was taken whole. */
   wholeCore: optional({ crashId: "text", bundle: "text" }),
   /** This report stands for so many crashes of one place that a limit left out, itself the last of them. */

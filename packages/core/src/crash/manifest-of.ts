@@ -35,6 +35,7 @@ export interface KnownCrash {
   restricted?: boolean;
   suppressed?: Manifest["suppressed"] | undefined;
   place?: string | undefined;
+  placeUnknown?: string | undefined;
   wholeCore?: Manifest["wholeCore"] | undefined;
   counted?: Manifest["counted"] | undefined;
   /** Where more is known of the threads than the core says. */

@@ -52,6 +52,12 @@ export function factRows(report: Report, paint: Paint, now?: number): FactRow[] 
     ["Image", imageText(manifest)],
     ["Node", nodeText(manifest)],
     ["Core", coreText(report, paint)],
+    [
+      "Place",
+      manifest.placeUnknown === undefined
+        ? undefined
+        : `not known, so KEEP_PER_SITE keeps every core: ${printable(manifest.placeUnknown)}`,
+    ],
     ["Bundle", `${printable(report.bundle)}, ${formatBytes(report.bundleBytes)}`],
     ["Others", suppressedText(manifest)],
     ["Opens", report.opensWith === undefined ? undefined : opensWithText(report.opensWith)],
