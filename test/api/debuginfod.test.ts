@@ -76,7 +76,12 @@ describeUnless(
       bench.cluster.grants = [
         { user: "debugger", verbs: ["get"], resources: FILES, namespaces: [""] },
         { user: "debugger", verbs: ["list"], resources: ["metadata"], namespaces: [""] },
-        { user: "tenant", verbs: ["get"], resources: ["coredumps/core", ...FILES], namespaces: ["shop"] },
+        {
+          user: "tenant",
+          verbs: ["get"],
+          resources: ["coredumps/core", "coredumps/report", ...FILES],
+          namespaces: ["shop"],
+        },
         { user: "cores", verbs: ["get"], resources: ["coredumps/core"], namespaces: ["*"] },
         { user: "cores", verbs: ["get", "list"], resources: ["coredumps", "coredumps/bundle"], namespaces: ["*"] },
         { user: "lister", verbs: ["list", "get"], resources: ["coredumps"], namespaces: ["*"] },
@@ -205,6 +210,19 @@ describeUnless(
       expect(report.open.debug).toBe(`kubectl coredump debug -n shop ${crashId}`);
       const text = await bench.ask(path, { token: "admins-token", headers: { accept: "text/plain" } });
       expect(text.body.toString()).toMatch(/^Opens +lines: \w+, \w+; nothing stored: \w+$/m);
+    });
+
+    it("is not told to who may read the report but no files: a crash may name any build-id", async () => {
+      const [dump] = readdirSync(join(bench.storeDir, "shop")).filter((name) => name.endsWith(".manifest.json"));
+      const { crashId } = JSON.parse(readFileSync(join(bench.storeDir, "shop", dump ?? ""), "utf8")) as {
+        crashId: string;
+      };
+      const path = `/apis/core-dump-handler.dev/v1alpha1/namespaces/shop/coredumps/${crashId}/report`;
+      const json = await bench.ask(path, { token: "tenants-token" });
+      expect(json.status, json.body.toString()).toBe(200);
+      const { opensWith } = JSON.parse(json.body.toString()) as { opensWith: { modules: object[]; trouble: string } };
+      expect(opensWith.modules).toEqual([ID, WHOLE_ID, LATER_ID].map((id) => ({ path: `/bin/${id}`, buildId: id })));
+      expect(opensWith.trouble).toContain("buildid/executable");
     });
 
     /** Ask as a person does whose kubeconfig has this token. */

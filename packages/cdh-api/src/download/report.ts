@@ -1,9 +1,10 @@
 import { tellOpensWith } from "@cdh/core/debug-files/opens-with";
+import { reasonOf } from "@cdh/core/errors";
 import { entryReports, readLogs } from "@cdh/core/report/bundle-logs";
 import { reportPolicy } from "@cdh/core/report/html";
 import { pluginCommands } from "@cdh/core/report/opening";
-import type { AppContext } from "../call/app-context.ts";
 import type { Call } from "../call/call.ts";
+import { FILE_RESOURCE } from "../group.ts";
 import { ApiError, badRequest } from "../http/api-error.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { sendPacked, sendText } from "../http/send.ts";
@@ -30,10 +31,11 @@ const TYPES: Readonly<Record<string, ReportFormat>> = {
 const LOG_LINES = 100;
 
 /** Send the report on a crash: as JSON, as text, or as a page of its own. */
-export async function sendReport({ app, exchange, param }: Call): Promise<void> {
+export async function sendReport(call: Call): Promise<void> {
+  const { app, exchange, param } = call;
   const format = chooseFormat(exchange);
   const record = await findDump(app, param("namespace"), param("name"));
-  const report = await app.gates.cores.run(exchange.share, () => makeReport(app, record, format, exchange.signal));
+  const report = await app.gates.cores.run(exchange.share, () => makeReport(call, record, format));
   if (format === "json") return await sendPacked(exchange, "application/json", report);
   if (format === "text") return sendText(exchange, 200, "text/plain; charset=utf-8", report);
   sendText(exchange, 200, "text/html; charset=utf-8", report, {
@@ -56,12 +58,9 @@ function chooseFormat(exchange: Exchange): ReportFormat {
   throw new ApiError(406, "NotAcceptable", "a report is application/json, text/plain or text/html");
 }
 
-async function makeReport(
-  app: AppContext,
-  record: DumpRecord,
-  format: ReportFormat,
-  signal: AbortSignal,
-): Promise<string> {
+async function makeReport(call: Call, record: DumpRecord, format: ReportFormat): Promise<string> {
+  const { app } = call;
+  const { signal } = call.exchange;
   return await withBundle(app, record, signal, async ({ bundle, readManifest, sizeBytes }) => {
     // IBM's bundles have none; the uploader made one beside them.
     const manifest = (await readManifest()) ?? (await readManifestBytes(app.dumps.store, record.stem, signal));
@@ -70,9 +69,29 @@ async function makeReport(
     const entries = entryReports(bundle);
     // What the thread is given is gone afterwards, and the manifest is needed once more.
     const wanted = await parseInThread("modules", Buffer.from(manifest), record.stem);
-    const opensWith = await tellOpensWith(wanted, (buildId) => app.keptParts(buildId), { signal });
+    const trouble = await whyNotTold(call);
+    const opensWith =
+      trouble === undefined
+        ? await tellOpensWith(wanted, (buildId) => app.keptParts(buildId), { signal })
+        : { ...wanted, trouble };
     const open = pluginCommands(record.namespace, record.name);
     const extras = { bundle: bundleNameOf(record), bundleBytes: sizeBytes, logs, entries, opensWith, open };
     return await parseInThread("report", manifest, record.stem, { extras, format, now: app.clock.now() });
   });
+}
+
+/**
+ * Say why the reader is not told which files of the crash are kept; undefined where they may read them. A process maps what it
+ * likes, so that a build-id in a crash of one's own proves nothing: whoever may not read the files must not learn that they exist.
+ */
+async function whyNotTold({ app, caller }: Call): Promise<string | undefined> {
+  const right = { verb: "get", namespace: "", resource: FILE_RESOURCE } as const;
+  const may = async (subresource: string): Promise<boolean> =>
+    caller !== undefined && (await app.rights.may(caller, { ...right, subresource }));
+  try {
+    const allowed = await Promise.all(["executable", "debuginfo"].map(may));
+    return allowed.every(Boolean) ? undefined : "needs the right to get buildid/executable and buildid/debuginfo";
+  } catch (error) {
+    return `the right to files of programs is not known: ${reasonOf(error)}`;
+  }
 }
