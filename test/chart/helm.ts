@@ -12,8 +12,11 @@ export const CHART = join(REPOSITORY, "charts", "core-dump-handler");
 /** The Kubernetes that the chart is rendered for; a helm that is built from its module does not know one. */
 export const KUBE_VERSION = "1.34.0";
 
-/** The least that has to be given. */
+/** The least that has to be given, beside {@link IMAGE}. */
 export const STORE = { store: { url: "s3://cores/prod" } };
+
+/** Where the image lies: under the values of every test, which may say otherwise. */
+export const IMAGE = join(REPOSITORY, "test", "chart", "image.yaml");
 
 /** A rendered object, as far as the tests look at it. */
 export interface Manifest {
@@ -70,7 +73,7 @@ export function render(
   const files = (options.files ?? []).flatMap((name) => ["-f", join(CHART, `values.${name}.yaml`)]);
   const { status, stdout, stderr } = helm(
     ["template", options.release ?? "cdh", options.chart ?? CHART, "--namespace", "observe"].concat(
-      ["--kube-version", KUBE_VERSION],
+      ["--kube-version", KUBE_VERSION, "-f", IMAGE],
       files,
       ["-f", "-"],
     ),
@@ -89,7 +92,7 @@ export function render(
 export function lint(platform: string): { status: number | null; output: string } {
   const args = ["lint", CHART, "--strict", "--kube-version", KUBE_VERSION];
   const { status, stdout, stderr } = helm(
-    [...args, "-f", join(CHART, `values.${platform}.yaml`), "-f", "-"],
+    [...args, "-f", IMAGE, "-f", join(CHART, `values.${platform}.yaml`), "-f", "-"],
     JSON.stringify({ store: { bucket: "cores" } }),
   );
   return { status, output: stdout + stderr };

@@ -10,6 +10,12 @@ function rule(name: string): Record<string, unknown> {
 const CASES: [what: string, values: Record<string, unknown>, says: RegExp][] = [
   ["no store", {}, /there is no store: set store\.url .*upload\.enabled=false/],
   ["IBM's placeholder", { daemonset: { s3AccessKey: "XXX", s3Secret: "x" } }, /s3AccessKey is the placeholder XXX/],
+  ["an image that nobody names", { image: { registry: "" } }, /image.registry is empty, so core-dump-handler would be/],
+  [
+    "an image of a search list",
+    { image: { registry: "", repository: "team/core-dump-handler" } },
+    /image.registry is empty, so team\/core-dump-handler would be/,
+  ],
   ["IBM's image", { image: { registry: "quay.io", repository: "icdh/core-dump-handler" } }, /names IBM's image/],
   ["two volumes", { store: { pvc: { existingClaim: "a" }, nfs: { server: "b", path: "/c" } } }, /choose one/],
   ["a bucket and a volume", { store: { url: "s3://b", pvc: { existingClaim: "a" } } }, /is a bucket, but a volume/],

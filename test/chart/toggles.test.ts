@@ -148,7 +148,7 @@ describeUnless(missingTools("helm"), "each switch", () => {
     const digest = `sha256:${"a".repeat(64)}`;
     const { image } = containerOf(render({ ...STORE, image: { registry: "registry.example.com/", digest } }), "node");
     expect(image).toBe(`registry.example.com/core-dump-handler@${digest}`);
-    expect(containerOf(render(STORE), "node").image).toBe("core-dump-handler:0.1.0");
+    expect(containerOf(render(STORE), "node").image).toBe("registry.example.com/core-dump-handler:0.1.0");
   });
 
   it("pull secrets, priority, nodes and the rest of a pod arrive", () => {

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CHART } from "../chart/helm.ts";
+import { CHART, IMAGE } from "../chart/helm.ts";
 import { run, type Ran, type RealCluster } from "../helpers/real-cluster.ts";
 import { findTool } from "../helpers/tools.ts";
 
@@ -42,7 +42,7 @@ export function helmFor(cluster: RealCluster): Helm {
   const chart: Helm["chart"] = (verb, release, values, ...args) => {
     const file = join(cluster.directory, `values-${release}.json`);
     writeFileSync(file, JSON.stringify(values));
-    return helm(verb, release, CHART, "-f", file, ...args);
+    return helm(verb, release, CHART, "-f", IMAGE, "-f", file, ...args);
   };
   return Object.assign(helm, { attempt, chart });
 }

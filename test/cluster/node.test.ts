@@ -49,7 +49,7 @@ describeUnless(
       await node.cluster.apply(volume(store));
       await node.cluster.apply(claim());
       values = {
-        image: { repository: OUR_REPOSITORY, tag: VERSION, pullPolicy: "Never" },
+        image: { registry: "", repository: OUR_REPOSITORY, tag: VERSION, pullPolicy: "Never" },
         store: { pvc: { existingClaim: "core-dumps" } },
         node: { watchInterval: "2s" },
         daemonset: { hostDirectory: hostDir(), updateStrategy: { rollingUpdate: { maxUnavailable: 1 } } },

@@ -105,7 +105,7 @@ export function setUpPods(): PodsSuite {
     const tools = join(findTool("crictl").path ?? "", "..");
     const values = {
       clusterName: "first",
-      image: { repository: OUR_REPOSITORY, tag: VERSION },
+      image: { registry: "", repository: OUR_REPOSITORY, tag: VERSION },
       store: {
         bucket: suite.s3.bucket,
         region: suite.s3.region,

@@ -11,6 +11,9 @@
 {{- if contains "icdh/core-dump-handler" $v.image.repository }}
 {{- $found = append $found "image.repository names IBM's image, whose programs are others: remove image.registry, image.repository and image.tag from your values" }}
 {{- end }}
+{{- if not (or $v.image.registry (regexMatch "^([^/]*[.:][^/]*|localhost)/" $v.image.repository) (eq $v.image.pullPolicy "Never")) }}
+{{- $found = append $found (printf "image.registry is empty, so %s would be whatever the nodes' runtime finds under that name: set image.registry, or image.pullPolicy=Never where the image lies on the nodes" $v.image.repository) }}
+{{- end }}
 {{- if and $v.store.pvc.existingClaim $v.store.nfs.server }}
 {{- $found = append $found "store.pvc and store.nfs are both given: choose one" }}
 {{- end }}
