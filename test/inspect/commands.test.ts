@@ -149,6 +149,27 @@ describeUnless(notBuilt("cdh-inspect"), "cdh-inspect", () => {
       expect(await inspect("show", join(place, "spool/payments/nothing"))).toMatchObject({ exitCode: 12 });
     });
 
+    it("shows a name that begins with - so that it can be pasted, from a store too", async () => {
+      const folder = join(place, "dashes");
+      await mkdir(folder);
+      await writeFile(join(folder, "-x.zip"), makeZip());
+      for (const around of [
+        { cwd: folder },
+        { cwd: place, env: { ...environment(), STORE_URL: `file://${folder}` } },
+      ]) {
+        const listed = await runBuilt("cdh-inspect", ["ls"], around);
+        const shown = listed.stdout.trimEnd().split(/\s+/).at(-1) ?? "";
+        expect(shown, listed.stdout).toMatch(/^\.\/-x/);
+        const opened = await runBuilt("cdh-inspect", ["show", shown], around);
+        expect(opened.exitCode, opened.stderr).toBe(0);
+        const [named] = (await runBuilt("cdh-inspect", ["ls", "-q", "."], around)).stdout.split("\n");
+        if (around.cwd === folder) expect(named).toBe("./-x.zip");
+        const bare = await runBuilt("cdh-inspect", ["show", "-x.zip"], around);
+        expect(bare.exitCode).toBe(2);
+        expect(bare.stderr).toContain("a file of that name is ./-x.zip");
+      }
+    });
+
     it("takes -1 for the newest crash, and a part of a name, in the current directory or in STORE_URL", async () => {
       const spool = join(place, "spool");
       const env = environment();

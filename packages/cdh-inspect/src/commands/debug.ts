@@ -10,7 +10,7 @@ import { imageRootOf } from "../debug/image-root.ts";
 import { commandsElsewhere, imageOf } from "../debug/image.ts";
 import { prepareDebugging } from "../debug/prepare.ts";
 import type { OpenedFile } from "../read/opened-file.ts";
-import { shellQuote } from "../text/shell-quote.ts";
+import { asOperand, shellQuote } from "../text/shell-quote.ts";
 import { InspectCommand, SYMBOLS_HELP } from "./inspect-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
 
@@ -90,7 +90,7 @@ export class DebugCommand extends InspectCommand {
   #printCommands(opened: OpenedFile): number {
     const { manifest } = opened;
     const exe = this.exe ?? manifest.process.exe ?? "PROGRAM";
-    this.say(`cdh-inspect unpack ${shellQuote(opened.label)} . --entry core`);
+    this.say(`cdh-inspect unpack ${shellQuote(asOperand(opened.label))} . --entry core`);
     const core = manifest.core.entry.replace(/\.zst$/, "");
     this.say(
       printable(

@@ -53,7 +53,9 @@ export abstract class InspectCommand extends CdhCommand {
    * Read what a person typed for a bundle. A bare name or number that is no file means the place that `ls` shows: STORE_URL, or the
    * current directory; to kubectl's plugin, the cluster.
    */
-  placeOf(text: string): string {
+  placeOf(typed: string): string {
+    // As `ls` writes a name that begins so, lest it be taken for an option.
+    const text = /^\.\/-[^/\\]*$/.test(typed) && !existsSync(typed) ? typed.slice("./".length) : typed;
     if (isPlugin(this.context.program)) return clusterUrl(text, this.namespace);
     const isCount = /^~\d{1,6}$/.test(text);
     const place = this.context.env["STORE_URL"] ?? "";

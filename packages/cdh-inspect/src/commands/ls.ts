@@ -8,6 +8,7 @@ import { formatMoment } from "@cdh/core/report/moment";
 import { fitColumns, terminalWidth } from "@cdh/core/table-width";
 import { formatBytes } from "@cdh/core/units";
 import { newestFirst, type Summary } from "../read/summary.ts";
+import { asOperand } from "../text/shell-quote.ts";
 import { shortenNames } from "../text/short-names.ts";
 import { emptyMessage, ListingCommand } from "./listing-command.ts";
 
@@ -45,7 +46,7 @@ export class LsCommand extends ListingCommand {
     const { found, all, wanted: matching, unreadable, place } = await this.loadWanted(group);
     const ofGroup = group === undefined || this.isOfCluster ? matching : crashesOfGroup(matching, group, all);
     const wanted = ofGroup.toSorted(newestFirst).slice(0, limit);
-    if (this.quiet) this.write(wanted.map((summary) => `${summary.bundle}\n`).join(""));
+    if (this.quiet) this.write(wanted.map(({ bundle }) => `${asOperand(bundle)}\n`).join(""));
     else if (format === "table" && wanted.length === 0) this.context.stderr.write(emptyMessage(found, place));
     else {
       const fitted = fitColumns(columns(wanted, all), wanted, terminalWidth(this.context.stdout));
@@ -99,8 +100,8 @@ function columns(rows: readonly Summary[], all: readonly Summary[]): Column<Summ
     { header: "STATE", value: stateOf, minWidth: 8 },
     {
       header: "NAME",
-      value: (row) => row.bundle.slice(prefix),
-      narrow: (row) => shortNames.get(row.bundle) ?? row.bundle.slice(prefix),
+      value: (row) => asOperand(row.bundle.slice(prefix)),
+      narrow: (row) => asOperand(shortNames.get(row.bundle) ?? row.bundle.slice(prefix)),
       minWidth: 8,
     },
   ];

@@ -18,7 +18,7 @@ import { writeOffline, type WrittenOffline } from "../debug/write-offline.ts";
 import { writeAsTar } from "../debug/write-tar.ts";
 import type { OpenedFile } from "../read/opened-file.ts";
 import { makeReport } from "../read/report.ts";
-import { shellQuote } from "../text/shell-quote.ts";
+import { asOperand, shellQuote } from "../text/shell-quote.ts";
 import { targetPaths } from "../unpack/target-path.ts";
 import { unpackCore, unpackEntry, type UnpackedFile } from "../unpack/unpack.ts";
 import { InspectCommand, SYMBOLS_HELP } from "./inspect-command.ts";
@@ -104,7 +104,7 @@ export class UnpackCommand extends InspectCommand {
         );
         this.say(
           tar === undefined
-            ? `cd ${shellQuote(this.directory ?? "crash")} && gdb -nx -x gdbinit`
+            ? `cd ${shellQuote(asOperand(this.directory ?? "crash"))} && gdb -nx -x gdbinit`
             : "unpacked anywhere: gdb -nx -x gdbinit",
         );
       }

@@ -138,7 +138,13 @@ function rightUsage(
 ): string {
   const wrong = /^(?:Unknown Syntax Error: )?(?:Unsupported|Invalid) option name \("(--[^="]*)/.exec(said)?.[1];
   const near = wrong === undefined ? undefined : nearest(wrong, optionNames(command));
-  const guess = near === undefined || near === wrong ? "" : `did you mean ${near}? `;
+  const file = /option name \("(-[^-"][^"]*\.[^"]*)"\)/.exec(said)?.[1];
+  const guess =
+    file !== undefined
+      ? `a file of that name is ./${file}; `
+      : near === undefined || near === wrong
+        ? ""
+        : `did you mean ${near}? `;
   if (verb === "") return `${guess}${program} --help`;
   const full = withoutCommon(nameUsage(usage, command?.options ?? []));
   const right =
