@@ -3,6 +3,7 @@ import { bundleTarget, seekTableTarget } from "./targets/bundle.ts";
 import { certificateTarget } from "./targets/certificate.ts";
 import { cgroupTarget } from "./targets/cgroup.ts";
 import { coreTarget } from "./targets/core.ts";
+import { goroutinesTarget } from "./targets/goroutines.ts";
 import { kernelWordsTarget } from "./targets/kernel-words.ts";
 import { listingTarget } from "./targets/listing.ts";
 import { jsonTarget, manifestTarget } from "./targets/manifest.ts";
@@ -29,5 +30,6 @@ export const targets: readonly Target[] = [
   namesTarget,
   textsTarget,
   listingTarget,
+  goroutinesTarget,
   programsTarget,
 ];

@@ -106,6 +106,7 @@ describe("pinned tools", () => {
       versitygw: ["--version"],
       crictl: ["--version"],
       "crictl-old": ["--version"],
+      dlv: ["version"],
       helm: ["version", "--short"],
       kubeconform: ["-v"],
       kubernetes: ["kubectl", "version", "--client"],
@@ -119,7 +120,7 @@ describe("pinned tools", () => {
         .find((line) =>
           (name.startsWith("crictl")
             ? /cri-tools /
-            : /minio\/minio |versitygw |helm\/v3 |kubeconform |k8s\.io\/kubernetes |cri-dockerd v/
+            : /minio\/minio |go-delve\/delve |versitygw |helm\/v3 |kubeconform |k8s\.io\/kubernetes |cri-dockerd v/
           ).test(line),
         ) ?? "",
     );

@@ -11,6 +11,7 @@ export const PINNED_TOOLS = [
   "versitygw",
   "crictl",
   "crictl-old",
+  "dlv",
   "helm",
   "helm-unittest",
   "kubeconform",

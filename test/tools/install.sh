@@ -10,7 +10,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 bin="$root/.cache/tools/bin"
-all="minio azurite fake-gcs-server versitygw crictl crictl-old helm helm-unittest kubeconform kubernetes crds crio"
+all="minio azurite fake-gcs-server versitygw crictl crictl-old dlv helm helm-unittest kubeconform kubernetes crds crio"
 
 # Prints the package to build, then what the linker stamps (a plain `go build` leaves the tool's own version empty).
 describe() {
@@ -27,6 +27,7 @@ tool() {
     # The oldest that can be had, of 2023; the module's name was another one then. The module proxy that CI uses refuses
     # v1.22 to v1.25 under both names (403, "This module version is not available"), and Debian packages none.
     crictl-old) describe crictl-old github.com/kubernetes-sigs/cri-tools github.com/kubernetes-sigs/cri-tools/cmd/crictl github.com/kubernetes-sigs/cri-tools/pkg/version.Version ;;
+    dlv) describe dlv github.com/go-delve/delve github.com/go-delve/delve/cmd/dlv ;;
     helm) describe helm helm.sh/helm/v3 helm.sh/helm/v3/cmd/helm helm.sh/helm/v3/internal/version.version ;;
     helm-unittest)
       describe helm-unittest github.com/helm-unittest/helm-unittest github.com/helm-unittest/helm-unittest/cmd/helm-unittest

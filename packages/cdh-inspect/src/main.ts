@@ -3,6 +3,7 @@ import { BtCommand } from "./commands/bt.ts";
 import { CatCommand } from "./commands/cat.ts";
 import { DebugCommand } from "./commands/debug.ts";
 import { GetCommand } from "./commands/get.ts";
+import { GoroutinesCommand } from "./commands/goroutines.ts";
 import { GroupsCommand } from "./commands/groups.ts";
 import { LogsCommand } from "./commands/logs.ts";
 import { LsCommand } from "./commands/ls.ts";
@@ -42,6 +43,7 @@ await runMain(
       BtCommand,
       DebugCommand,
       ThreadsCommand,
+      GoroutinesCommand,
       ModulesCommand,
       LogsCommand,
       CatCommand,

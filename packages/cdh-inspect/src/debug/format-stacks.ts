@@ -1,6 +1,6 @@
 import { append } from "@cdh/core/lists";
 import { printable } from "@cdh/core/output";
-import type { StackFrame, ThreadStack } from "@cdh/unwind/process/read-stacks";
+import type { NamedStack, StackFrame, ThreadStack } from "@cdh/unwind/process/read-stacks";
 
 /** What is put in place of one of our frames: a line by somebody who knows more of it. */
 export type BetterLine = (frame: StackFrame, index: number) => string | undefined;
@@ -16,7 +16,7 @@ export function formatStacks(stacks: readonly ThreadStack[]): string {
  * @param more lines of frames beyond ours
  */
 export function formatStack(
-  { frames, leftOut, endsHere }: ThreadStack,
+  { frames, leftOut, endsHere }: NamedStack,
   title: string,
   better: BetterLine,
   more: readonly string[] = [],

@@ -1,5 +1,6 @@
 import { fieldsOf, type ElfFile } from "../elf/elf-file.ts";
 import { findNamed } from "../elf/symbols.ts";
+import { readGoVersion, type GoVersion } from "./build-version.ts";
 import { PcLineTable, type GoFunction } from "./pclntab.ts";
 
 /** Where a Go function, inlined or not, was. */
@@ -13,7 +14,7 @@ export interface GoLine {
 export type ReadLoaded = (vaddr: bigint, length: number) => Promise<Uint8Array | undefined>;
 
 /** Fields of `moduledata`, in words, since Go 1.20. @see runtime/symtab.go */
-const MODULE = { names: 1, minPc: 20, maxPc: 21, text: 22, functions: 40, words: 41 };
+const MODULE = { names: 1, minPc: 20, maxPc: 21, text: 22, zeroed: 28, zeroedEnd: 29, functions: 40, words: 41 };
 /** Sections that hold `moduledata`, by version and way of linking. */
 const MODULE_SECTIONS = [".go.module", ".noptrdata", ".data.rel.ro", ".data"];
 const SECTION_MAX_BYTES = 64 * 1024 * 1024;
@@ -23,20 +24,36 @@ const TABLE_SECTIONS = [".gopclntab", ".data.rel.ro.gopclntab"];
 const INLINED_MAX = 64;
 const INLINED_CALL_BYTES = 16;
 
+/** What `moduledata` says. Addresses of the file. */
+interface ModuleData {
+  text: bigint;
+  functions: bigint;
+  /** Variables with pointers in them that the file has no bytes of (`.bss`). */
+  zeroed: { start: bigint; end: bigint };
+}
+
 /** What is known of one Go program or library. Addresses are those of the file. */
 export class GoProgram {
   readonly table: PcLineTable;
+  /** Where variables with pointers in them lie that are zero at first; undefined where `moduledata` is not found. */
+  readonly zeroed: ModuleData["zeroed"] | undefined;
   readonly #elf: ElfFile;
   readonly #text: bigint;
   /** Address of `go:func.*`, which inlining trees are counted from. */
   readonly #trees: bigint | undefined;
+  #version: Promise<GoVersion | undefined> | undefined;
   readonly #known = new Map<number, Promise<GoFunction | undefined>>();
 
-  private constructor(table: PcLineTable, elf: ElfFile, text: bigint, trees: bigint | undefined) {
+  private constructor(
+    table: PcLineTable,
+    elf: ElfFile,
+    { text, functions, zeroed }: Partial<ModuleData> & { text: bigint },
+  ) {
     this.table = table;
     this.#elf = elf;
     this.#text = text;
-    this.#trees = trees;
+    this.#trees = functions;
+    this.zeroed = zeroed;
   }
 
   /**
@@ -53,9 +70,16 @@ export class GoProgram {
       const named = module === undefined ? await findNamed(elf, new Set(["runtime.text", "go:func.*"])) : undefined;
       const section = (await elf.sections()).find((one) => one.name === ".text");
       const text = module?.text ?? named?.get("runtime.text") ?? (table.textStart || undefined) ?? section?.vaddr;
-      if (text !== undefined) return new GoProgram(table, elf, text, module?.functions ?? named?.get("go:func.*"));
+      const functions = module?.functions ?? named?.get("go:func.*");
+      if (text !== undefined)
+        return new GoProgram(table, elf, { ...module, text, ...(functions === undefined ? {} : { functions }) });
     }
     return undefined;
+  }
+
+  /** The version of Go that it was built with; undefined where the file does not tell. */
+  version(): Promise<GoVersion | undefined> {
+    return (this.#version ??= readGoVersion(this.#elf));
   }
 
   /** Find the function at an address. */
@@ -109,7 +133,7 @@ async function findModuleData(
   table: PcLineTable,
   tableVaddr: bigint,
   readLoaded: ReadLoaded | undefined,
-): Promise<{ text: bigint; functions: bigint } | undefined> {
+): Promise<ModuleData | undefined> {
   if (table.version < 20) return undefined;
   const sections = (await elf.sections()).filter(({ name }) => MODULE_SECTIONS.includes(name));
   const fileData: ReadLoaded = (at, length) => elf.readUpToVaddr(at, length);
@@ -132,7 +156,7 @@ function searchModuleData(
   { wordBytes, nameOffset }: PcLineTable,
   tableVaddr: bigint,
   bytes: Uint8Array,
-): { text: bigint; functions: bigint } | undefined {
+): ModuleData | undefined {
   const field = fieldsOf(elf, bytes);
   const lowBits = Number(tableVaddr & 0xfffn);
   for (let at = 0; at + MODULE.words * wordBytes <= bytes.length; at += wordBytes) {
@@ -143,7 +167,9 @@ function searchModuleData(
     const word = (index: number): bigint => field.word(at + index * wordBytes) - (first - tableVaddr);
     if (word(MODULE.names) !== tableVaddr + BigInt(nameOffset)) continue;
     const [text, low, high] = [word(MODULE.text), word(MODULE.minPc), word(MODULE.maxPc)];
-    if (text <= low && low < high && elf.isExecutable(low) === true) return { text, functions: word(MODULE.functions) };
+    const zeroed = { start: word(MODULE.zeroed), end: word(MODULE.zeroedEnd) };
+    if (text <= low && low < high && elf.isExecutable(low) === true)
+      return { text, functions: word(MODULE.functions), zeroed };
   }
   return undefined;
 }

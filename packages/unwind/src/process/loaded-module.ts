@@ -72,7 +72,7 @@ export class LoadedModule {
     return (this.#go ??= this.code().then(async (elf) => {
       if (elf === undefined) return undefined;
       const moved = this.module.start - elf.baseVaddr;
-      return GoProgram.tryOpen(elf, (vaddr, length) => this.#readAll(vaddr + moved, length));
+      return GoProgram.tryOpen(elf, (vaddr, length) => this.readAll(vaddr + moved, length));
     }));
   }
 
@@ -104,8 +104,14 @@ export class LoadedModule {
     return address - this.module.start + elf.baseVaddr;
   }
 
+  /** Tell where an address of the module's file is in the process; undefined where the file is not known. */
+  async addressOf(vaddr: bigint): Promise<bigint | undefined> {
+    const elf = await this.code();
+    return elf === undefined ? undefined : vaddr + this.module.start - elf.baseVaddr;
+  }
+
   /** Read up to `length` bytes of memory, across the core's segments. */
-  async #readAll(address: bigint, length: number): Promise<Uint8Array | undefined> {
+  async readAll(address: bigint, length: number): Promise<Uint8Array | undefined> {
     const parts: Uint8Array[] = [];
     for (let filled = 0; filled < length;) {
       const part = await this.#read(address + BigInt(filled), length - filled);
@@ -120,7 +126,7 @@ export class LoadedModule {
     const { start, end, path } = this.module;
     const sizeBytes = Number(end - start);
     const readAt = async (offset: number, length: number): Promise<Uint8Array> =>
-      (await this.#readAll(start + BigInt(offset), length)) ?? new Uint8Array();
+      (await this.readAll(start + BigInt(offset), length)) ?? new Uint8Array();
     const whole = await ElfFile.tryOpen({ sizeBytes, read: readAt });
     // The vDSO lies in memory as it would in a file; of a file its segments do, each at its own distance.
     if (whole === undefined || path.startsWith("[")) return whole;

@@ -20,6 +20,8 @@ const KEPT = 8192;
 export class ProcessImage implements WalkContext {
   readonly machine: CoreFacts["machine"];
   readonly read: ReadMemory;
+  /** In the order of the core. */
+  readonly modules: readonly LoadedModule[];
   readonly #find: (address: bigint) => { loaded: LoadedModule } | undefined;
   readonly #segmentOf: (address: bigint) => { segment: CoreSegment } | undefined;
   readonly #code = new Map<bigint, Promise<Uint8Array | undefined>>();
@@ -32,13 +34,13 @@ export class ProcessImage implements WalkContext {
     this.machine = facts.machine;
     this.read = read;
     const mappingOf = makeRangeIndex(facts.mappings);
-    this.#find = makeRangeIndex(
-      facts.modules.map((module) => ({
-        start: module.start,
-        end: module.end,
-        loaded: new LoadedModule(module, opener, read, mappingOf),
-      })),
-    );
+    const modules = facts.modules.map((module) => ({
+      start: module.start,
+      end: module.end,
+      loaded: new LoadedModule(module, opener, read, mappingOf),
+    }));
+    this.modules = modules.map(({ loaded }) => loaded);
+    this.#find = makeRangeIndex(modules);
     this.#segmentOf = makeRangeIndex(
       facts.segments.map((segment) => ({
         segment,
@@ -89,7 +91,8 @@ export class ProcessImage implements WalkContext {
       const [go, vaddr] = [await loaded?.go(), await loaded?.vaddrOf(address)];
       const found = vaddr === undefined ? undefined : await go?.find(vaddr);
       if (go === undefined || found === undefined) return undefined;
-      return { name: found.fn.name, flag: found.fn.flag, frameBytes: await go.frameBytes(found) };
+      const { name, flag } = found.fn;
+      return { name, flag, frameBytes: await go.frameBytes(found), minor: (await go.version())?.minor };
     });
   }
 

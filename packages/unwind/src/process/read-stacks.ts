@@ -31,16 +31,20 @@ export interface StackFrame {
   trust?: Trust;
 }
 
-/** One thread's stack. */
-export interface ThreadStack {
-  tid: number;
-  crashed: boolean;
+/** One stack with names. */
+export interface NamedStack {
   frames: StackFrame[];
   /** Frames that were walked and are not listed, and before which of the listed ones they come. */
   leftOut?: { before: number; count: number };
   end: ShownEnd;
   /** Why the stack ends, in words; left out where it is whole. */
   endsHere?: string;
+}
+
+/** One thread's stack. */
+export interface ThreadStack extends NamedStack {
+  tid: number;
+  crashed: boolean;
 }
 
 /** Why a stack ends where it does, with addresses as texts. @see StackEnd */
@@ -93,24 +97,39 @@ export async function walkStacks(
   return stacks;
 }
 
-/** Name what can be named of walked stacks. */
+/** Name what can be named of threads' stacks. */
 export async function nameStacks(
   image: ProcessImage,
   stacks: readonly WalkedThread[],
   options: ReadStacksOptions = {},
 ): Promise<ThreadStack[]> {
-  const names = await nameFrames(
+  const named = await nameWalked(
     image,
-    stacks.flatMap(({ walked }) => walked.frames),
+    stacks.map(({ walked }) => walked),
     options,
   );
-  return stacks.map(({ thread: { tid, crashed: isCrashed }, walked }) => {
+  return stacks.flatMap(({ thread: { tid, crashed } }, index) => {
+    const stack = named[index];
+    return stack === undefined ? [] : [{ tid, crashed, ...stack }];
+  });
+}
+
+/** Name what can be named of walked stacks, one for each. */
+export async function nameWalked(
+  image: ProcessImage,
+  stacks: readonly WalkedStack[],
+  options: ReadStacksOptions = {},
+): Promise<NamedStack[]> {
+  const names = await nameFrames(
+    image,
+    stacks.flatMap(({ frames }) => frames),
+    options,
+  );
+  return stacks.map((walked) => {
     const rows = walked.frames.map((frame) => describe(image, frame, names.get(lookupAddress(frame)) ?? []));
     // Inlined functions are frames of their own in the list.
     const before = rows.slice(0, walked.leftOut?.before ?? 0).flat().length;
     return {
-      tid,
-      crashed: isCrashed,
       frames: rows.flat(),
       ...(walked.leftOut === undefined ? {} : { leftOut: { before, count: walked.leftOut.count } }),
       ...describeEnd(walked.end, image),
@@ -177,7 +196,7 @@ function describeName({ function: symbol, offset, file, line }: CodeName, beyond
   };
 }
 
-function describeEnd(end: StackEnd, image: ProcessImage): Pick<ThreadStack, "end" | "endsHere"> {
+function describeEnd(end: StackEnd, image: ProcessImage): Pick<NamedStack, "end" | "endsHere"> {
   const shown: ShownEnd = {
     kind: end.kind,
     ...("address" in end ? { address: formatAddress(end.address) } : {}),

@@ -42,6 +42,8 @@ export interface GoCode {
   flag: number;
   /** Bytes on the stack at this instruction; undefined where it has no table. */
   frameBytes: number | undefined;
+  /** 22 of Go 1.22; undefined where the file does not tell. */
+  minor: number | undefined;
 }
 
 /** What walking a stack needs to know of the process. */

@@ -1,3 +1,4 @@
+import { GO_LAYOUTS } from "../go/layouts.ts";
 import { GO_ASSEMBLY, GO_SP_WRITE, GO_TOP_FRAME } from "../go/pclntab.ts";
 import { readWord, readWords } from "../tables/memory.ts";
 import { FRAME_MAX_BYTES, lookupAddress, notCode, type State, type StepInput, type StepResult } from "./state.ts";
@@ -14,12 +15,17 @@ const SIGNAL_HANDLER = /^runtime\.(?:cgoS|s)igtramp/;
 const CALLBACK = "runtime.cgocallback";
 const MORE_STACK = /^runtime\.morestack(?:_noctxt)?$/;
 
-/** Fields of `g`, `m` and `gobuf`, in bytes; unchanged since Go 1.5. @see runtime/runtime2.go */
+/** Calls the race detector on the system's stack. @see runtime/race_amd64.s */
+const RACE_CALL = "racecall";
+const RACE_CALL_HEAD_BYTES = 7n;
+const RACE_CALL_KEPT_SP = 12;
+
+/** Fields of `g` and `gobuf`, in bytes, that all versions since Go 1.5 have there. @see runtime/runtime2.go */
 const G_M = 0x30n;
 const G_SCHED = 0x38n;
 /** `curg` is one of the first words of `m`; which one, depends on the version. */
 const M_BYTES = 0x200;
-const GOBUF = { pc: 8n, lr: 0x28n, bp: 0x30n };
+const GOBUF_PC = 8n;
 
 /** Go to the caller of Go's code by what its linker wrote; undefined where it is not Go's, or does not tell. */
 export async function stepInGo(input: StepInput): Promise<StepResult> {
@@ -27,7 +33,9 @@ export async function stepInGo(input: StepInput): Promise<StepResult> {
   const code = await context.findGo?.(lookupAddress(state));
   if (code === undefined) return undefined;
   if ((code.flag & GO_TOP_FRAME) !== 0 && !SIGNAL_HANDLER.test(code.name)) return { end: { kind: "outermost" } };
-  if (MORE_STACK.test(code.name) && state.isReturn) return (await goroutineOf(input)) ?? { end: { kind: "outermost" } };
+  if (MORE_STACK.test(code.name) && state.isReturn)
+    return (await goroutineOf(input, code.minor)) ?? { end: { kind: "outermost" } };
+  if (code.name === RACE_CALL && !machine.isArm) return callerOfRaceCall(input);
   if ((code.flag & GO_SP_WRITE) !== 0 && state.isReturn && code.name !== CALLBACK)
     // The frame pointer leads from the system's stack to the goroutine's; where it is cleared, the scheduler began.
     return (
@@ -89,8 +97,23 @@ async function callerOnArm64(
   return { pc, isReturn: !isInjected, trust: "table", registers, floor: frame };
 }
 
+/** It keeps no frame pointer: its caller's stack pointer is in r12, which functions of C preserve, behind its second instruction. */
+async function callerOfRaceCall({ state, machine, context }: StepInput): Promise<StepResult> {
+  const isEntry = !state.isReturn && (await context.findGo?.(state.pc - RACE_CALL_HEAD_BYTES))?.name !== RACE_CALL;
+  const kept = state.registers.get(isEntry ? machine.sp : RACE_CALL_KEPT_SP);
+  if (kept === undefined) return { end: { kind: "noTable", address: state.pc } };
+  const pc = await readWord(context.read, kept, machine.wordBytes);
+  if (pc === undefined) return { end: { kind: "noMemory", address: kept } };
+  if (!(await context.isCode(pc))) return notCode(pc);
+  const sp = kept + BigInt(machine.wordBytes);
+  const fp = state.registers.get(machine.fp);
+  const registers = new Map([[machine.sp, sp]]);
+  if (fp !== undefined) registers.set(machine.fp, fp);
+  return { pc, isReturn: true, trust: "table", registers, floor: sp };
+}
+
 /** Go to the function whose stack was too small, which `morestack` left in the goroutine's `sched`. */
-async function goroutineOf(input: StepInput): Promise<State | undefined> {
+async function goroutineOf(input: StepInput, minor: number | undefined): Promise<State | undefined> {
   const { machine, context, thread } = input;
   const read = async (address: bigint | undefined): Promise<bigint | undefined> =>
     address === undefined ? undefined : readWord(context.read, address, machine.wordBytes);
@@ -104,22 +127,29 @@ async function goroutineOf(input: StepInput): Promise<State | undefined> {
     if (goroutine === words[0] || goroutine % 8n !== 0n || (await read(goroutine + G_M)) !== m) continue;
     const [low, high, sp] = [await read(goroutine), await read(goroutine + 8n), await read(goroutine + G_SCHED)];
     if (low === undefined || high === undefined || sp === undefined || sp <= low || sp > high) continue;
-    const state = await savedState(input, goroutine + G_SCHED, sp);
+    const state = await savedState(input, goroutine + G_SCHED, sp, minor);
     if (state !== undefined) return state;
   }
   return undefined;
 }
 
-/** The registers that `gobuf` holds. */
-async function savedState({ machine, context }: StepInput, sched: bigint, sp: bigint): Promise<State | undefined> {
+/** The registers that `gobuf` holds; where it has all but two of them depends on the version. */
+async function savedState(
+  { machine, context }: StepInput,
+  sched: bigint,
+  sp: bigint,
+  minor: number | undefined,
+): Promise<State | undefined> {
   const read = async (address: bigint): Promise<bigint | undefined> =>
     readWord(context.read, address, machine.wordBytes);
-  const pc = await read(sched + GOBUF.pc);
+  const pc = await read(sched + GOBUF_PC);
   if (pc === undefined || !(await context.isCode(pc))) return undefined;
   const registers = new Map([[machine.sp, sp]]);
-  const fp = await read(sched + GOBUF.bp);
+  const layout = minor === undefined ? undefined : GO_LAYOUTS.get(minor);
+  const fp = layout === undefined ? undefined : await read(sched + BigInt(layout.schedFp));
   if (fp !== undefined && fp !== 0n) registers.set(machine.fp, fp);
-  const lr = machine.link === undefined ? undefined : await read(sched + GOBUF.lr);
+  const lr =
+    machine.link === undefined || layout === undefined ? undefined : await read(sched + BigInt(layout.schedLr));
   if (machine.link !== undefined && lr !== undefined) registers.set(machine.link, lr);
   return { pc, isReturn: true, trust: "table", registers, floor: sp };
 }

@@ -31,19 +31,21 @@ export const DEFAULT_WALK_LIMITS: WalkLimits = { frames: 256, outermost: 32, ste
 /**
  * Walk a thread's stack on x86-64, i386 and arm64: by the unwind tables of its modules, by what Go writes for its own, and
  * by frame pointers where there is no table. The walk ends where nothing tells on, and says why.
+ * @param thread `isReturn` says that it is not where its `pc` is but in a call before it, as a goroutine that does not run
  */
 export async function walkStack(
-  thread: CoreThread,
+  thread: CoreThread & { isReturn?: boolean },
   context: WalkContext,
   limits: WalkLimits = DEFAULT_WALK_LIMITS,
 ): Promise<WalkedStack> {
   if (thread.pc === undefined) return { frames: [], end: { kind: "machine" } };
   const machine = machineOf(context.machine);
   const list = new FrameList(limits);
-  list.add({ pc: thread.pc, isReturn: false });
+  const { isReturn: isCall = false } = thread;
+  list.add({ pc: thread.pc, isReturn: isCall });
   if (machine === undefined || thread.sp === undefined) return list.finish({ kind: "machine" });
   const registers = registersOf(thread, machine);
-  let state: State = { pc: thread.pc, isReturn: false, registers, floor: thread.sp };
+  let state: State = { pc: thread.pc, isReturn: isCall, registers, floor: thread.sp };
   let checkpoint = state;
   const recursion = new Recursion(machine, { near: Math.max(256, limits.frames), far: Math.max(64, limits.outermost) });
   for (let steps = 1; steps < limits.steps; steps += 1) {
