@@ -50,6 +50,7 @@
       (list "COMP_RATE_LIMIT_POD" $c.rateLimitPod)
       (list "COMP_RATE_LIMIT_NAMESPACE" $c.rateLimitNamespace)
       (list "COMP_KEEP_PER_SITE" $c.keepPerSite)
+      (list "COMP_TAKE" $c.take)
       (list "COMP_RLIMIT_CORE" (include "cdh.rlimitCore" .))
       (list "COMP_SPOOL_GROUP" $c.spoolGroup)
       (list "COMP_WATCH_LEASE" $c.watchLease)

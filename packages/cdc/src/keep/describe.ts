@@ -38,7 +38,7 @@ export interface CrashDescription {
   message?: Manifest["message"];
   /** What is known of the threads beside the core. */
   threads?: ThreadExtras | undefined;
-  cost: { durationMs: number; drainMs: number; maxRssBytes: number };
+  cost: Omit<Manifest["composer"], "version">;
 }
 
 /** What is known of a crash as soon as its bundle is open. */

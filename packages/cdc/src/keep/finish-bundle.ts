@@ -13,6 +13,8 @@ export interface BundleParts {
   entries: readonly SmallEntry[];
   manifestName: string;
   truncatedBy: TruncatedBy | undefined;
+  /** Whether frames and entries may be given up on a full disk. */
+  mayShrink: boolean;
   /** Make the manifest for the core as it ends up. */
   describe: (summary: CoreSummary, truncatedBy: TruncatedBy | undefined) => Manifest;
 }
@@ -40,7 +42,7 @@ export async function finishBundle(parts: BundleParts): Promise<Manifest> {
       await bundle.writeEnd(end);
       return manifest;
     } catch (error) {
-      if (!isDiskFull(error)) throw diskError(`cannot finish ${file.path}`, error);
+      if (!parts.mayShrink || !isDiskFull(error)) throw diskError(`cannot finish ${file.path}`, error);
       truncatedBy = "diskFull";
       if (pipeline.frameCount > 0) pipeline.shrinkBy(end.sizeBytes + SLACK_BYTES);
       else if (entries.length > 0) entries = [];

@@ -108,3 +108,43 @@ it("says that the disk is full with its own code", async () => {
   });
   await file.remove();
 });
+
+it("what is packed of it takes its place when it is published, and until then both are there", async () => {
+  const file = await SpoolFile.create(coreDir, "N", systemClock, native);
+  await file.write(Buffer.from("as it was taken"), 0);
+  const read = Buffer.alloc(5);
+  await file.read(read, 6);
+  expect(read.toString()).toBe("was t".slice(0, 5));
+  const packed = await file.beginPacked();
+  await packed.write(Buffer.from("packed, and"), 0);
+  await packed.truncate(6);
+  expect(visible().toSorted()).toEqual([".N.zip.packing", ".N.zip.partial"]);
+  expect(readFileSync(join(coreDir, ".N.zip.partial"), "utf8")).toBe("as it was taken");
+  expect(statSync(join(coreDir, ".N.zip.packing")).mode & 0o777).toBe(0o600);
+  await file.publish();
+  expect(visible()).toEqual(["N.zip"]);
+  expect(readFileSync(file.path, "utf8")).toBe("packed");
+});
+
+it("what is packed of it can be dropped, and goes with it", async () => {
+  const file = await SpoolFile.create(coreDir, "N", systemClock, native);
+  await file.write(Buffer.from("as it was taken"), 0);
+  await file.beginPacked();
+  await file.dropPacked();
+  expect(visible()).toEqual([".N.zip.partial"]);
+  await file.beginPacked();
+  await file.dropPacked();
+  await file.publish();
+  expect(readFileSync(file.path, "utf8")).toBe("as it was taken");
+  const other = await SpoolFile.create(coreDir, "M", systemClock, native);
+  await other.beginPacked();
+  await other.remove();
+  expect(visible()).toEqual(["N.zip"]);
+});
+
+it("a read behind its end is an error", async () => {
+  const file = await SpoolFile.create(coreDir, "N", systemClock, native);
+  await file.write(Buffer.from("short"), 0);
+  await expect(file.read(Buffer.alloc(6), 0)).rejects.toThrow(/ends at 5/);
+  await file.remove();
+});

@@ -5,7 +5,7 @@ import type { BundlePlace } from "@cdh/core/bundle/bundle-file";
 import type { Clock } from "@cdh/core/clock";
 import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
 import { syncDirectory } from "@cdh/core/files/sync-directory";
-import { DIRECTORY_MODE, FILE_MODE, partialPath, publishedPath } from "@cdh/core/spool/layout";
+import { DIRECTORY_MODE, FILE_MODE, packingPath, partialPath, publishedPath } from "@cdh/core/spool/layout";
 import { HEARTBEAT_MS, removeWriterMark, writerMarkPath, writerMarksDirectory } from "@cdh/core/spool/writer-mark";
 import type { Native } from "../self/native.ts";
 import { NO_NATIVE } from "../self/no-native.ts";
@@ -18,6 +18,10 @@ import { closeForWatchers, shareWithGroup } from "./share-with-group.ts";
  */
 export class SpoolFile implements BundlePlace {
   readonly #handle: FileHandle;
+  /** What is made of this file, to take its place. */
+  #packing: { handle: FileHandle; path: string } | undefined;
+  #gid: number | undefined;
+  readonly #name: string;
   readonly #partial: string;
   readonly #published: string;
   readonly #heartbeat: NodeJS.Timeout;
@@ -26,15 +30,15 @@ export class SpoolFile implements BundlePlace {
 
   private constructor(
     handle: FileHandle,
-    partial: string,
-    published: string,
+    { coreDir, name }: { coreDir: string; name: string },
     clock: Clock,
     removeMark: () => Promise<void>,
     limit: TimeLimit | undefined,
   ) {
     this.#handle = handle;
-    this.#partial = partial;
-    this.#published = published;
+    this.#name = name;
+    this.#partial = partialPath(coreDir, name);
+    this.#published = publishedPath(coreDir, name);
     this.#removeMark = removeMark;
     this.#limit = limit;
     let isBeating = false;
@@ -67,7 +71,7 @@ export class SpoolFile implements BundlePlace {
       await mkdir(coreDir, { recursive: true, mode: DIRECTORY_MODE });
       if ((await lstat(coreDir)).isSymbolicLink())
         throw new CdhError("CDH_DISK", `cannot use ${coreDir}: is a symbolic link`);
-      const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+      const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
       // First the mark, then the file: whoever sees the file without a living writer is right.
       removeMark = openMark(coreDir, name, native);
       const handle = await open(partial, flags, FILE_MODE).catch(async (error: unknown) => {
@@ -78,7 +82,7 @@ export class SpoolFile implements BundlePlace {
         removeEmptyState(coreDir);
         return await open(partial, flags, FILE_MODE);
       });
-      return new SpoolFile(handle, partial, publishedPath(coreDir, name), clock, removeMark, limit);
+      return new SpoolFile(handle, { coreDir, name }, clock, removeMark, limit);
     } catch (error) {
       await removeMark();
       throw diskError(`cannot create ${partial}`, error);
@@ -90,22 +94,51 @@ export class SpoolFile implements BundlePlace {
   }
 
   async write(bytes: Uint8Array, offset: number): Promise<void> {
-    let written = 0;
-    while (written < bytes.length) {
-      const left = bytes.length - written;
-      const { bytesWritten } = await this.#watch(this.#handle.write(bytes, written, left, offset + written));
-      if (bytesWritten === 0) throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
-      written += bytesWritten;
-    }
+    await this.#writeTo(this.#handle, bytes, offset);
   }
 
   async truncate(sizeBytes: number): Promise<void> {
     await this.#watch(this.#handle.truncate(sizeBytes));
   }
 
+  /** Fill a buffer with what was written. @throws {Error} of the file system, and where less was written */
+  async read(into: Buffer, offset: number): Promise<void> {
+    for (let at = 0; at < into.length;) {
+      const { bytesRead } = await this.#watch(this.#handle.read(into, at, into.length - at, offset + at));
+      if (bytesRead === 0) throw new Error(`${this.#partial} ends at ${offset + at}`);
+      at += bytesRead;
+    }
+  }
+
+  /**
+   * Begin a file that is to take this one's place when it is published. Until then this one stays as it is.
+   * @throws {Error} of the file system
+   */
+  async beginPacked(): Promise<BundlePlace> {
+    const path = packingPath(dirname(this.#partial), this.#name);
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    const handle = await this.#watch(open(path, flags, FILE_MODE));
+    this.#packing = { handle, path };
+    if (this.#gid !== undefined) await this.#watch(shareWithGroup(handle, dirname(path), this.#gid)).catch(() => {});
+    return {
+      write: (bytes, offset) => this.#writeTo(handle, bytes, offset),
+      truncate: (sizeBytes) => this.#watch(handle.truncate(sizeBytes)),
+    };
+  }
+
+  /** Remove what {@link beginPacked} began. */
+  async dropPacked(): Promise<void> {
+    const packing = this.#packing;
+    this.#packing = undefined;
+    if (packing === undefined) return;
+    await this.#watch(packing.handle.close()).catch(() => {});
+    await this.#watch(unlink(packing.path)).catch(() => {});
+  }
+
   /** Let a group read it, now and when it is published. @throws {Error} of the file system; then only its owner can */
   async shareWith(gid: number): Promise<void> {
     await this.#watch(shareWithGroup(this.#handle, dirname(this.#published), gid));
+    this.#gid = gid;
   }
 
   /**
@@ -114,7 +147,13 @@ export class SpoolFile implements BundlePlace {
    */
   async publish(): Promise<void> {
     try {
-      await this.#watch(this.#handle.sync(), FLUSH_MS);
+      await this.#watch((this.#packing?.handle ?? this.#handle).sync(), FLUSH_MS);
+      if (this.#packing !== undefined) {
+        // In one step: whenever this process dies, one whole copy has the name that salvage looks for.
+        await this.#watch(rename(this.#packing.path, this.#partial));
+        await this.#watch(this.#packing.handle.close());
+        this.#packing = undefined;
+      }
       clearInterval(this.#heartbeat);
       await this.#watch(this.#handle.close());
       await this.#watch(rename(this.#partial, this.#published));
@@ -128,6 +167,7 @@ export class SpoolFile implements BundlePlace {
 
   /** Remove the file: the crash is not wanted. */
   async remove(): Promise<void> {
+    await this.dropPacked();
     clearInterval(this.#heartbeat);
     await this.#watch(this.#handle.close()).catch(() => {});
     await this.#watch(unlink(this.#partial)).catch(() => {});
@@ -138,6 +178,17 @@ export class SpoolFile implements BundlePlace {
   abandon(): void {
     clearInterval(this.#heartbeat);
     this.#handle.close().catch(() => {});
+    this.#packing?.handle.close().catch(() => {});
+  }
+
+  async #writeTo(handle: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+    let written = 0;
+    while (written < bytes.length) {
+      const left = bytes.length - written;
+      const { bytesWritten } = await this.#watch(handle.write(bytes, written, left, offset + written));
+      if (bytesWritten === 0) throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+      written += bytesWritten;
+    }
   }
 
   #watch<T>(call: Promise<T>, maxMs?: number): Promise<T> {

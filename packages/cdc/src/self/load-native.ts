@@ -32,6 +32,11 @@ interface Libc {
   setrlimit(resource: number, limits: Buffer): number;
 }
 
+interface BunRuntime {
+  gc(sync: boolean): void;
+  hash: { xxHash64(bytes: Uint8Array): bigint };
+}
+
 interface BunFfi {
   dlopen(name: string, symbols: object): { symbols: Libc };
 }
@@ -41,6 +46,7 @@ export async function loadNative(): Promise<Native> {
   if (!("Bun" in globalThis)) return NO_NATIVE;
   const ffi = (await import("bun:ffi" as string).catch(() => undefined)) as BunFfi | undefined;
   if (ffi === undefined) return NO_NATIVE;
+  const bun = (globalThis as unknown as { Bun: BunRuntime }).Bun;
   for (const name of LIBC_NAMES) {
     try {
       const { symbols } = ffi.dlopen(name, {
@@ -95,7 +101,8 @@ export async function loadNative(): Promise<Native> {
         tryLock: (fd) => symbols.flock(fd, LOCK_EX_NB) === 0,
         unlock: (fd) => void symbols.flock(fd, LOCK_UN),
         makeFifo: (path) => symbols.mkfifo(Buffer.from(`${path}\0`), FILE_MODE) === 0,
-        collectGarbage: () => (globalThis as unknown as { Bun: { gc(sync: boolean): void } }).Bun.gc(true),
+        collectGarbage: () => bun.gc(true),
+        checksum: (bytes) => bun.hash.xxHash64(bytes),
         replace: (fd, source) => void symbols.dup2(source, fd),
       };
     } catch {

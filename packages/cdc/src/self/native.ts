@@ -36,6 +36,8 @@ export interface Native {
   limitProcessor(seconds: number): void;
   /** Give memory back that nobody refers to: the runtime itself does so only when it likes. Takes milliseconds. */
   collectGarbage(): void;
+  /** XXH64 with the seed 0, which zstd's checksums are made of; absent where there is none. */
+  readonly checksum?: (bytes: Uint8Array) => bigint;
   /** Let `fd` mean what `source` means, closing what it was, in one step. */
   replace(fd: number, source: number): void;
 }

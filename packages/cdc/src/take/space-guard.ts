@@ -29,12 +29,25 @@ export class SpaceGuard {
   /** What may still be written under MAX_USE. */
   #leftInSpool: Promise<number> | undefined;
   #leftOnDisk = 0;
+  #roomBytes: number | undefined;
   #admittedBytes = 0;
   #nextLookBytes = 0;
 
   constructor(coreDir: string, settings: Pick<ComposerSettings, "maxUse" | "keepFree">) {
     this.#coreDir = coreDir;
     this.#settings = settings;
+  }
+
+  /** What may still be written, as far as it was measured: under MAX_USE and above KEEP_FREE, and on the disk at all. */
+  get roomBytes(): number | undefined {
+    return this.#roomBytes;
+  }
+
+  /** Measure the room. */
+  async look(): Promise<void> {
+    this.#leftInSpool ??= this.#measureSpool();
+    await this.#leftInSpool;
+    await this.#look();
   }
 
   /**
@@ -60,6 +73,11 @@ export class SpaceGuard {
     if (space !== undefined && kept === 0 && space.availableBytes < 2 * CHECK_EVERY_BYTES) giveUpSpooled(this.#coreDir);
     // Without KEEP_FREE the disk itself says when it is full.
     this.#leftOnDisk = space === undefined || kept === 0 ? Number.POSITIVE_INFINITY : space.availableBytes - kept;
+    const inSpool = (await this.#leftInSpool) ?? Number.POSITIVE_INFINITY;
+    this.#roomBytes =
+      space === undefined
+        ? undefined
+        : Math.max(0, Math.min(inSpool - this.#admittedBytes, this.#leftOnDisk, space.availableBytes));
     this.#nextLookBytes = this.#admittedBytes + Math.min(CHECK_EVERY_BYTES, Math.max(0, this.#leftOnDisk / 4));
   }
 

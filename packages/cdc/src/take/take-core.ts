@@ -12,6 +12,7 @@ import { ownerOf } from "../who/crash-owner.ts";
 import type { Learning } from "../who/learn.ts";
 import { UnlistedModules } from "../who/unlisted-modules.ts";
 import { drain, type DrainResult } from "./drain.ts";
+import { RawTake, type Taking } from "./raw-take.ts";
 import { sizeLimit } from "./size-limit.ts";
 import { SpaceGuard } from "./space-guard.ts";
 import { LinePlace } from "./waiting-line.ts";
@@ -64,6 +65,10 @@ export interface TakenCore {
   finishFacts: () => CoreFacts;
   /** Keep nothing of the core's memory: another one stands for it. */
   giveUp: () => void;
+  /** How it was taken. */
+  taking: Taking;
+  /** Wait for a slot in the node's waiting line, where it is needed and not held. Waits no longer than until the signal. */
+  enterSlot: (stop: AbortSignal) => Promise<void>;
   /** Give the slot in the node's waiting line back. */
   releaseSlot: () => Promise<void>;
 }
@@ -79,13 +84,22 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
     unwanted.abort();
   };
   void beside.judging.then(onVerdict, () => {});
-  const pipeline = makePipeline(given, beside.opening);
-  ends.defer(() => pipeline.abandon());
   const slot = makeSlot(given, beside);
   ends.defer(() => void slot.release().catch(() => {}));
   const { bytes: limitBytes, by: limitedBy } = sizeLimit(crash, settings);
   const stop = AbortSignal.any([unwanted.signal, limit.signal]);
   const scanner = new ElfCoreScanner(MANIFEST_ELF_LIMITS);
+  const space = new SpaceGuard(given.coreDir, settings);
+  const storing = new RawTake({
+    settings,
+    room: () => space.roomBytes,
+    expectedBytes: () => Math.min(scanner.expectedBytes, limitBytes),
+    isInLine: () => slot.isInLine,
+    checksum: given.native.checksum,
+  });
+  if (storing.needsNoSlot) void beside.opening.then(() => space.look()).catch(() => {});
+  const pipeline = makePipeline(given, beside.opening, { space, storing });
+  ends.defer(() => pipeline.abandon());
   const spared = new AbortController();
   const unlisted = new UnlistedModules(scanner, () => beside.learning.modules(stop));
   let facts: CoreFacts | undefined;
@@ -113,7 +127,14 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
     limitBytes: () => (spared.signal.aborted ? 0 : limitBytes),
     stop,
     isLearning: () => isLearning,
-    slot: { enter: () => (inLine.aborted ? undefined : slot.enter(inLine)), reading: () => slot.reading() },
+    slot: {
+      enter: () => {
+        if (inLine.aborted) return undefined;
+        const entering = slot.enter(inLine);
+        return storing.needsNoSlot ? undefined : entering;
+      },
+      reading: () => slot.reading(),
+    },
     observe: (chunk) => {
       unlisted.push(chunk);
       if (!isNoted && scanner.threadsSoFar !== undefined) {
@@ -134,6 +155,8 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
     pipeline,
     processRead: () => unlisted.settled(),
     finishFacts: () => (facts ??= tidyAfter(unlisted.complete(scanner.finish()), given)),
+    taking: storing.taking,
+    enterSlot: async (signal) => (signal.aborted ? undefined : slot.enter(signal)),
     releaseSlot: () => slot.release(),
   };
 }
@@ -145,18 +168,27 @@ function tidyAfter(facts: CoreFacts, { native }: Given): CoreFacts {
 }
 
 /** Frames go into the bundle's file, as long as the node's disk keeps its space. */
-function makePipeline({ settings, coreDir, limit }: Given, opening: Beside["opening"]): CorePipeline {
-  const space = new SpaceGuard(coreDir, settings);
+export function makePipeline(
+  { settings, coreDir, limit }: Pick<Given, "settings" | "coreDir" | "limit">,
+  opening: Beside["opening"],
+  {
+    space = new SpaceGuard(coreDir, settings),
+    storing,
+    buffers = BUFFERS,
+  }: { space?: SpaceGuard; storing?: RawTake; buffers?: number },
+): CorePipeline {
   return new CorePipeline({
     compressor: makeFrameCompressor(settings.compression, settings.compressionLevel),
     threads: settings.compressionThreads || Math.min(THREADS_MAX, availableParallelism()),
-    buffers: BUFFERS,
-    holdBack: HOLD_BACK,
+    buffers,
+    ...(storing === undefined ? {} : { holdBack: HOLD_BACK, storing }),
     sink: {
       write: async (bytes, offset) => {
         const { bundle } = await opening;
         await limit.watch(space.admit(bytes.length));
+        const since = performance.now();
         await bundle.write(bytes, offset);
+        storing?.wrote(bytes.length, performance.now() - since);
       },
     },
   });

@@ -48,6 +48,7 @@ export class LinePlace {
   #readingSince: number | undefined;
   #isBroken = false;
   #isReleased = false;
+  #entering: Promise<void> | undefined;
 
   constructor(options: LineOptions) {
     this.#options = options;
@@ -59,11 +60,19 @@ export class LinePlace {
   enter(stop: AbortSignal): Promise<void> | undefined {
     this.#readingSince = undefined;
     if (this.#isBroken || this.#slots?.isHeld === true) return undefined;
-    return this.#enter(stop).catch(async () => {
-      // A full or unwritable spool has no line; the write itself will tell.
-      this.#isBroken = true;
-      await this.release().catch(() => {});
-    });
+    this.#entering ??= this.#enter(stop)
+      .catch(async () => {
+        // A full or unwritable spool has no line; the write itself will tell.
+        this.#isBroken = true;
+        await this.release().catch(() => {});
+      })
+      .finally(() => (this.#entering = undefined));
+    return this.#entering;
+  }
+
+  /** Tell whether it waits behind others. */
+  get isInLine(): boolean {
+    return this.#tickets?.mine !== undefined;
   }
 
   /** Note that the core is being read now: from here on its time counts. */

@@ -30,6 +30,11 @@ export function objectSchemas(ref: (name: string) => Json): Record<string, Json>
         durationMs: int("How long it took."),
         drainMs: int("How long the crashed process was held."),
         maxRssBytes: int("Its peak memory."),
+        take: object("How the core was taken.", {
+          from: text("pipe: the kernel's; memory: the process's own."),
+          as: text("raw: as it was, compressed afterwards; packed: compressed while it arrived, or held in memory."),
+          reasons: list("Why not another way.", { type: "string" }),
+        }),
       }),
       node: object("The node.", {
         nodeName: text("Its name."),

@@ -18,6 +18,18 @@ export interface CoreEntrySums {
   crc32: number;
 }
 
+/** A frame of the entry, where it lies in it. */
+export interface EntryFrame {
+  /** Bytes from the entry's start. */
+  offset: number;
+  storedBytes: number;
+  coreBytes: number;
+  kind: FrameKind;
+}
+
+/** What a frame holds: nothing but zeros, the core as it is (a stored frame), or the core compressed. */
+export type FrameKind = "zero" | "stored" | "packed";
+
 /** Small results are collected up to this size before they are written. */
 const WRITE_BYTES = 256 * 1024;
 
@@ -28,6 +40,8 @@ export class CoreEntry {
   readonly #storedSizes: number[] = [];
   readonly #coreSizes: number[] = [];
   readonly #crcs: number[] = [];
+  readonly #kinds: FrameKind[] = [];
+  #isSummed = true;
   #storedBytes = 0;
   #sizeBytes = 0;
   #pending: Buffer | undefined;
@@ -48,11 +62,32 @@ export class CoreEntry {
     return this.#storedSizes.length;
   }
 
-  /** Put a frame at the end: `core` is what it was made of, `isZero` that it holds nothing but zeros. */
-  async append(frame: CompressedFrame, core: Uint8Array, isZero: boolean): Promise<void> {
+  /** List the frames in their order. */
+  *frames(): Generator<EntryFrame> {
+    let offset = 0;
+    for (const [index, storedBytes] of this.#storedSizes.entries()) {
+      yield { offset, storedBytes, coreBytes: this.#coreSizes[index] ?? 0, kind: this.#kinds[index] ?? "packed" };
+      offset += storedBytes;
+    }
+  }
+
+  /** Leave the sums out from now on: they are made from what was written, see {@link setSums}. */
+  leaveSumsOut(): void {
+    this.#isSummed = false;
+  }
+
+  /** Set the sum after each frame; as many as there are frames. */
+  setSums(crcs: readonly number[]): void {
+    for (const [index, crc] of crcs.entries()) this.#crcs[index] = crc;
+    this.#isSummed = true;
+  }
+
+  /** Put a frame at the end: `core` is what it was made of. */
+  async append(frame: CompressedFrame, core: Uint8Array, kind: FrameKind): Promise<void> {
     const { bytes } = frame;
     const { crcOf, compression } = this.#compressor;
-    const crc = updateCrc32(this.#crc, crcOf === "stored" ? bytes : core);
+    const crc = this.#isSummed ? updateCrc32(this.#crc, crcOf === "stored" ? bytes : core) : 0;
+    const isZero = kind === "zero";
     if (compression === "none") {
       // A hole reads as zeros and takes no room.
       if (!isZero) await this.#sink.write(bytes, this.#storedBytes);
@@ -64,6 +99,7 @@ export class CoreEntry {
       this.#pendingBytes += bytes.length;
     }
     this.#crcs.push(crc);
+    this.#kinds.push(kind);
     this.#storedSizes.push(bytes.length);
     this.#coreSizes.push(core.length);
     this.#storedBytes += bytes.length;
@@ -90,6 +126,7 @@ export class CoreEntry {
       this.#storedBytes -= this.#storedSizes.pop() ?? 0;
       this.#sizeBytes -= this.#coreSizes.pop() ?? 0;
       this.#crcs.pop();
+      this.#kinds.pop();
     }
     this.#pendingBytes = 0;
     return this.frameCount < frames;

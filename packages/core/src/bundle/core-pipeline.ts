@@ -1,43 +1,16 @@
 import type { CompressedFrame } from "./compressor-lane.ts";
-import { CoreEntry, type CoreEntrySums, type CoreSink } from "./core-entry.ts";
+import { CoreEntry, type EntryFrame } from "./core-entry.ts";
 import { CoreHasher } from "./core-hasher.ts";
-import type { FrameCompressor } from "./frame-compressor.ts";
+import type { CorePipelineOptions, CoreSummary } from "./core-pipeline-options.ts";
+import { FrameBuffers, type FrameBuffer } from "./frame-buffers.ts";
+import { compressToKeep } from "./frame-compressor.ts";
+import { makeFrameJob, type FrameJob } from "./frame-job.ts";
+import { STORED_FRAME_MAX_BYTES, writeStoredFrame } from "./stored-frame.ts";
 import { FRAME_BYTES } from "./zstd-frames.ts";
 
 export type { CoreSink } from "./core-entry.ts";
-
-/** Sizes and sums of the core's entry. */
-export interface CoreSummary extends CoreEntrySums {
-  /** SHA-256 of the core, hexadecimal; absent when frames were given up again. */
-  sha256?: string;
-}
-
-/** Say how much may be worked on at once. */
-export interface CorePipelineOptions {
-  compressor: FrameCompressor;
-  sink: CoreSink;
-  /** Frames compressed at the same time. */
-  threads: number;
-  /** Frames of 1 MiB held in memory, being filled, compressed or written. */
-  buffers: number;
-  /**
-   * Compress nothing before so many frames have come, or all of them: a small core is out of the kernel sooner when
-   * nothing competes with its reading. Fewer than `buffers`. Default 0.
-   */
-  holdBack?: number;
-}
-
-/** A buffer of {@link FRAME_BYTES} on memory that the hasher's thread can see too. */
-export type FrameBuffer = Buffer<SharedArrayBuffer>;
-
-interface Job {
-  buffer: FrameBuffer;
-  length: number;
-  /** Who still reads the buffer: the writer, the hasher. */
-  readers: number;
-  isZero: boolean;
-  result: Promise<CompressedFrame> | undefined;
-}
+export type { CorePipelineOptions, CoreSummary } from "./core-pipeline-options.ts";
+export type { FrameBuffer } from "./frame-buffers.ts";
 
 const ZEROS = Buffer.alloc(FRAME_BYTES);
 
@@ -53,10 +26,9 @@ const JOBS_MAX = 1024;
  */
 export class CorePipeline {
   readonly #options: CorePipelineOptions;
-  readonly #free: FrameBuffer[] = [];
-  #allocated = 0;
+  readonly #buffers: FrameBuffers;
   #waiting: (() => void) | undefined;
-  readonly #jobs: Job[] = [];
+  readonly #jobs: FrameJob[] = [];
   /** Frames being compressed. */
   #running = 0;
   /** Frames being compressed or waiting to be written. */
@@ -70,17 +42,15 @@ export class CorePipeline {
   #sha256: string | undefined;
   #gaveUpFrames = false;
   #isGivenUp = false;
+  /** Where stored frames are made; undefined when none are. */
+  #staging: Buffer | undefined;
 
   constructor(options: CorePipelineOptions) {
     this.#options = options;
+    this.#buffers = new FrameBuffers(options.buffers);
     this.#entry = new CoreEntry(options.sink, options.compressor);
     this.#hasher = new CoreHasher(options.buffers);
     this.#isHeldBack = (options.holdBack ?? 0) > 0;
-  }
-
-  /** Bytes of the entry written or about to be. */
-  get storedBytes(): number {
-    return this.#entry.storedBytes;
   }
 
   /** Tell what stopped the writing, such as a full disk; undefined while all is well. */
@@ -93,21 +63,32 @@ export class CorePipeline {
     return this.#unwritten > 0;
   }
 
+  /** Tell whether frames of the entry are stored: then hash and sums are missing, see {@link setSums}. */
+  get isStoring(): boolean {
+    return this.#staging !== undefined;
+  }
+
+  /** List the frames of the entry. */
+  frames(): Iterable<EntryFrame> {
+    return this.#entry.frames();
+  }
+
   /** Get an empty buffer of {@link FRAME_BYTES}, waiting until one is free. */
   async acquire(): Promise<FrameBuffer> {
     for (;;) {
       if (this.#jobs.length < JOBS_MAX) {
-        const free = this.#free.pop();
-        if (free !== undefined) return free;
-        if (this.#allocated < this.#options.buffers) {
-          this.#allocated += 1;
-          return Buffer.from(new SharedArrayBuffer(FRAME_BYTES));
-        }
+        const buffer = this.#buffers.take();
+        if (buffer !== undefined) return buffer;
       }
-      await new Promise<void>((resolve) => {
-        this.#waiting = resolve;
-      });
+      await this.#change();
     }
+  }
+
+  /** Take a frame of zeros as the next chunk of the core, once there is room in line. */
+  async submitZeros(): Promise<void> {
+    while (this.#jobs.length >= JOBS_MAX) await this.#change();
+    if (this.#failure !== undefined || this.#isGivenUp) return;
+    this.#addZeros();
   }
 
   /** Take a buffer's first `length` bytes as the next chunk of the core. Only the last chunk may be short. */
@@ -117,21 +98,15 @@ export class CorePipeline {
       return;
     }
     const chunk = buffer.subarray(0, length);
-    const isZero = length === FRAME_BYTES && chunk.equals(ZEROS);
-    const job: Job = { buffer, length, readers: isZero ? 0 : 2, isZero, result: undefined };
-    this.#jobs.push(job);
-    if (isZero) {
+    if (length === FRAME_BYTES && chunk.equals(ZEROS)) {
       // Nobody looks at this memory again: the next frame can be read into it while this one waits in line.
-      this.#hasher.addZeroFrame();
       this.#release(buffer);
-    } else this.#hasher.add(buffer.buffer, length, () => this.#finishReading(job));
-    if (this.#jobs.length >= (this.#options.holdBack ?? 0)) this.#isHeldBack = false;
-    this.#work();
-  }
-
-  /** Give a buffer back unused. */
-  discard(buffer: FrameBuffer): void {
-    this.#release(buffer);
+      this.#addZeros();
+      return;
+    }
+    const job = makeFrameJob({ buffer, length });
+    this.#hasher.add(buffer.buffer, length, () => this.#finishReading(job));
+    this.#add(job);
   }
 
   /** Keep nothing of the core after all: what comes is let go, and what was written is given up when it is settled. */
@@ -150,7 +125,7 @@ export class CorePipeline {
     if (this.#isGivenUp) this.shrinkBy(Number.POSITIVE_INFINITY);
     await this.#guard(() => this.#entry.flush());
     // Nobody reads any more: what ends the bundle may have their memory.
-    this.#free.length = 0;
+    this.#buffers.clear();
     this.#options.compressor.close();
     this.#sha256 = await this.#hasher.digest();
   }
@@ -191,13 +166,44 @@ export class CorePipeline {
     return this.#entry.storedBytes;
   }
 
-  #finishReading(job: Job): void {
+  /** Set the sums that a storing pipeline left out: CRC-32 after each frame, and the core's SHA-256. */
+  setSums(crcs: readonly number[], sha256: string): void {
+    this.#entry.setSums(crcs);
+    this.#sha256 = sha256;
+  }
+
+  #addZeros(): void {
+    this.#hasher.addZeroFrame();
+    this.#add(makeFrameJob());
+  }
+
+  #add(job: FrameJob): void {
+    this.#jobs.push(job);
+    const { holdBack = 0, storing } = this.#options;
+    if (this.#isHeldBack && (this.#jobs.length >= holdBack || storing?.isUrgent() === true)) {
+      this.#isHeldBack = false;
+      if (storing?.begins() === true) {
+        this.#staging = Buffer.allocUnsafeSlow(STORED_FRAME_MAX_BYTES);
+        this.#entry.leaveSumsOut();
+        this.#hasher.abandon();
+      }
+    }
+    this.#work();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting = resolve;
+    });
+  }
+
+  #finishReading(job: FrameJob): void {
     job.readers -= 1;
     if (job.readers === 0) this.#release(job.buffer);
   }
 
   #release(buffer: FrameBuffer): void {
-    this.#free.push(buffer);
+    this.#buffers.release(buffer);
     this.#wake();
   }
 
@@ -220,12 +226,19 @@ export class CorePipeline {
     if (this.#isGivenUp) return;
     for (const job of this.#jobs) {
       if (this.#running >= threads || this.#unwritten >= threads + FRAMES_WAITING) return;
-      if (job.result === undefined) job.result = this.#compress(job);
+      if (job.result === undefined && !job.isStored) this.#begin(job);
     }
   }
 
-  #compress(job: Job): Promise<CompressedFrame> {
-    if (job.isZero) return (this.#zeroFrame ??= this.#compressZeros());
+  /** Compress a job's frame, or leave it as it is. */
+  #begin(job: FrameJob): void {
+    job.isStored = !job.isZero && this.#staging !== undefined && this.#options.storing?.stores() === true;
+    if (job.isStored) this.#unwritten += 1;
+    else job.result = this.#compress(job);
+  }
+
+  #compress(job: FrameJob): Promise<CompressedFrame> {
+    if (job.isZero) return (this.#zeroFrame ??= compressToKeep(this.#options.compressor, ZEROS));
     this.#running += 1;
     this.#unwritten += 1;
     const result = this.#options.compressor.compress(job.buffer.subarray(0, job.length)).finally(() => {
@@ -235,15 +248,6 @@ export class CorePipeline {
     // The writer awaits results in order; one that fails early must not count as unhandled before its turn.
     result.catch(() => {});
     return result;
-  }
-
-  /** Compress the frame of zeros, once for all of them. */
-  async #compressZeros(): Promise<CompressedFrame> {
-    const frame = await this.#options.compressor.compress(ZEROS);
-    // Not Uint8Array.from: that goes through a list of a million numbers.
-    const bytes = new Uint8Array(frame.bytes);
-    frame.release();
-    return { bytes, release: () => {} };
   }
 
   async #writeInOrder(): Promise<void> {
@@ -260,7 +264,8 @@ export class CorePipeline {
   }
 
   /** Give back what a job's frame holds, written or not. */
-  async #forget(job: Job): Promise<void> {
+  async #forget(job: FrameJob): Promise<void> {
+    if (job.isStored) this.#unwritten -= 1;
     if (job.result === undefined) return;
     await job.result.then(
       (frame) => frame.release(),
@@ -269,10 +274,16 @@ export class CorePipeline {
     if (!job.isZero) this.#unwritten -= 1;
   }
 
-  async #writeJob(job: Job): Promise<void> {
-    job.result ??= this.#compress(job);
+  async #writeJob(job: FrameJob): Promise<void> {
+    if (job.result === undefined && !job.isStored) this.#begin(job);
     const core = job.isZero ? ZEROS : job.buffer.subarray(0, job.length);
-    await this.#entry.append(await job.result, core, job.isZero);
+    if (job.result !== undefined) await this.#entry.append(await job.result, core, job.isZero ? "zero" : "packed");
+    else if (this.#staging !== undefined) await this.#writeStored(core, this.#staging);
+  }
+
+  async #writeStored(core: Buffer, staging: Buffer): Promise<void> {
+    const bytes = writeStoredFrame(core, staging, this.#options.storing?.checksum);
+    await this.#entry.append({ bytes, release: () => {} }, core, "stored");
   }
 
   async #guard(action: () => Promise<void>): Promise<void> {

@@ -54,6 +54,15 @@ export function makeFrameCompressor(compression: Compression, level: number = DE
   return { compression, trailer: NOTHING, crcOf: "stored", ...laneCompressor(() => makeFrameStream("zstd", level)) };
 }
 
+/** Compress a chunk into a frame that may be kept and written many times. */
+export async function compressToKeep(compressor: FrameCompressor, chunk: Uint8Array): Promise<CompressedFrame> {
+  const frame = await compressor.compress(chunk);
+  // Not Uint8Array.from: that goes through a list of a million numbers.
+  const bytes = new Uint8Array(frame.bytes);
+  frame.release();
+  return { bytes, release: () => {} };
+}
+
 /** Make a stream that ends a frame with every write, and has room for any frame whole. */
 export function makeFrameStream(compression: "zstd" | "deflate", level: number = DEFAULT_LEVEL): Transform {
   if (compression === "deflate") {

@@ -190,6 +190,12 @@ export const MANIFEST_FIELDS = shape({
     durationMs: optional("number"),
     drainMs: optional("number"),
     maxRssBytes: optional("number"),
+    /** How the core was taken, and why not faster. */
+    take: optional({
+      from: new Words(["pipe", "memory"], "pipe"),
+      as: new Words(["raw", "packed"], "packed"),
+      reasons: optional("texts"),
+    }),
   },
   node: NODE_FIELDS,
   process: PROCESS_FIELDS,

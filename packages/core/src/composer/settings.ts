@@ -52,6 +52,12 @@ export const composerSettings = defineSettings({
     default: 0,
     doc: "Frames compressed at once; 0: as many as there are CPUs, at most 4",
   }),
+  take: setting({
+    env: "TAKE",
+    parse: parsers.oneOf("auto", "pipe"),
+    default: "pipe" as "auto" | "pipe",
+    doc: "auto: the core goes to the spool as it is and is compressed when the process was let go, where disk and room allow it; pipe: it is compressed while it arrives",
+  }),
   timeoutMs: setting({
     env: "TIMEOUT",
     parse: (text) => timerMs(parsers.durationFromSeconds(text)) || TIMER_MAX_MS,

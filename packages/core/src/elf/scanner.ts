@@ -110,6 +110,11 @@ export class ElfCoreScanner {
     return (this.#notesRead ? (this.#notes?.mappings?.length ?? 0) : 0) + this.#images.found.size;
   }
 
+  /** How long the core is going to be, as far as its headers have told: 0 before. */
+  get expectedBytes(): number {
+    return this.#expected;
+  }
+
   /** Say at which offset of the core the next pushed bytes lie. */
   seek(offset: number): void {
     this.#position = offset;

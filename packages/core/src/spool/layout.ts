@@ -31,6 +31,19 @@ export function partialPath(coreDir: string, name: string): string {
   return join(coreDir, `.${name}${BUNDLE_SUFFIX}.partial`);
 }
 
+/**
+ * Path of the packed bundle `name` while it is made of the one at {@link partialPath}, in whose place it is put when it is
+ * whole. Until then everything it holds is there too.
+ */
+export function packingPath(coreDir: string, name: string): string {
+  return join(coreDir, `.${name}${BUNDLE_SUFFIX}.packing`);
+}
+
+/** Take `N` from the file name of a bundle that is being packed, or undefined. */
+export function packingNameOf(fileName: string): string | undefined {
+  return /^\.(.+)\.zip\.packing$/s.exec(fileName)?.[1];
+}
+
 /** Take `N` from a published file name, or undefined when the name is not a bundle's. */
 export function bundleNameOf(fileName: string): string | undefined {
   if (fileName.startsWith(".") || !fileName.endsWith(BUNDLE_SUFFIX)) return undefined;

@@ -7,7 +7,7 @@ import { CdhError, errnoOf, reasonOf } from "../base/errors.ts";
 import type { Manifest } from "../bundle/manifest.ts";
 import { closeUnless } from "../files/regular-file.ts";
 import { syncDirectory } from "../files/sync-directory.ts";
-import { partialNameOf, publishedPath } from "./layout.ts";
+import { packingNameOf, partialNameOf, partialPath, publishedPath } from "./layout.ts";
 import { salvageBundle } from "./salvage-bundle.ts";
 import { quarantineTorn } from "./salvage-quarantine.ts";
 import { findTaken, giveName, tryMakeOwnName } from "./salvage-twin.ts";
@@ -74,6 +74,7 @@ export async function salvageSpool(options: SalvageOptions): Promise<Salvaged[]>
     if (options.signal?.aborted === true) return results;
   }
   await removeOrphanedMarks(options, names);
+  await removeUnfinishedPackings(options, names);
   return results;
 }
 
@@ -200,6 +201,21 @@ async function openTorn(path: string): Promise<FileHandle> {
 async function touch(handle: FileHandle, clock: Clock): Promise<void> {
   const now = clock.now() / 1000;
   await handle.utimes(now, now);
+}
+
+/** Bundles that dead composers were packing: all that is in one is in the torn bundle of its name, or was salvaged from that. */
+async function removeUnfinishedPackings({ coreDir, clock }: SalvageOptions, names: readonly string[]): Promise<void> {
+  for (const fileName of names) {
+    const name = packingNameOf(fileName);
+    if (name === undefined) continue;
+    const stats = await lstat(join(coreDir, fileName)).catch(() => undefined);
+    const mark = await readWriterMark(coreDir, name);
+    if (stats?.isFile() !== true || mark === "alive") continue;
+    // Its composer touches the torn bundle alone.
+    const torn = await lstat(partialPath(coreDir, name)).catch(() => undefined);
+    const ageMs = clock.now() - Math.max(stats.mtimeMs, torn?.mtimeMs ?? 0);
+    if (ageMs >= (mark === "dead" ? QUIET_MS : SILENT_MS)) await unlink(join(coreDir, fileName)).catch(() => {});
+  }
 }
 
 /** Marks and notes of composers that died before or after their bundle had its file. */
