@@ -133,6 +133,42 @@ describeUnless(kernelSuiteUnavailable() ?? notBuilt("cdh-inspect", "cdh-upload")
     expect(spooled()).toEqual([]);
   });
 
+  it("are kept by their SHA-256 where they have no build-id", async () => {
+    const { program } = make("unnamed", "-g", "-Wl,--build-id=none");
+    const sha256 = createHash("sha256").update(readFileSync(program)).digest("hex");
+    const copy = `${program}.copy`;
+    copyFileSync(program, copy);
+    const path = await crash(program);
+    expect(spooled()).toEqual([`${sha256}.debuginfo.zst`]);
+    const name = path.slice(path.lastIndexOf("/") + 1);
+    expect(outcomeOf(await sweep())).toBe("exit 0");
+    expect(stored()).toContain(sha256);
+    const bundle = join(store, "_host", name);
+    const around = { env: env(), timeoutMs: 300_000 };
+    const { modules } = JSON.parse(readFileSync(bundle.replace(/zip$/, "manifest.json"), "utf8")) as {
+      modules: { path: string; sha256?: string }[];
+    };
+    expect(modules.filter((one) => one.sha256 !== undefined)).toEqual([
+      expect.objectContaining({ path: expect.stringMatching(/unnamed$/), sha256 }),
+    ]);
+    const stacks = await runBuilt("cdh-inspect", ["bt", "--raw", bundle], around);
+    expect(stacks.stdout).toMatch(/frame_three.*frames\.c:6/);
+    const shown = await runBuilt("cdh-inspect", ["show", bundle], around);
+    expect(shown.stdout).toMatch(/^Opens +lines: unnamed/m);
+    const folder = join(suite.scratch, "unnamed-offline");
+    const written = await runBuilt("cdh-inspect", ["unpack", "--with-binaries", bundle, folder], around);
+    expect(written.stderr).not.toContain("unnamed");
+    expect(readFileSync(join(folder, "program")).equals(readFileSync(copy))).toBe(true);
+    // What a crash refers to stays.
+    const pruned = await runBuilt("cdh-inspect", ["symbols", "prune", "--store", store, "--dry-run"], around);
+    expect(pruned.stdout).not.toContain(sha256);
+    // The second crash sends nothing.
+    execFileSync("mv", [copy, program]);
+    await crash(program);
+    expect(spooled()).toEqual([]);
+    expect(outcomeOf(await sweep())).toBe("exit 0");
+  });
+
   it("are only the program, none, or none that is too large, as BINARIES and BINARIES_MAX say", async () => {
     rmSync(join(spool, "state/stored-binaries"), { recursive: true });
     set({ BINARIES: "executable" });

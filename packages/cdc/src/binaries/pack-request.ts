@@ -4,6 +4,8 @@ export interface WantedFile {
   fd: number;
   /** As the core has it. The file itself has to say the same. */
   buildId: string;
+  /** The file has no build-id, and its SHA-256 stands for one. */
+  isHash: boolean;
   /** Without folders. */
   name: string;
 }

@@ -79,7 +79,8 @@ async function packOne(
     const contents = await examineElf(source);
     if (contents === undefined) throw new Error("no ELF file");
     if (contents.cutShort !== undefined) throw new Error(`cut short: ${contents.cutShort}`);
-    if (contents.buildId !== file.buildId) throw new Error("another build than the one that crashed");
+    if (contents.buildId !== (file.isHash ? undefined : file.buildId))
+      throw new Error("another build than the one that crashed");
     const role = debugRoleOf(contents);
     if (role === undefined) throw new Error("neither code nor debug info");
     await mustHaveRoom(request, source.sizeBytes, use);
@@ -87,6 +88,7 @@ async function packOne(
     const draft = draftOf(request);
     try {
       const packed = await packFile(source, draft);
+      if (file.isHash && packed.sha256 !== file.buildId) throw new Error("it changed meanwhile");
       const { sharedBuildId, hasCode } = contents;
       const facts: SpooledBinary = {
         ...packed,

@@ -1,3 +1,4 @@
+import { DUMPABLE_AS_ROOT_ONLY } from "@cdh/core/bundle/dump-info";
 import type { Manifest, Problem, TruncatedBy } from "@cdh/core/bundle/manifest";
 import type { Enrichment } from "@cdh/core/container/enrich";
 import { messageOfLines } from "@cdh/core/crash/crash-message";
@@ -9,6 +10,7 @@ import { HOLD_BACK, type TakenCore } from "../take/take-core.ts";
 import type { Learning } from "../who/learn.ts";
 import { describeCrash, describeStart } from "./describe.ts";
 import { finishBundle } from "./finish-bundle.ts";
+import { hashUnnamed } from "./hash-unnamed.ts";
 import { metadataEntries } from "./metadata-entries.ts";
 import type { OpenBundle } from "./open-bundle.ts";
 import { keepRaw, notPacked, packCore, type KeptCore } from "./pack-core.ts";
@@ -66,6 +68,8 @@ export async function finish(given: Given, made: Made): Promise<FinishedBundle> 
   const crashed = await learning.process;
   const identity = await learning.identity;
   const enrichment = await learning.enrich();
+  const isForOthers = crash.dumpMode !== DUMPABLE_AS_ROOT_ONLY;
+  const facts = isForOthers ? await hashUnnamed(core.facts, given.stacks?.kept ?? []) : core.facts;
   const { name } = bundle;
   const metadata = metadataEntries({
     name,
@@ -103,7 +107,7 @@ export async function finish(given: Given, made: Made): Promise<FinishedBundle> 
           enrichment,
           problems,
           process: crashed,
-          facts: core.facts,
+          facts,
           suppressed: verdict.suppressed,
           place: spared.remembered?.key.key,
           placeUnknown: spared.placeUnknown,

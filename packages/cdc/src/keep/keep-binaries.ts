@@ -4,13 +4,13 @@ import type { Manifest } from "@cdh/core/bundle/manifest";
 import { isRestricted } from "@cdh/core/bundle/restricted";
 import type { Clock } from "@cdh/core/clock";
 import type { ComposerSettings } from "@cdh/core/composer/settings";
-import { tryParseBuildId } from "@cdh/core/debug-files/keys";
+import { storedIdOf } from "@cdh/core/debug-files/keys";
 import { reasonOf } from "@cdh/core/errors";
 import { tryMeasureSpace } from "@cdh/core/files/free-space";
 import { parseJson } from "@cdh/core/json";
 import type { Logger } from "@cdh/core/log";
 import { PACK_ALARM_SECONDS, PACK_BOUNDS } from "../binaries/pack-bounds.ts";
-import type { PackAnswer, PackRequest } from "../binaries/pack-request.ts";
+import type { PackAnswer, PackRequest, WantedFile } from "../binaries/pack-request.ts";
 import { isSpooled, isStored } from "../binaries/spooled.ts";
 import { PACK_WORD } from "../kernel/invocation.ts";
 import type { Native } from "../self/native.ts";
@@ -60,7 +60,7 @@ export async function keepBinaries(given: Given, manifest: Manifest, kept: reado
         maxBytes: settings.binariesMax,
         keepFreeBytes: space === undefined ? 0 : spaceBytes(settings.keepFree, space.totalBytes),
         keepFreeInodes: space === undefined ? 0 : inodeCount(settings.keepFreeInodes, space.totalInodes),
-        files: files.map(({ buildId, name }, index) => ({ fd: FIRST_DESCRIPTOR + 1 + index, buildId, name })),
+        files: files.map((file, index) => ({ ...file, fd: FIRST_DESCRIPTOR + 1 + index })),
       };
       const descriptors = [slot, ...files.map(({ fd }) => fd)];
       const body = Buffer.from(JSON.stringify(request));
@@ -85,17 +85,18 @@ function missingOf(
   kept: readonly KeptFile[],
   { settings, coreDir }: Given,
   namespace: string | undefined,
-): { fd: number; buildId: string; name: string }[] {
-  const idByPath = new Map(modules.map(({ path, buildId }) => [path, buildId]));
+): WantedFile[] {
+  const byPath = new Map(modules.map((module) => [module.path, module]));
   const taken = new Set<string>();
   return kept
     .toSorted((a, b) => Number(b.path === exe) - Number(a.path === exe))
     .filter(({ path }) => settings.binaries === "all" || path === exe)
     .flatMap(({ fd, path }) => {
-      const buildId = tryParseBuildId(idByPath.get(path) ?? "");
+      const buildId = storedIdOf(byPath.get(path) ?? {});
       if (buildId === undefined || taken.has(buildId)) return [];
       taken.add(buildId);
       if (isStored(coreDir, buildId, namespace) || isSpooled(coreDir, buildId)) return [];
-      return [{ fd, buildId, name: basename(path).replace(/ \(deleted\)$/, "") }];
+      const isHash = byPath.get(path)?.buildId === undefined;
+      return [{ fd, buildId, isHash, name: basename(path).replace(/ \(deleted\)$/, "") }];
     });
 }

@@ -84,18 +84,23 @@ async function findFile(
   wishes: FileWishes,
   { notes, missing }: CrashFiles,
 ): Promise<string | undefined> {
-  const { buildId, goBuildId, executable } = module;
+  const { buildId, sha256, goBuildId, executable } = module;
   // By its path alone, a library of this machine would be taken for another's.
   const isGiven = wishes.sysroot !== undefined || (executable === true && wishes.exe !== undefined);
-  if (buildId === undefined && goBuildId === undefined && !isGiven) {
+  if (buildId === undefined && goBuildId === undefined && sha256 === undefined && !isGiven) {
     missing.push(`${place} (no build-id)`);
     return undefined;
   }
   const { file, mismatch } = await findModuleFile(module, wishes);
   await file?.close();
   if (mismatch !== undefined && executable === true) notes.push(`another build: ${mismatch}`);
-  if (file === undefined) missing.push(`${place} (build-id ${buildId ?? goBuildId})`);
+  if (file === undefined) missing.push(`${place} (${idShown(module)})`);
   return file?.path;
+}
+
+function idShown({ buildId, sha256, goBuildId }: CoreModule): string {
+  const id = buildId ?? goBuildId;
+  return id === undefined && sha256 !== undefined ? `SHA-256 ${sha256}` : `build-id ${id}`;
 }
 
 /** The list lies where the crashed process put it, each name in another part of the core if it wants: it is read so far, and told. */

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path/posix";
-import type { DebugRole } from "@cdh/core/debug-files/keys";
+import { storedIdOf, type DebugRole } from "@cdh/core/debug-files/keys";
 import type { CoreModule } from "@cdh/core/elf/facts";
 import { CdhError, reasonOf } from "@cdh/core/errors";
 import type { DebugLink } from "@cdh/unwind/process/module-opener";
@@ -37,7 +37,7 @@ export async function refuseMissing({ exe, sysroot }: Pick<FileWishes, "exe" | "
 }
 
 /** What is known of a module's file. */
-export type WantedModule = Pick<CoreModule, "path" | "buildId" | "goBuildId" | "executable">;
+export type WantedModule = Pick<CoreModule, "path" | "buildId" | "sha256" | "goBuildId" | "executable">;
 
 /** Where Debian and Fedora keep the symbols of stripped files. */
 export const DEBUG_FOLDER = "/usr/lib/debug";
@@ -52,17 +52,19 @@ export async function findModuleFile(
 ): Promise<{ file?: OpenElf; mismatch?: string }> {
   const path = module.path.replace(/ \(deleted\)$/, "");
   const { exe, sysroot } = wishes;
-  const candidates: { open: () => Promise<OpenElf | undefined>; isTrusted: boolean }[] = [];
+  const candidates: { open: () => Promise<OpenElf | undefined>; isTrusted: boolean; isFit?: true }[] = [];
   if (module.executable === true && exe !== undefined)
     candidates.push({ open: () => tryOpenGivenElf(exe), isTrusted: true });
   if (sysroot !== undefined) candidates.push({ open: () => tryOpenForeignElf(path, sysroot), isTrusted: true });
   candidates.push({ open: () => tryOpenForeignElf(path), isTrusted: false });
   candidates.push({ open: () => tryOpenStored(module.buildId, "executable", wishes), isTrusted: false });
+  // The store's file of this SHA-256 is this very file.
+  candidates.push({ open: () => tryOpenHashed(module, wishes), isTrusted: false, isFit: true });
   const mismatches: string[] = [];
-  for (const { open, isTrusted } of candidates) {
+  for (const { open, isTrusted, isFit } of candidates) {
     const file = await open();
     if (file === undefined) continue;
-    const fit = compareIds(module, file);
+    const fit = isFit === true ? "same" : compareIds(module, file);
     if (fit === "same" || (fit === "unknown" && isTrusted))
       return { file, ...(mismatches[0] === undefined ? {} : { mismatch: mismatches[0] }) };
     if (fit === "other" && isTrusted)
@@ -141,6 +143,16 @@ async function tryOpenStored(
   const path = buildId === undefined ? undefined : await symbols?.find(buildId, role);
   const file = path === undefined ? undefined : await tryOpenGivenElf(path);
   if (file === undefined || file.elf.buildId === buildId) return file;
+  await file.close();
+  return undefined;
+}
+
+async function tryOpenHashed(module: WantedModule, { symbols }: FileWishes): Promise<OpenElf | undefined> {
+  const id = module.buildId === undefined ? storedIdOf(module) : undefined;
+  const path = id === undefined ? undefined : await symbols?.find(id, "executable");
+  const file = path === undefined ? undefined : await tryOpenGivenElf(path);
+  // A program may be built with any build-id, another file's SHA-256 too.
+  if (file === undefined || file.elf.buildId === undefined) return file;
   await file.close();
   return undefined;
 }

@@ -18,7 +18,7 @@ export class ModuleFiles implements ModuleOpener {
   }
 
   openFile(module: CoreModule): Promise<ElfFile | undefined> {
-    const key = [module.path, module.buildId, module.goBuildId, module.executable].join("\0");
+    const key = [module.path, module.buildId, module.sha256, module.goBuildId, module.executable].join("\0");
     const known = this.#files.get(key) ?? this.#find(module);
     this.#files.set(key, known);
     return known;

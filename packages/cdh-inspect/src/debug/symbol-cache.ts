@@ -4,11 +4,13 @@ import { readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises"
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Clock } from "@cdh/core/clock";
-import type { DebugFileId } from "@cdh/core/debug-files/keys";
+import { isSha256, type DebugFileId } from "@cdh/core/debug-files/keys";
+import { hashBytes } from "@cdh/core/debug-files/pack";
 import { CdhError, reasonOf } from "@cdh/core/errors";
 import { makeFolders } from "@cdh/core/files/make-folders";
+import { openRegularFile } from "@cdh/core/files/regular-file";
 import type { ElfContents } from "@cdh/unwind/elf/elf-contents";
-import { tryExamineFile } from "./file-source.ts";
+import { fileSource, tryExamineFile } from "./file-source.ts";
 
 /** Where files that were fetched by build-id are kept. @see the XDG base directory specification */
 export function symbolCacheFolder(env: Readonly<Record<string, string | undefined>>): string {
@@ -50,7 +52,8 @@ export class SymbolCache {
     const note = await readNote(`${path}${NOTE_SUFFIX}`);
     const isOurs = version === undefined ? note.startsWith(noteOf(stats, "")) : note === noteOf(stats, version);
     const contents = isOurs && stats.isFile() ? await tryExamineFile(path) : undefined;
-    if (contents !== undefined && complaintAbout(contents, id) === undefined) {
+    // Its note was written once the whole file was found to be right.
+    if (contents !== undefined && complaintAbout(contents, id, id.buildId) === undefined) {
       // What is unused for long is removed, by folder.
       const now = this.#clock.now() / 1000;
       await utimes(dirname(path), now, now).catch(() => {});
@@ -75,7 +78,8 @@ export class SymbolCache {
       await makeFolders(dirname(path), 0o700);
       await write(draft);
       const contents = await tryExamineFile(draft);
-      const complaint = contents === undefined ? "it is no ELF file" : complaintAbout(contents, id);
+      const complaint =
+        contents === undefined ? "it is no ELF file" : complaintAbout(contents, id, await tryHash(draft));
       if (contents === undefined || complaint !== undefined)
         throw new CdhError("CDH_DAMAGED", `${label} is not what its name says: ${complaint}`);
       const note = noteOf(await stat(draft, { bigint: true }), version);
@@ -111,12 +115,30 @@ async function readNote(path: string): Promise<string> {
   return await readFile(path, "utf8").catch(() => "");
 }
 
-/** Say why a file is not that of a build-id and role; undefined when it is. */
-export function complaintAbout(contents: ElfContents, { buildId, role }: DebugFileId): string | undefined {
+/** Hash a file; undefined when it cannot be read. */
+async function tryHash(path: string): Promise<string | undefined> {
+  const file = await openRegularFile(path).catch(() => undefined);
+  if (file === undefined) return undefined;
+  try {
+    return await hashBytes(fileSource(file, (await file.stat()).size));
+  } catch {
+    return undefined;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Say why a file is not that of a build-id and role; undefined when it is. @param sha256 stands for the build-id of a file without one */
+export function complaintAbout(
+  contents: ElfContents,
+  { buildId, role }: DebugFileId,
+  sha256: string | undefined,
+): string | undefined {
   if (contents.cutShort !== undefined) return `it is cut short: ${contents.cutShort}`;
   // A package of split debug info has no build-id of its own.
   if (role === "dwp") return contents.isSplitPackage ? undefined : "it is no package of split debug info";
-  if (contents.buildId !== buildId)
+  const isByHash = contents.buildId === undefined && isSha256(buildId) && sha256 === buildId;
+  if (contents.buildId !== buildId && !isByHash)
     return `it has ${contents.buildId === undefined ? "no build-id" : `build-id ${contents.buildId}`}`;
   if (role === "executable") return contents.hasCode ? undefined : "it has no code";
   return contents.hasDebugInfo ? undefined : "it has no debug info";

@@ -1,10 +1,12 @@
-import { copyFile, mkdtemp, readFile, rm, utimes } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { copyFile, mkdtemp, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { systemClock } from "@cdh/core/clock";
 import { CdhError } from "@cdh/core/errors";
 import { tryExamineFile } from "./file-source.ts";
+import { findModuleFile } from "./find-files.ts";
 import { removeUnusedSymbols } from "./remove-unused-symbols.ts";
 import { SymbolCache } from "./symbol-cache.ts";
 import { SymbolFiles, type SymbolPlace } from "./symbol-files.ts";
@@ -108,4 +110,32 @@ it("removes what was not used for a week", async () => {
   await removeUnusedSymbols(folder, Date.now());
   expect(await Promise.all(paths.map((path) => tryExamineFile(path)))).toMatchObject([{ buildId }, undefined]);
   await removeUnusedSymbols(join(folder, "nothing"), Date.now());
+});
+
+it("takes a file without a build-id under its SHA-256, and nothing else", async () => {
+  const [program, other] = [join(folder, "unnamed"), join(folder, "other")];
+  const bytes = await readFile(PROGRAM);
+  // The note's name is "GNU": under another one it is no build-id.
+  const at = bytes.indexOf(Buffer.concat([Buffer.from("GNU\0"), Buffer.from(buildId ?? "", "hex")]));
+  bytes.write("XNU", at);
+  await writeFile(program, bytes);
+  await writeFile(other, Buffer.concat([bytes, Buffer.from("x")]));
+  const id = { buildId: createHash("sha256").update(bytes).digest("hex"), role: "executable" as const };
+  const cache = new SymbolCache(join(folder, "cache"), "s3://x", systemClock);
+  const offered = (from: string): Parameters<SymbolCache["add"]>[1] => ({
+    label: "x",
+    version: "1",
+    write: (path) => copyFile(from, path),
+  });
+  await expect(cache.add(id, offered(other))).rejects.toMatchObject({ code: "CDH_DAMAGED", message: /no build-id/ });
+  const { path } = await cache.add(id, offered(program));
+  expect((await cache.find(id, "1"))?.path).toBe(path);
+  const wishes = { symbols: { find: async (): Promise<string> => path } };
+  const wanted = { path: "/nowhere/unnamed", sha256: id.buildId };
+  const found = await findModuleFile(wanted, wishes);
+  expect(found.file?.path).toBe(path);
+  await found.file?.close();
+  // Whatever says that it is another build is not it.
+  const named = { symbols: { find: async (): Promise<string> => PROGRAM } };
+  expect((await findModuleFile(wanted, named)).file).toBeUndefined();
 });

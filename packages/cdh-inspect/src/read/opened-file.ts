@@ -66,7 +66,9 @@ async function readBundle(source: RandomAccessSource, options: OpenFileOptions):
   const bundle = await openBundle(source);
   const written = await readManifest(bundle);
   const core = once(() => openCore(bundle, written));
-  const facts = once(async () => factsOf(await core(), { everything: true, ...signalOf(options) }));
+  const facts = once(async () =>
+    withHashes(await factsOf(await core(), { everything: true, ...signalOf(options) }), written),
+  );
   let manifest = written ?? (await describeIbmBundle(bundle, nameOf(bundle)));
   if (written === undefined && options.skipCore !== true && manifest.core.entry !== "")
     manifest = await fillSafely(manifest, await core(), options);
@@ -100,6 +102,18 @@ async function readCore(source: RandomAccessSource, kind: FileKind, options: Ope
     core: async () => reader,
     facts: once(() => factsOf(reader, { everything: true, ...signalOf(options) })),
     close: () => source.close(),
+  };
+}
+
+/** Add what the composer read of files that have no build-id; the core does not tell. */
+function withHashes(facts: CoreFacts, written: Manifest | undefined): CoreFacts {
+  const hashes = new Map((written?.modules ?? []).map(({ path, sha256 }) => [path, sha256]));
+  return {
+    ...facts,
+    modules: facts.modules.map((module) => {
+      const sha256 = module.buildId === undefined ? hashes.get(module.path) : undefined;
+      return sha256 === undefined ? module : { ...module, sha256 };
+    }),
   };
 }
 

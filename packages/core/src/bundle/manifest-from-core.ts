@@ -63,6 +63,7 @@ export function describeModules(facts: CoreFacts): ModuleFacts[] {
     end: formatAddress(module.end),
     ...(module.fileOffset === undefined ? {} : { fileOffset: formatAddress(module.fileOffset) }),
     ...(module.buildId === undefined ? {} : { buildId: module.buildId }),
+    ...(module.sha256 === undefined ? {} : { sha256: module.sha256 }),
     ...(module.package === undefined ? {} : { package: module.package }),
   }));
 }

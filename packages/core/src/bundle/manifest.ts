@@ -168,6 +168,8 @@ const MODULE_FIELDS = shape({
   /** Where in the file it starts, when that is not the beginning: `0x1627000`. */
   fileOffset: optional("text"),
   buildId: optional("text"),
+  /** Of the whole file, where it has no build-id: the store keeps it under this. */
+  sha256: optional("text"),
   /** FDO_PACKAGING_METADATA of the file, when it has one: the specification's fields. */
   package: optional(new Opaque<PackageFacts>()),
 });

@@ -12,7 +12,7 @@ export type DebugRole = (typeof DEBUG_ROLES)[number];
 
 /** One file of a build-id. */
 export interface DebugFileId {
-  /** Lower-case hexadecimal. */
+  /** Lower-case hexadecimal; of a file without one, as {@link storedIdOf} has it. */
   buildId: string;
   role: DebugRole;
 }
@@ -26,6 +26,20 @@ export function tryParseBuildId(text: string): string | undefined {
   const bytes = text.length / 2;
   const fits = Number.isInteger(bytes) && bytes >= BUILD_ID_BYTES.min && bytes <= BUILD_ID_BYTES.max;
   return fits && /^[0-9a-f]+$/i.test(text) ? text.toLowerCase() : undefined;
+}
+
+/**
+ * Tell under what a store keeps a file: its build-id, else the SHA-256 of the whole of it, which looks like a long one. Undefined
+ * where there is neither.
+ */
+export function storedIdOf({ buildId, sha256 }: { buildId?: string; sha256?: string }): string | undefined {
+  if (buildId !== undefined) return tryParseBuildId(buildId);
+  return sha256 !== undefined && isSha256(sha256) ? sha256 : undefined;
+}
+
+/** Tell whether an id may be the SHA-256 of a file without a build-id. */
+export function isSha256(id: string): boolean {
+  return /^[0-9a-f]{64}$/.test(id);
 }
 
 /**

@@ -2,7 +2,7 @@ import { timerMs } from "../base/clock.ts";
 import { CdhError } from "../base/errors.ts";
 import type { Manifest, ModuleFacts } from "../bundle/manifest.ts";
 import type { ObjectStore } from "../store/store.ts";
-import { debugFileKey, tryParseBuildId } from "./keys.ts";
+import { debugFileKey, storedIdOf } from "./keys.ts";
 import { factsOfStored } from "./put.ts";
 
 /** What is kept of one build-id. */
@@ -17,7 +17,7 @@ export interface KeptParts {
 export interface ModuleParts extends Partial<KeptParts> {
   /** As the crashed process had it. */
   path: string;
-  /** Lower-case hexadecimal; absent where the file has none that can be asked for. */
+  /** Lower-case hexadecimal, of a file without one its SHA-256; absent where it has neither that can be asked for. */
   buildId?: string;
 }
 
@@ -133,8 +133,9 @@ function modulesInOrder({
     ({ path, buildId }) => path === process.exe || (buildId !== undefined && buildId === process.exeBuildId),
   );
   const byFile = new Map<string, ModuleParts>();
-  for (const { path, buildId } of [...program, ...onStack, ...modules]) {
-    const id = buildId === undefined ? undefined : tryParseBuildId(buildId);
+  for (const module of [...program, ...onStack, ...modules]) {
+    const { path } = module;
+    const id = storedIdOf(module);
     const key = id ?? path;
     if (isFile(path) && !byFile.has(key)) byFile.set(key, { path, ...(id === undefined ? {} : { buildId: id }) });
   }

@@ -21,3 +21,13 @@ it.each([5000, 4097])("does not take the beginning of a list of %d modules for a
   expect(manifest.modules?.length).toBeLessThan(count);
   expect(buildIdsOf(manifest)).toBeUndefined();
 });
+
+it("names files without build-id by their SHA-256", () => {
+  const sha256 = "5".repeat(64);
+  const modules = [
+    { path: "/a", start: "0x1", end: "0x2", sha256 },
+    { path: "/b", start: "0x1", end: "0x2", buildId: id(1), sha256: "6".repeat(64) },
+    { path: "/c", start: "0x1", end: "0x2", sha256: "../x" },
+  ];
+  expect(buildIdsOf({ ...crash(0), modules, problems: [] })?.toSorted()).toEqual([id(1), sha256].toSorted());
+});

@@ -1,5 +1,5 @@
 import type { Manifest } from "../bundle/manifest.ts";
-import { tryParseBuildId } from "./keys.ts";
+import { storedIdOf, tryParseBuildId } from "./keys.ts";
 
 /** How the writer of a manifest says that its list of modules is not whole. @see encode-manifest.ts, module-images.ts */
 const CUT: readonly (readonly [code: string, detail: RegExp])[] = [
@@ -8,7 +8,7 @@ const CUT: readonly (readonly [code: string, detail: RegExp])[] = [
 ];
 
 /**
- * Build-ids of the files that a crash refers to, each once; undefined when its manifest does not say which files it needs: it lists no
+ * Build-ids of the files that a crash refers to, of files without one their SHA-256, each once; undefined when its manifest does not say which files it needs: it lists no
  * modules, or not all of them.
  */
 export function buildIdsOf({
@@ -23,6 +23,6 @@ export function buildIdsOf({
     CUT.some(([known, words]) => code === known && words.test(detail)),
   );
   if (modules === undefined || isCut) return undefined;
-  const ids = [process.exeBuildId, ...modules.map(({ buildId }) => buildId)];
-  return [...new Set(ids.map((id) => tryParseBuildId(id ?? "")).filter((id) => id !== undefined))];
+  const ids = [tryParseBuildId(process.exeBuildId ?? ""), ...modules.map(storedIdOf)];
+  return [...new Set(ids.filter((id) => id !== undefined))];
 }

@@ -74,6 +74,8 @@ export interface CoreModule {
   fileOffset?: bigint;
   /** NT_GNU_BUILD_ID in hexadecimal, when the file has one and its first page is in the core. */
   buildId?: string;
+  /** SHA-256 of the whole file, lower-case hexadecimal, where it has no build-id and somebody read it: no core tells. */
+  sha256?: string;
   /** The id that Go's linker gives, as text. */
   goBuildId?: string;
   /** FDO_PACKAGING_METADATA: which package the file came from. */
