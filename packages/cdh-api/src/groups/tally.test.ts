@@ -23,6 +23,19 @@ function returnedOf(days: readonly number[]): { at: number; quietSeconds: number
   return undefined;
 }
 
+it("a report that stands for crashes which a limit left out counts them all, from the first one on", () => {
+  const tally = new Tally();
+  const last = START * 1000;
+  const counted = { truncatedBy: "rateLimit", complete: false, suppressedCount: 177, countedSince: last - 600_000 };
+  tally.add(makeRecord({ ...counted, crashedAt: last }));
+  expect(tally).toMatchObject({ count: 178, countedOnly: 178, dumps: 1, first: START - 600, last: START });
+  expect(tally.seen("image")).toMatchObject([{ count: 178, first: START - 600, last: START }]);
+  expect(tally.returned).toBeUndefined();
+  const hostile = new Tally();
+  hostile.add(makeRecord({ ...counted, countedSince: -1e300, crashedAt: last }));
+  expect(hostile.first).toBe(START);
+});
+
 describe("a bug that comes back", () => {
   it.each([
     ["never away", [0, 1, 2], undefined],

@@ -1,6 +1,6 @@
 import { cutText } from "@cdh/core/base/cut-text";
 import type { DumpRecord } from "../index/dump-record.ts";
-import { crashesOf, isCountedOnly, type PastCrashes } from "../index/past-crashes.ts";
+import { crashesOf, firstOf, isCountedOnly, type PastCrashes } from "../index/past-crashes.ts";
 
 /** What of the crashes of a group is listed. */
 export type SeenKind = "signal" | "executable" | "workload" | "image" | "node" | "build";
@@ -80,9 +80,13 @@ export class Tally {
     const crashes = crashesOf(record);
     this.count += crashes;
     this.dumps += 1;
-    this.#follow(at);
-    this.first = Math.min(this.first, at);
-    this.last = Math.max(this.last, at);
+    const since = Math.floor(firstOf(record) / 1000);
+    // Of crashes that were counted the first and the last time are known.
+    for (const time of since === at ? [at] : [since, at]) {
+      this.#follow(time);
+      this.first = Math.min(this.first, time);
+      this.last = Math.max(this.last, time);
+    }
     if (isNewer(record, this.newest)) this.newest = toldOf(record);
     if (record.complete) {
       this.wholeCores += 1;
@@ -92,14 +96,15 @@ export class Tally {
       this.countedOnly += crashes;
       this.countedOnlyAt = Math.max(this.countedOnlyAt, at);
     }
-    this.#see("signal", record.signalName || undefined, at, crashes);
+    this.#see("signal", record.signalName || undefined, since, crashes, at);
     const workload = cut(record.ownerName);
     const image = cut(record.imageRef, IMAGE_BYTES);
-    this.#see("executable", cut(record.exe ?? record.comm), at, crashes);
-    this.#see("workload", workload, at, crashes);
-    this.#see("image", image, at, crashes);
-    this.#see("node", cut(record.nodeName), at, crashes);
-    if (workload !== undefined && image !== undefined) this.#see("build", `${workload}${BETWEEN}${image}`, at, crashes);
+    this.#see("executable", cut(record.exe ?? record.comm), since, crashes, at);
+    this.#see("workload", workload, since, crashes, at);
+    this.#see("image", image, since, crashes, at);
+    this.#see("node", cut(record.nodeName), since, crashes, at);
+    if (workload !== undefined && image !== undefined)
+      this.#see("build", `${workload}${BETWEEN}${image}`, since, crashes, at);
     this.#countDay(Math.floor(at / DAY_SECONDS), crashes);
   }
 

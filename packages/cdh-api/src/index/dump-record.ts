@@ -46,6 +46,8 @@ export interface DumpRecord {
   readonly identityVerified: boolean | undefined;
   readonly restricted: boolean;
   readonly suppressedCount: number | undefined;
+  /** Of a report that stands for crashes that a limit left out: when the first of them was, epoch milliseconds. */
+  readonly countedSince: number | undefined;
   readonly problemCount: number;
   /** Why and where, in one line; empty when nothing tells. */
   readonly summary: string;

@@ -5,6 +5,7 @@ import { SeededRandom } from "@cdh/core/testing/random";
 import { makeRecord } from "../testing/record.ts";
 import type { DumpRecord } from "./dump-record.ts";
 import { RecordPool } from "./record-pool.ts";
+import { SHORT_MAX } from "./short-text.ts";
 
 /** Every field of a record. */
 const FIELDS = Object.keys({
@@ -16,7 +17,7 @@ const plain = (record: DumpRecord): Record<string, unknown> =>
   Object.fromEntries(FIELDS.map((name) => [name, record[name]]));
 
 it("gives back whatever was packed, shared or not", () => {
-  expect(FIELDS).toHaveLength(44);
+  expect(FIELDS).toHaveLength(45);
   const random = new SeededRandom(11);
   const pool = new RecordPool();
   const text = (): string => ["a", "b", "ab", "ba", "x".repeat(90), "ü\u0001,"][random.integer(6)] ?? "";
@@ -102,3 +103,24 @@ function heapUsed(): number {
   const { heapUsed: objects, arrayBuffers } = process.memoryUsage();
   return objects + arrayBuffers;
 }
+
+it("a text longer than names are is cut in the middle, with a hash of the whole, and two are never one", () => {
+  const path = (at: number): string => `/srv/${"x".repeat(2000)}${at}${"y".repeat(2000)}/bin/server`;
+  const pool = new RecordPool();
+  const long = {
+    ...plain(makeRecord()),
+    exe: path(1),
+    imageRef: `${path(1)}:1.8`,
+    podName: path(1),
+    signature: "f".repeat(1000),
+  };
+  const one = pool.pack(long as unknown as DumpRecord);
+  const other = pool.pack({ ...long, exe: path(2) } as unknown as DumpRecord);
+  expect(one.exe).toMatch(/^\/srv\/x+\.\.\.[\da-f]{8}\.\.\.y+\/bin\/server$/);
+  expect(one.imageRef).toMatch(/\/bin\/server:1\.8$/);
+  expect([one.exe, one.imageRef, one.podName].every((text) => (text?.length ?? 999) <= SHORT_MAX)).toBe(true);
+  expect(other.exe).not.toBe(one.exe);
+  expect(one.signature).toBe(long.signature);
+  // Packed once more it stays the same.
+  expect(pool.pack(one).exe).toBe(one.exe);
+});

@@ -3,6 +3,7 @@ import { packText, unpackText } from "./packed-text.ts";
 import { packWhere, unpackWhere } from "./packed-where.ts";
 import { KEPT, NAME_IN_STEM, type RowBlock, TEXTS } from "./row-block.ts";
 import type { RowCounts, RowFacts } from "./row-facts.ts";
+import { shortText } from "./short-text.ts";
 
 /** A record that is a row of a block: it holds nothing but where. */
 export class PackedRecord implements DumpRecord {
@@ -85,6 +86,9 @@ export class PackedRecord implements DumpRecord {
   }
   get suppressedCount(): number | undefined {
     return this.#counts.suppressedCount;
+  }
+  get countedSince(): number | undefined {
+    return this.#counts.countedSince;
   }
   get problemCount(): number {
     return this.#counts.problemCount;
@@ -195,6 +199,9 @@ export function boundsOf(block: RowBlock, row: number, index: number): readonly 
 export const LENGTH_BYTES = 2;
 const TEXT_MAX = 0xffff;
 
+/** What is only shown; keys and stamps are compared. */
+const SHORTENED: ReadonlySet<string> = new Set<(typeof TEXTS)[number]>(["podName", "podUid", "faultAddress"]);
+
 /** Pack the texts that only this dump has. */
 export function packTexts(record: DumpRecord): Buffer {
   const { stem, name } = record;
@@ -202,7 +209,8 @@ export function packTexts(record: DumpRecord): Buffer {
   const packed = TEXTS.map((which) => {
     if (which === "name" && isInStem) return Buffer.from([NAME_IN_STEM, ...Buffer.from(String(name.length))]);
     if (which === "where") return packText(packWhere(record.where, record.summary));
-    return packText(record[which] ?? "");
+    const text = record[which] ?? "";
+    return packText(SHORTENED.has(which) ? shortText(text) : text);
   });
   return Buffer.concat(
     packed.flatMap((text) => {

@@ -30,6 +30,17 @@ export function crashesOf({ truncatedBy, suppressedCount = 0 }: DumpRecord): num
   return 1 + Math.min(Math.max(others, 0), OTHERS_MAX);
 }
 
+/** Of a Date: what is beyond cannot be written as a time. */
+export const TIME_MAX_MS = 8.64e15;
+
+/** When the first of the crashes was that a dump stands for, epoch milliseconds. */
+export function firstOf({ crashedAt, countedSince }: DumpRecord): number {
+  // Who writes segments may write any number.
+  return countedSince === undefined || Math.abs(countedSince) > TIME_MAX_MS
+    ? crashedAt
+    : Math.min(countedSince, crashedAt);
+}
+
 /** Tell whether no core was taken of a crash, because of those that there are. */
 export function isCountedOnly({ truncatedBy }: Pick<DumpRecord, "truncatedBy">): boolean {
   return truncatedBy === "keptEnough" || truncatedBy === "rateLimit";

@@ -1,4 +1,5 @@
 import { isRestricted } from "@cdh/core/bundle/restricted";
+import { crashCount } from "@cdh/core/groups/crash-count";
 import type { ManifestHead } from "../manifests/head.ts";
 import type { PackedRecord } from "./packed-record.ts";
 import type { RecordPool } from "./record-pool.ts";
@@ -10,6 +11,14 @@ export interface StoreFacts {
   bundleBytes: number | undefined;
   storedAt: number;
   keep: boolean;
+}
+
+/** Crashes that a manifest tells of beside its own: those that it stands for, else those that a limit left out before. */
+function othersOf(manifest: ManifestHead): Pick<PackedRecord, "suppressedCount" | "countedSince"> {
+  if (manifest.counted === undefined) return { suppressedCount: manifest.suppressed?.count, countedSince: undefined };
+  const { count, firstAt } = crashCount(manifest);
+  const since = Date.parse(firstAt);
+  return { suppressedCount: count - 1, countedSince: Number.isNaN(since) ? undefined : since };
 }
 
 /** Make the record of a manifest, for its place in the index. */
@@ -59,7 +68,7 @@ export function recordOf(
     identitySource: identity?.source,
     identityVerified: identity?.verified,
     restricted: isRestricted(manifest),
-    suppressedCount: manifest.suppressed?.count,
+    ...othersOf(manifest),
     problemCount: manifest.problemCount,
     summary: manifest.summary,
     where: manifest.where,

@@ -136,7 +136,7 @@ export class RecordPool {
   #add(record: DumpRecord, facts: RowFacts, counts: RowCounts, texts: Uint8Array): PackedRecord {
     const block = this.#roomy();
     const shared = (text: string | undefined): string | undefined =>
-      text === undefined || text === "" ? undefined : this.facts.text(text);
+      text === undefined || text === "" ? undefined : this.facts.name(text);
     const row = block.add({
       facts,
       counts,

@@ -1,5 +1,6 @@
 import { GROUP_VERSION, KIND } from "../group.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
+import { crashesOf, firstOf } from "../index/past-crashes.ts";
 import { isMadeName, uidOf } from "../index/placement.ts";
 import { kubeTime, type Json } from "./json.ts";
 import { labelsOf } from "./labels.ts";
@@ -83,7 +84,14 @@ function specSummaryOf(record: DumpRecord): Json {
     site: record.site,
     signature: record.signature,
     suppressed: unlessEmpty({ count: record.suppressedCount }),
+    counted: countedOf(record),
   };
+}
+
+function countedOf(record: DumpRecord): Json | undefined {
+  if (record.countedSince === undefined) return undefined;
+  const time = (at: number): string => new Date(at).toISOString();
+  return { count: crashesOf(record), first: time(firstOf(record)), last: time(record.crashedAt) };
 }
 
 function statusOf(record: DumpRecord): Json {

@@ -1,6 +1,7 @@
 import { formatBytes } from "@cdh/core/units";
 import { GROUP } from "../group.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
+import { crashesOf } from "../index/past-crashes.ts";
 import { labelOf } from "./labels.ts";
 import type { Column } from "./resource.ts";
 import { shortDuration } from "./table.ts";
@@ -55,7 +56,7 @@ export const DUMP_COLUMNS: readonly Column<DumpRecord>[] = [
     type: "string",
     description: "Whether every byte that the kernel promised is there.",
     priority: 0,
-    cell: (record) => (record.complete ? "true" : (record.truncatedBy ?? "false")),
+    cell: completeCell,
   },
   {
     name: "Age",
@@ -101,6 +102,12 @@ export const DUMP_COLUMNS: readonly Column<DumpRecord>[] = [
     cell: (record) => (record.keep ? "true" : "-"),
   },
 ];
+
+/** A report of crashes that a limit left out says how many it stands for. */
+function completeCell(record: DumpRecord): string {
+  if (record.complete) return "true";
+  return record.truncatedBy === "rateLimit" ? `${crashesOf(record)}-counted` : (record.truncatedBy ?? "false");
+}
 
 /** Without the blank: columns are cut at blanks by scripts. */
 function sizeOf(bytes: number): string {

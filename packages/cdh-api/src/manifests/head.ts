@@ -30,7 +30,7 @@ export type ManifestHead = Omit<Manifest, "threads" | "modules" | "problems" | "
 /** @throws {CdhError} CDH_BUNDLE_JSON when a field holds more than any that describes a crash */
 export function headOf(manifest: Manifest, label: string): ManifestHead {
   const single = <T extends object>(object: T): T => singleFields(object, label);
-  const { node, process: crashed, signal, core, container, pod, identity, suppressed, problems } = manifest;
+  const { node, process: crashed, signal, core, container, pod, identity, suppressed, counted, problems } = manifest;
   const keep = pod?.labels?.[KEEP_LABEL];
   const keys = crashKeys(manifest);
   return {
@@ -51,6 +51,7 @@ export function headOf(manifest: Manifest, label: string): ManifestHead {
         }),
     ...(identity === undefined ? {} : { identity: single(identity) }),
     ...(suppressed === undefined ? {} : { suppressed: single(suppressed) }),
+    ...(counted === undefined ? {} : { counted: single(counted) }),
     problemCount: problems.length,
     summary: crashLine(manifest),
     where: crashPlace(manifest),

@@ -1,6 +1,8 @@
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { makeManifest } from "@cdh/core/testing/sample-bundle";
+import { recordOf } from "../index/record-of.ts";
+import { RecordPool } from "../index/record-pool.ts";
 import { headOf } from "./head.ts";
 import { STATE_LIMITS } from "./state-limits.ts";
 import { parseInThread, ParseThread, type ThreadAnswer } from "./thread.ts";
@@ -209,6 +211,20 @@ describe("headOf", () => {
     });
     expect(head.process).toEqual({ pid: 1 });
     expect(JSON.stringify(head)).not.toMatch(/other|modules|threads/);
+  });
+
+  it("keeps how many crashes a report stands for, and since when", () => {
+    const counted = { count: 178, first: "2026-11-21T08:16:11.000Z", last: "2026-11-21T08:26:11.000Z" };
+    const head = headOf(makeManifest(Buffer.alloc(16), 16, { counted }), "x");
+    expect(head.counted).toEqual(counted);
+    const store = { stem: "a", manifestStamp: "1", bundleBytes: 1, storedAt: 1, keep: false };
+    const place = { name: "a", namespace: "shop", revision: 1, keepByPod: false };
+    const record = recordOf(head, store, place, new RecordPool());
+    expect(record).toMatchObject({ suppressedCount: 177, countedSince: Date.parse(counted.first) });
+    // Of one that stands for itself alone it is what limits left out before.
+    const other = headOf(makeManifest(Buffer.alloc(16), 16, { suppressed: { count: 3, since: counted.first } }), "x");
+    const plain = recordOf(other, store, place, new RecordPool());
+    expect([plain.suppressedCount, plain.countedSince]).toEqual([3, undefined]);
   });
 
   it("refuses texts and fields that would fill the index", () => {

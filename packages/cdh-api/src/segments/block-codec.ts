@@ -2,6 +2,7 @@ import { isRecord } from "@cdh/core/base/records";
 import type { JsonLimits } from "@cdh/core/json";
 import { append } from "@cdh/core/lists";
 import { boundsOf } from "../index/packed-record.ts";
+import { TIME_MAX_MS } from "../index/past-crashes.ts";
 import { placeOf, type PlacementRules } from "../index/placement.ts";
 import { BLOCK_ROWS, KEPT, NUMBERS, REFS, RowBlock, TEXTS } from "../index/row-block.ts";
 import {
@@ -20,9 +21,6 @@ const LISTS_LIMITS: JsonLimits = { bytes: 12 * 1024 * 1024, depth: 6, elements: 
 export const BLOCK_BYTES_MAX = 64 * 1024 * 1024;
 /** Characters of one text, as of a manifest's field. */
 const TEXT_MAX = 8192;
-
-/** Of a Date: what is beyond cannot be written as a time. */
-export const TIME_MAX_MS = 8.64e15;
 
 const STORED = NUMBERS.filter((name) => name !== "revision");
 const LISTS = { facts: FACT_KINDS, counts: COUNT_KINDS } as const;
@@ -112,18 +110,17 @@ export async function decodeBlock(bytes: Buffer, { rules, pool, index }: DecodeO
     block.counts,
     recordsOf<RowCounts>(lists, "counts").map((one) => pool.counts(one)),
   );
-  const shared = (text: string): string => pool.text(text);
   append(
     block.nodes,
-    textsOf(lists, "nodes").map((text) => (text === null ? undefined : shared(text))),
+    textsOf(lists, "nodes").map((text) => (text === null ? undefined : pool.name(text))),
   );
   append(
     block.images,
-    textsOf(lists, "images").map((text) => (text === null ? undefined : shared(text))),
+    textsOf(lists, "images").map((text) => (text === null ? undefined : pool.name(text))),
   );
   append(
     block.summaries,
-    textsOf(lists, "summaries").map((text) => shared(text ?? "")),
+    textsOf(lists, "summaries").map((text) => pool.text(text ?? "")),
   );
   checkRows(block);
   return block;

@@ -2,8 +2,7 @@ import { hash } from "node:crypto";
 import { cutText } from "@cdh/core/base/cut-text";
 import { isRecord } from "@cdh/core/base/records";
 import type { DumpRecord } from "../index/dump-record.ts";
-import { crashesOf, isCountedOnly, type PastCrashes } from "../index/past-crashes.ts";
-import { TIME_MAX_MS } from "./block-codec.ts";
+import { crashesOf, firstOf, isCountedOnly, type PastCrashes, TIME_MAX_MS } from "../index/past-crashes.ts";
 import { NoSegment, PAST_LIMITS, readJson } from "./segment.ts";
 
 /** As many as the API has groups. */
@@ -135,7 +134,7 @@ export function pastOf(record: DumpRecord): PastCrashes {
     count: crashesOf(record),
     wholeCores: record.complete ? 1 : 0,
     countedOnly: isCountedOnly(record) ? crashesOf(record) : 0,
-    first: crashedAt,
+    first: firstOf(record),
     last: crashedAt,
     firstImage: image,
     lastImage: image,

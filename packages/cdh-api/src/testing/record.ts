@@ -45,6 +45,7 @@ export function makeRecord(changes: Partial<DumpRecord> = {}): DumpRecord {
     identityVerified: true,
     restricted: false,
     suppressedCount: undefined,
+    countedSince: undefined,
     problemCount: 0,
     summary: "SIGSEGV (null pointer) in pay() at pay.c:41 ← main()",
     where: "pay() at pay.c:41 ← main()",

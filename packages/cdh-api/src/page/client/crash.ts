@@ -20,6 +20,8 @@ export interface Crash {
   bundleBytes: number;
   complete: boolean;
   truncatedBy: string;
+  /** Crashes that it stands for, where a limit left them out. */
+  counted: number;
   problems: number;
   keep: boolean;
 }
@@ -63,6 +65,7 @@ export function parseCrash(value: unknown): Crash {
     bundleBytes: number("status", "bundle", "sizeBytes"),
     complete: at("status", "complete") === true,
     truncatedBy: text("spec", "core", "truncatedBy"),
+    counted: number("spec", "counted", "count") || 1,
     problems: number("status", "problemCount"),
     keep: label("keep") === "true",
   };
@@ -76,5 +79,7 @@ export function formatTime(time: number): string {
 /** Say in a word whether the core is whole. */
 export function stateOf(crash: Crash): string {
   if (crash.complete) return "complete";
+  if (crash.truncatedBy === "rateLimit") return `${crash.counted.toLocaleString("en")} counted`;
+  if (crash.truncatedBy === "keptEnough") return "report only";
   return crash.truncatedBy === "" ? "incomplete" : `cut (${crash.truncatedBy})`;
 }
