@@ -190,6 +190,12 @@ const CASES: readonly Case[] = [
     quiet: "61m",
   },
   {
+    alert: "CoreDumpRetentionFilesStay",
+    series: [['cdh_retention_silent_bundles{pod="a"}', "0x60 2x180"]],
+    fires: "190m",
+    quiet: "170m",
+  },
+  {
     alert: "CoreDumpNewBug",
     series: [['cdh_crash_groups_recent{namespace="shop",what="new",pod="a"}', "0x60 1x59 0x119"]],
     fires: "61m",

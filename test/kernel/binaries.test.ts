@@ -139,7 +139,7 @@ describeUnless(kernelSuiteUnavailable() ?? notBuilt("cdh-inspect", "cdh-upload")
     const copy = `${program}.copy`;
     copyFileSync(program, copy);
     const path = await crash(program);
-    expect(spooled()).toEqual([`${sha256}.debuginfo.zst`]);
+    expect(spooled()).toContain(`${sha256}.debuginfo.zst`);
     const name = path.slice(path.lastIndexOf("/") + 1);
     expect(outcomeOf(await sweep())).toBe("exit 0");
     expect(stored()).toContain(sha256);
