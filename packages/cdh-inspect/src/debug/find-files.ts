@@ -135,6 +135,17 @@ export async function findSharedDebugFile(link: DebugLink, wishes: FileWishes): 
   return tryOpenStored(link.buildId, "debuginfo", wishes);
 }
 
+/** Find the package of a program's split debug info: beside the file that a person gave, else in the store. */
+export async function findSplitPackage(
+  module: WantedModule,
+  { exe, symbols }: FileWishes,
+): Promise<OpenElf | undefined> {
+  const beside = module.executable === true && exe !== undefined ? await tryOpenGivenElf(`${exe}.dwp`) : undefined;
+  if (beside !== undefined) return beside;
+  const path = module.buildId === undefined ? undefined : await symbols?.find(module.buildId, "dwp");
+  return path === undefined ? undefined : await tryOpenGivenElf(path);
+}
+
 async function tryOpenStored(
   buildId: string | undefined,
   role: DebugRole,

@@ -2,7 +2,7 @@ import type { CoreModule } from "@cdh/core/elf/facts";
 import type { ElfFile } from "@cdh/unwind/elf/elf-file";
 import type { DebugLink, ModuleOpener } from "@cdh/unwind/process/module-opener";
 import type { OpenElf } from "./file-source.ts";
-import { findDebugFile, findModuleFile, findSharedDebugFile, type FileWishes } from "./find-files.ts";
+import { findDebugFile, findModuleFile, findSharedDebugFile, findSplitPackage, type FileWishes } from "./find-files.ts";
 
 /** The files behind a core's modules, opened when they are needed. */
 export class ModuleFiles implements ModuleOpener {
@@ -30,6 +30,10 @@ export class ModuleFiles implements ModuleOpener {
 
   async openSharedDebugFile(_module: CoreModule, link: DebugLink): Promise<ElfFile | undefined> {
     return this.#keep(await findSharedDebugFile(link, this.#wishes));
+  }
+
+  async openSplitPackage(module: CoreModule): Promise<ElfFile | undefined> {
+    return this.#keep(await findSplitPackage(module, this.#wishes));
   }
 
   async close(): Promise<void> {

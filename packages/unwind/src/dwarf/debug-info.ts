@@ -1,8 +1,10 @@
+import { once } from "@cdh/core/async/once";
 import { decodeText } from "@cdh/core/elf/bytes";
 import type { ByteSource } from "../elf/byte-source.ts";
 import type { ElfFile } from "../elf/elf-file.ts";
 import { DwarfReader, UnwindDataError } from "../tables/dwarf-reader.ts";
 import { parseAbbreviations, type Abbreviation } from "./abbreviations.ts";
+import { SplitPackage, type SplitSection } from "./split-package.ts";
 
 /** Where a unit's attributes point that are given by an index. */
 export interface UnitBases {
@@ -25,6 +27,10 @@ export interface Unit {
   /** What the ranges are counted from. */
   lowPc: bigint;
   lineAt: number | undefined;
+  /** What the offsets of old ranges are counted from. */
+  oldRangesAt: number;
+  /** Number of the unit that has its entries, in a package of split debug info; undefined where it has them itself. */
+  splitId: bigint | undefined;
 }
 
 const UNITS_MAX = 500_000;
@@ -51,38 +57,99 @@ export type SectionName =
   | "addr"
   | "str_offsets";
 
+/** Where a section lies, or the part of it that is one unit's. */
+interface Part {
+  data: ByteSource;
+  offset: number;
+  sizeBytes: number;
+}
+
+type FindPart = (name: SectionName) => Promise<Part | undefined>;
+
 /** Debugging information of one file, read piece by piece. */
 export class DebugInfo {
   readonly info: ByteSource;
   readonly wordBytes: 4 | 8;
-  readonly #elf: ElfFile;
+  readonly #part: FindPart;
   readonly #abbreviations = new Map<number, Promise<Map<number, Abbreviation>>>();
   #units: Promise<Unit[]> | undefined;
   /** The file that several debugging files share. */
   readonly shared: () => Promise<DebugInfo | undefined>;
+  readonly #split: () => Promise<SplitPackage | undefined>;
 
-  private constructor(elf: ElfFile, info: ByteSource, shared: () => Promise<DebugInfo | undefined>) {
-    this.#elf = elf;
+  private constructor(
+    info: ByteSource,
+    wordBytes: 4 | 8,
+    part: FindPart,
+    { shared, split }: { shared: DebugInfo["shared"]; split: () => Promise<SplitPackage | undefined> },
+  ) {
+    this.#part = part;
     this.info = info;
     this.shared = shared;
-    this.wordBytes = elf.header.bits === 64 ? 8 : 4;
+    this.#split = split;
+    this.wordBytes = wordBytes;
   }
 
-  /** Open a file's debugging information; undefined when it has none. */
-  static async tryOpen(elf: ElfFile, shared: () => Promise<DebugInfo | undefined>): Promise<DebugInfo | undefined> {
+  /**
+   * Open a file's debugging information; undefined when it has none.
+   * @param split finds the package that has the entries which this file only names
+   */
+  static async tryOpen(
+    elf: ElfFile,
+    shared: () => Promise<DebugInfo | undefined>,
+    split: () => Promise<ElfFile | undefined> = () => Promise.resolve(undefined),
+  ): Promise<DebugInfo | undefined> {
     const info = elf.header.little ? await elf.section(".debug_info") : undefined;
-    return info === undefined ? undefined : new DebugInfo(elf, info.data, shared);
+    if (info === undefined) return undefined;
+    const part: FindPart = async (name) => wholeOf((await elf.section(`.debug_${name}`))?.data);
+    const open = once(async () => {
+      const found = await split();
+      return found === undefined ? undefined : SplitPackage.tryOpen(found);
+    });
+    return new DebugInfo(info.data, elf.header.bits === 64 ? 8 : 4, part, { shared, split: open });
+  }
+
+  /**
+   * Open the unit of the package that has the entries of one of this file's units; undefined without package or unit.
+   * @param skeleton was opened: what it says of addresses counts for both
+   * @throws {UnwindDataError} when the package is damaged
+   */
+  async splitUnit(skeleton: Unit): Promise<{ info: DebugInfo; unit: Unit } | undefined> {
+    const pack = skeleton.splitId === undefined ? undefined : await this.#split();
+    const parts = skeleton.splitId === undefined ? undefined : await pack?.find(skeleton.splitId);
+    if (pack === undefined || parts === undefined) return undefined;
+    const part: FindPart = async (name) => {
+      if (name === "addr" || name === "ranges") return await this.#part(name);
+      const whole = wholeOf((await pack.elf.section(`.debug_${name}.dwo`))?.data);
+      // Texts are everybody's.
+      if (whole === undefined || name === "str") return whole;
+      const own = parts.get(name as SplitSection);
+      return own === undefined ? undefined : { data: whole.data, ...own };
+    };
+    const own = await part("info");
+    if (own === undefined) return undefined;
+    const bytes: ByteSource = { sizeBytes: own.sizeBytes, read: (offset, length) => readPart(own, offset, length) };
+    const info = new DebugInfo(bytes, this.wordBytes, part, { shared: this.shared, split: async () => undefined });
+    const [found] = await info.units();
+    if (found === undefined) return undefined;
+    const { strings, ranges } = found.bases;
+    const { addresses } = skeleton.bases;
+    // Before version 5 the tables have no header, and ranges lie in the program's own file.
+    const bases = found.version >= 5 ? { strings, addresses, ranges } : { strings: 0, addresses, ranges };
+    // Its entries refer to each other, and find their unit by themselves.
+    const unit = Object.assign(found, { bases, lowPc: skeleton.lowPc, oldRangesAt: skeleton.oldRangesAt });
+    return { info, unit };
   }
 
   /** Read some bytes of a section; fewer at its end, none without the section. */
   async read(name: SectionName, offset: number, length: number): Promise<Uint8Array> {
-    const section = await this.#elf.section(`.debug_${name}`);
-    return section === undefined ? new Uint8Array() : section.data.read(offset, length);
+    const part = await this.#part(name);
+    return part === undefined ? new Uint8Array() : readPart(part, offset, length);
   }
 
   /** Size of a section in bytes; 0 without it. */
   async sizeOf(name: SectionName): Promise<number> {
-    return (await this.#elf.section(`.debug_${name}`))?.data.sizeBytes ?? 0;
+    return (await this.#part(name))?.sizeBytes ?? 0;
   }
 
   /** Read a text of a section. */
@@ -146,6 +213,15 @@ export class DebugInfo {
   }
 }
 
+function wholeOf(data: ByteSource | undefined): Part | undefined {
+  return data && { data, offset: 0, sizeBytes: data.sizeBytes };
+}
+
+function readPart(part: Part, offset: number, length: number): Uint8Array | Promise<Uint8Array> {
+  const wanted = Math.min(length, part.sizeBytes - offset);
+  return offset < 0 || wanted <= 0 ? new Uint8Array() : part.data.read(part.offset + offset, wanted);
+}
+
 /** @see DWARF 5, 7.5.1 Unit Headers */
 function parseUnit(bytes: Uint8Array, at: number): Unit {
   const reader = new DwarfReader(bytes);
@@ -158,11 +234,13 @@ function parseUnit(bytes: Uint8Array, at: number): Unit {
   let type = 1;
   let wordBytes: number;
   let abbreviationsAt: number;
+  let splitId: bigint | undefined;
   if (version === 5) {
     type = reader.u8();
     wordBytes = reader.u8();
     abbreviationsAt = reader.offset(isWide);
-    if (type === SKELETON || type === SPLIT_UNIT) reader.u64();
+    if (type === SKELETON) splitId = reader.u64();
+    else if (type === SPLIT_UNIT) reader.u64();
     else if (TYPE_UNITS.has(type)) {
       reader.u64();
       reader.offset(isWide);
@@ -184,5 +262,7 @@ function parseUnit(bytes: Uint8Array, at: number): Unit {
     bases,
     lowPc: 0n,
     lineAt: undefined,
+    oldRangesAt: 0,
+    splitId,
   };
 }

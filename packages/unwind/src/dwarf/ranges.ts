@@ -58,7 +58,9 @@ async function readList(
 
 /** @see DWARF 4, 2.17.3 Non-Contiguous Address Ranges */
 function oldRanges(info: DebugInfo, unit: Unit, found: FormValue): Promise<CodeRange[]> {
-  return readList(info, unit, "ranges", Number(numberOf(found) ?? 0n), (reader) => parseOldRanges(reader, unit));
+  return readList(info, unit, "ranges", unit.oldRangesAt + Number(numberOf(found) ?? 0n), (reader) =>
+    parseOldRanges(reader, unit),
+  );
 }
 
 function parseOldRanges(reader: DwarfReader, unit: Unit): List {

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -32,9 +32,17 @@ function tool(command: string, args: readonly string[]): string | undefined {
   }
 }
 
-async function open(bytes: Uint8Array): Promise<SourceLines | undefined> {
+async function open(bytes: Uint8Array, dwp?: Uint8Array): Promise<SourceLines | undefined> {
   const elf = await ElfFile.tryOpen(new MemorySource(bytes));
-  const info = elf === undefined ? undefined : await DebugInfo.tryOpen(elf, () => Promise.resolve(undefined));
+  const split = dwp === undefined ? undefined : await ElfFile.tryOpen(new MemorySource(dwp));
+  const info =
+    elf === undefined
+      ? undefined
+      : await DebugInfo.tryOpen(
+          elf,
+          async () => undefined,
+          async () => split,
+        );
   return info === undefined ? undefined : new SourceLines(info);
 }
 
@@ -61,6 +69,37 @@ function byBinutils(program: string, addresses: readonly bigint[]): string[][] {
         return `${lines[2 * index]} ${at}`;
       });
     });
+}
+
+/** Build a program whose debug info is split off, and its package. Debian's tools make none of version 5. */
+async function makePackage(program: string, flag: string, packer: string): Promise<Uint8Array | undefined> {
+  // Two units: each is found by its own number.
+  writeFileSync(join(place, "other.c"), "int other(int n) { return n * 2; }\n");
+  const sources = ["lines.c", "other.c"];
+  if (tool("gcc", ["-O2", flag, "-gsplit-dwarf", "-o", program, ...sources]) === undefined) return undefined;
+  if (flag !== "-gdwarf-5")
+    return tool(packer, ["-e", program, "-o", `${program}.dwp`]) === undefined
+      ? undefined
+      : readFileSync(`${program}.dwp`);
+  const [split] = readdirSync(place).filter(
+    (name) => name.endsWith("-lines.dwo") && program.includes(name.slice(0, -10)),
+  );
+  const elf = await ElfFile.tryOpen(new MemorySource(readFileSync(program)));
+  const info = Buffer.from((await (await elf?.section(".debug_info"))?.data.read(0, 64)) ?? []);
+  const dwo = await ElfFile.tryOpen(new MemorySource(readFileSync(join(place, split ?? ""))));
+  const columns = [1, 3, 6, 8];
+  const names = [".debug_info.dwo", ".debug_abbrev.dwo", ".debug_str_offsets.dwo", ".debug_rnglists.dwo"];
+  const sizes = await Promise.all(names.map(async (name) => (await dwo?.section(name))?.data.sizeBytes ?? 0));
+  const slot = Number(info.readBigUInt64LE(12) & 1n);
+  const id = [info.readUInt32LE(12), info.readUInt32LE(16)];
+  const ids = slot === 0 ? [...id, 0, 0] : [0, 0, ...id];
+  const rows = slot === 0 ? [1, 0] : [0, 1];
+  const words = [5, columns.length, 1, 2, ...ids, ...rows, ...columns, 0, 0, 0, 0, ...sizes];
+  const index = Buffer.alloc(4 * words.length);
+  for (const [at, word] of words.entries()) index.writeUInt32LE(word, 4 * at);
+  writeFileSync(`${program}.index`, index);
+  const made = tool("objcopy", ["--add-section", `.debug_cu_index=${program}.index`, split ?? "", `${program}.dwp`]);
+  return made === undefined ? undefined : readFileSync(`${program}.dwp`);
 }
 
 writeFileSync(join(place, "lines.c"), SOURCE);
@@ -90,6 +129,50 @@ describe("SourceLines", () => {
     );
     expect(ours).toEqual(theirs);
   });
+
+  it.for([
+    ["-gdwarf-5", "a packer of version 5"],
+    ["-gdwarf-4", "dwp"],
+    ["-gdwarf-4", "llvm-dwp"],
+  ])("agrees with addr2line about split debug info of %s, packed by %s", async ([flag = "", packer = ""], context) => {
+    const program = join(place, `split${flag}-${packer.length}`);
+    const dwp = await makePackage(program, flag, packer);
+    if (dwp === undefined) return context.skip(`gcc and ${packer} make no package here`);
+    const addresses = addressesOf(program);
+    const theirs = byBinutils(join(place, "lines0"), addresses);
+    expect(theirs.some((chain) => chain.length === 3)).toBe(true);
+    const found = await (await open(readFileSync(program), dwp))?.find(addresses);
+    const ours = addresses.map((address) =>
+      (found?.get(address) ?? []).map(({ name, file, line }) => `${name} ${file?.split("/").at(-1)}:${line}`),
+    );
+    expect(ours).toEqual(theirs);
+    // Without the package there are lines, and no functions.
+    const bare = await (await open(readFileSync(program)))?.find(addresses);
+    expect(bare?.get(addresses[0] ?? 0n)).toEqual([{ file: expect.any(String), line: expect.any(Number) }]);
+  });
+
+  it.for(["-gdwarf-5", "-gdwarf-4"])(
+    "is total against damaged packages of %s",
+    { timeout: 120_000 },
+    async (flag, context) => {
+      const program = join(place, `damaged-split${flag}`);
+      const original = await makePackage(program, flag, "dwp");
+      if (original === undefined) return context.skip("gcc makes no package here");
+      const addresses = addressesOf(program);
+      const elf = await ElfFile.tryOpen(new MemorySource(original));
+      const sections = (await elf?.sections())?.filter(({ name }) => name.startsWith(".debug_")) ?? [];
+      const random = new SeededRandom(0xd3f);
+      for (let round = 0; round < Number(process.env["CDH_FUZZ_ROUNDS"] ?? 200); round += 1) {
+        const damaged = Buffer.from(original);
+        for (let changes = 1 + random.integer(10); changes > 0; changes -= 1) {
+          const { offset, sizeBytes } = random.pick(sections);
+          if (sizeBytes > 0) damaged[offset + random.integer(sizeBytes)] = random.pick([0, 0xff, random.integer(256)]);
+        }
+        const found = await (await open(readFileSync(program), damaged))?.find(addresses);
+        for (const chain of found?.values() ?? []) expect(chain.length).toBeLessThan(100);
+      }
+    },
+  );
 
   it("is total against damaged files", async () => {
     const program = join(place, "damaged");

@@ -16,6 +16,8 @@ export interface SourceFunction {
 }
 
 const AT = { lowPc: 0x11, highPc: 0x12, lines: 0x10, ranges: 0x55, strings: 0x72, addresses: 0x73, lists: 0x74 };
+/** Before version 5. @see https://gcc.gnu.org/wiki/DebugFission */
+const GNU = { splitId: 0x2131, ranges: 0x2132, addresses: 0x2133 };
 /** Bytes at a unit's beginning that hold its first entry. */
 const ROOT_BYTES = 1024;
 
@@ -38,13 +40,19 @@ export class SourceLines {
     for (const [unit, wanted] of Map.groupBy(vaddrs, (vaddr) => unitOf(vaddr)?.unit)) {
       if (unit === undefined) continue;
       const lines = await orNothing(findLines(this.#info, unit, wanted));
-      const functions = await orNothing(findFunctions(this.#info, unit, wanted));
+      const functions = await orNothing(this.#functionsIn(unit, wanted));
       for (const vaddr of wanted) {
         const chain = describe(vaddr, functions?.get(vaddr) ?? [], lines);
         if (chain.length > 0) found.set(vaddr, chain);
       }
     }
     return found;
+  }
+
+  /** What a unit's entries say lies in another file where that was split off; numbers of files are of the unit's own lines. */
+  async #functionsIn(unit: Unit, wanted: readonly bigint[]): Promise<Map<bigint, FunctionEntry[]>> {
+    const split = await orNothing(this.#info.splitUnit(unit));
+    return await findFunctions(split?.info ?? this.#info, split?.unit ?? unit, wanted);
   }
 
   async #indexUnits(): Promise<(vaddr: bigint) => { unit: Unit } | undefined> {
@@ -68,9 +76,18 @@ export class SourceLines {
     const { strings, addresses, ranges } = unit.bases;
     unit.bases = {
       strings: base(AT.strings, strings),
-      addresses: base(AT.addresses, addresses),
+      addresses: base(AT.addresses, base(GNU.addresses, addresses)),
       ranges: base(AT.lists, ranges),
     };
+    unit.splitId ??= numberOf(root.get(GNU.splitId));
+    const covered = await this.#coveredBy(unit, root);
+    // Counts for the entries that were split off, not for the unit's own.
+    unit.oldRangesAt = base(GNU.ranges, 0);
+    return covered;
+  }
+
+  async #coveredBy(unit: Unit, root: Attributes): Promise<{ start: bigint; end: bigint }[]> {
+    const info = this.#info;
     unit.lowPc = (await addressOf(info, unit, root.get(AT.lowPc))) ?? 0n;
     const lineAt = numberOf(root.get(AT.lines));
     unit.lineAt = lineAt === undefined ? undefined : Number(lineAt);

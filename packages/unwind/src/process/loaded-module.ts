@@ -79,9 +79,14 @@ export class LoadedModule {
   /** Source lines and inlined calls; undefined when no debugging symbols are at hand. */
   sourceLines(): Promise<SourceLines | undefined> {
     return (this.#lines ??= this.debugFile().then(async (elf) => {
-      const info = elf === undefined ? undefined : await DebugInfo.tryOpen(elf, () => this.#sharedInfo(elf));
+      const info = elf === undefined ? undefined : await this.#openInfo(elf);
       return info === undefined ? undefined : new SourceLines(info);
     }));
+  }
+
+  #openInfo(elf: ElfFile): Promise<DebugInfo | undefined> {
+    const split = async (): Promise<ElfFile | undefined> => this.#opener.openSplitPackage?.(this.module);
+    return DebugInfo.tryOpen(elf, () => this.#sharedInfo(elf), split);
   }
 
   async #sharedInfo(elf: ElfFile): Promise<DebugInfo | undefined> {

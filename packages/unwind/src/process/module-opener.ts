@@ -18,4 +18,6 @@ export interface ModuleOpener {
   openDebugFile(module: CoreModule, link: DebugLink | undefined): Promise<ElfFile | undefined>;
   /** Open the file that several debugging files share (`.gnu_debugaltlink`). */
   openSharedDebugFile(module: CoreModule, link: DebugLink): Promise<ElfFile | undefined>;
+  /** Open the package of split debug info (`.dwp`) that belongs to a module. */
+  openSplitPackage?(module: CoreModule): Promise<ElfFile | undefined>;
 }
