@@ -4,10 +4,10 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import type { ThreadFacts } from "@cdh/core/bundle/manifest";
 import { systemClock } from "@cdh/core/clock";
 import { DirectoryStore } from "../../packages/core/src/store/directory/store.ts";
-import { notBuilt } from "../helpers/built.ts";
+import { notBuilt, runBuilt } from "../helpers/built.ts";
 import { clusterUnavailable, startCluster, type RealCluster } from "../helpers/real-cluster.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
-import { describeUnless } from "../helpers/skip.ts";
+import { describeUnless, skipAloud } from "../helpers/skip.ts";
 import { startTied, type TiedChild } from "../helpers/tied-child.ts";
 import { findTool } from "../helpers/tools.ts";
 import { SERVICE, startAggregated } from "./aggregated.ts";
@@ -31,6 +31,7 @@ describeUnless(
     let cluster: RealCluster;
     let api: TiedChild;
     let store: DirectoryStore;
+    let storeDir: string;
     let dump: PutDump;
     let port: number;
     let dev: string;
@@ -40,7 +41,7 @@ describeUnless(
 
     beforeAll(async () => {
       cluster = await startCluster({ controllers: true });
-      const storeDir = join(directory, "store");
+      storeDir = join(directory, "store");
       mkdirSync(storeDir);
       store = new DirectoryStore(storeDir, { clock: systemClock });
       dump = await putDump(store, { namespace: "shop", coreBytes: 3_000_000, threads: [crashedThread("pay")] });
@@ -144,6 +145,46 @@ describeUnless(
       expect(line?.["forwardedFor"]).toMatch(/^127\./);
     });
 
+    it("files of programs come by build-id through the aggregator, to whom a ClusterRole gives them", async (context) => {
+      const program = "/usr/bin/env";
+      const pushed = await runBuilt("cdh-inspect", ["symbols", "push", "--store", storeDir, program]);
+      const [, buildId = ""] = /^\w+ +([0-9a-f]{8,}) /m.exec(pushed.stdout) ?? [];
+      if (buildId === "") skipAloud(context, `${program} of this machine has no build-id`);
+      for (const manifest of debuggersRights()) await cluster.apply(manifest);
+      const debuggers = cluster.kubeconfigOf("gdb", ["debuggers"]);
+      const get = (path: string, kubeconfig: string): ReturnType<RealCluster["kubectl"]> =>
+        cluster.kubectl(["get", "--raw", `${BASE}/${path}`], { kubeconfig });
+      const file = join(directory, "env");
+      await using saved = startTied("/bin/sh", [
+        "-c",
+        'exec "$0" kubectl --kubeconfig "$1" get --raw "$2" > "$3"',
+        findTool("kubernetes").path ?? "",
+        debuggers,
+        `${BASE}/buildid/${buildId}/executable`,
+        file,
+      ]);
+      expect(await saved.ended).toBe(0);
+      expect(sha256(readFileSync(file))).toBe(sha256(readFileSync(program)));
+      expect((await get(`buildid/${buildId}/section/.interp`, debuggers)).stdout).toMatch(/^\/lib.*ld-linux/);
+      expect(JSON.parse((await get("metadata?key=glob&value=*env", debuggers)).stdout)).toMatchObject({
+        results: [{ type: "executable", buildid: buildId, file: "env" }],
+      });
+      for (const path of [`buildid/${"0".repeat(40)}/executable`, "buildid/not-hex/executable"])
+        expect(await get(path, debuggers)).toMatchObject({
+          status: 1,
+          stderr: expect.stringMatching(/NotFound|not find/),
+        });
+      // Whether it is there or not: who may read crashes of a namespace is told nothing.
+      for (const id of [buildId, "0".repeat(40)]) {
+        const { status, stderr } = await get(`buildid/${id}/executable`, dev);
+        expect({ status, denied: /forbidden/i.test(stderr) }).toEqual({ status: 1, denied: true });
+      }
+      // The report says no more than that.
+      const report = await get(`namespaces/shop/coredumps/${dump.name}/report`, dev);
+      expect(report.status, report.stderr).toBe(0);
+      expect(report.stdout).toContain("needs the right to get buildid/executable");
+    });
+
     it("RBAC decides: another namespace, all namespaces, the core, a link", async () => {
       for (const args of [
         ["get", "coredumps", "-n", "other"],
@@ -202,6 +243,33 @@ describeUnless(
     }, 90_000);
   },
 );
+
+/** Files of programs, whatever namespace's: the rules that the chart has for debuggers. */
+function debuggersRights(): unknown[] {
+  const apiGroups = ["core-dump-handler.dev"];
+  return [
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRole",
+      metadata: { name: "files" },
+      rules: [
+        {
+          apiGroups,
+          resources: ["buildid/executable", "buildid/debuginfo", "buildid/dwp", "buildid/section"],
+          verbs: ["get"],
+        },
+        { apiGroups, resources: ["metadata"], verbs: ["list"] },
+      ],
+    },
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRoleBinding",
+      metadata: { name: "files" },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "files" },
+      subjects: [{ kind: "Group", name: "debuggers", apiGroup: "rbac.authorization.k8s.io" }],
+    },
+  ];
+}
 
 /** What cdh-api itself may do: ask about tokens and rights, and read how the front proxy is known. */
 function serversRights(): unknown[] {
