@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Manifest } from "@cdh/core/bundle/manifest";
 import { SeededRandom } from "@cdh/core/testing/random";
 import { makeRawZip } from "@cdh/core/testing/raw-zip";
@@ -13,6 +13,7 @@ import { makeSampleEntries, makeTinyCore, SAMPLE_NAME } from "@cdh/core/testing/
 import { builtPath, notBuilt, runBuilt, type BuiltResult } from "../helpers/built.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { describeUnless } from "../helpers/skip.ts";
+import { startTied } from "../helpers/tied-child.ts";
 
 const older = join(REPOSITORY, "test/fixtures/bundles/older");
 /** Noise, ten mebibytes of zeros, and text. */
@@ -58,6 +59,36 @@ describeUnless(notBuilt("cdh-inspect"), "cdh-inspect", () => {
 
   afterAll(async () => {
     await rm(place, { recursive: true, force: true });
+  });
+
+  describe("ls --watch", () => {
+    it.each([
+      [[], /shop\/late .*late\.zip\n/],
+      [["-o", "jsonl"], /"pod":"late"/],
+      [["-q"], /late\.zip\n$/],
+    ])("shows what was there, then each crash as it comes, until it is told to stop: %j", async (flags, shown) => {
+      const folder = await mkdtemp(join(tmpdir(), "cdh-watch-"));
+      try {
+        await writeFile(join(folder, "first.zip"), makeZip());
+        await using child = startTied(builtPath("cdh-inspect"), ["ls", "--watch", ...flags, folder]);
+        await vi.waitFor(() => expect(child.output()).toMatch(/first|worker/), { timeout: 20_000 });
+        const pod = { name: "late", namespace: "shop" };
+        await writeFile(join(folder, "late.zip.partial"), makeZip({ pod, crashId: "late" }));
+        await rename(join(folder, "late.zip.partial"), join(folder, "late.zip"));
+        await vi.waitFor(() => expect(child.output()).toMatch(shown), { timeout: 20_000 });
+        const lines = child.output().trim().split("\n");
+        expect(lines).toHaveLength(flags.length === 0 ? 3 : 2);
+        if (flags.length === 0) expect(lines[2]).toMatch(/^2026-\S+ \S+ +shop\/late /);
+        await child.stop();
+        expect(await child.ended).toBe(143);
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    });
+
+    it("refuses JSON that would never end", async () => {
+      expect(await inspect("ls", "--watch", "-o", "json", place)).toMatchObject({ exitCode: 10 });
+    });
   });
 
   describe("ls", () => {

@@ -91,6 +91,20 @@ describeUnless(notBuilt("cdh-inspect") ?? findTool("script").reason, "cdh-inspec
     expect(shown).toContain("died of SIGSEGV in payments/checkout-7d9f8b6c5-x2x9k");
   });
 
+  it("has age, restarts and image where there is room", async () => {
+    const store = join(place, "wide");
+    await mkdir(store, { recursive: true });
+    const { dumpInfo, core, log, manifest } = makeSampleEntries(makeTinyCore(), {
+      container: { id: "c", name: "app", imageRef: "registry.example/server:1", restartCount: 41 },
+    });
+    await writeFile(join(store, `${SAMPLE_NAME}.zip`), makeRawZip([dumpInfo, core, log, manifest]));
+    const listed = withoutOwn(await onTerminal(`ls ${store}`, "stty cols 400;"));
+    expect(listed).toMatch(/TIME \(UTC\) +AGE +NAMESPACE\/POD +CONTAINER +RESTARTS +IMAGE/);
+    expect(listed).toMatch(/\d+[dyhms]\S* .* 41 +registry\.example\/server:1 /);
+    expect(withoutOwn(await onTerminal(`ls ${store}`, "stty cols 100;"))).not.toContain("RESTARTS");
+    expect(withoutOwn(await onTerminal(`ls ${store} | cat`, "stty cols 400;"))).not.toContain("RESTARTS");
+  });
+
   it("shows colours and a progress bar there", async () => {
     expect(await onTerminal(`show ${bundle}`)).toContain("\u001b[31m");
     expect(await onTerminal(`unpack ${bundle} ${place}/bar --entry core`)).toMatch(/core {2}\[#*\.*\] +\d+%/);

@@ -1,10 +1,10 @@
+import { shortDuration } from "@cdh/core/short-duration";
 import { formatBytes } from "@cdh/core/units";
 import { GROUP } from "../group.ts";
 import type { DumpRecord } from "../index/dump-record.ts";
 import { crashesOf } from "../index/past-crashes.ts";
 import { labelOf } from "./labels.ts";
 import type { Column } from "./resource.ts";
-import { shortDuration } from "./table.ts";
 
 /** What `kubectl get coredumps` prints. */
 export const DUMP_COLUMNS: readonly Column<DumpRecord>[] = [

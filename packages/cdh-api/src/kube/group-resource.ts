@@ -1,10 +1,10 @@
 import { printable } from "@cdh/core/output";
+import { shortDuration } from "@cdh/core/short-duration";
 import { GROUP_KIND, GROUP_LIST_KIND } from "../group.ts";
 import type { ViewedGroup } from "../groups/groups.ts";
 import type { SeenKind } from "../groups/tally.ts";
 import { groupLabelOf, groupMetadataOf, groupSummaryOf, whatOf } from "./crashgroup.ts";
 import type { Column, Resource } from "./resource.ts";
-import { shortDuration } from "./table.ts";
 
 /** Show the value that was seen first, and how many more there are. */
 function firstOf(kind: SeenKind): (view: ViewedGroup) => string {

@@ -2,6 +2,7 @@ import { Option } from "clipanion";
 import { defaultedFlag, formatFlag, textFlag } from "@cdh/core/cli/flags";
 import { CdhError } from "@cdh/core/errors";
 import { signalName, tryParseSignal } from "@cdh/core/signals";
+import type { Found } from "../find/found.ts";
 import { summariseAll } from "../find/list.ts";
 import { parseLocation } from "../find/location.ts";
 import { clusterUrl, isPlugin } from "../kube/plugin.ts";
@@ -19,8 +20,15 @@ export interface Listed {
   unreadable: Summary[];
 }
 
+/** Between two looks; where a look takes long, so many times that. */
+const WATCH_MS = 2000;
+const WATCH_DUTY = 10;
+
 /** Base of the commands that look at many crashes: where, and which of them. */
 export abstract class ListingCommand extends InspectCommand {
+  /** Bundles that were there at the last look. */
+  #seen: ReadonlySet<string> = new Set();
+
   place = Option.String({ required: false, name: "PLACE" });
   output = formatFlag();
   override namespace = textFlag("-n,--namespace", "NAMESPACE", "pod's namespace");
@@ -51,10 +59,41 @@ export abstract class ListingCommand extends InspectCommand {
     const filter = this.#filter();
     const place = this.where();
     const found = await this.findAll(place, group);
+    this.#seen = new Set(found.map(stateKey));
     const all = await summariseAll(found);
     const wanted = all.filter((summary) => matches(summary, filter));
     const unreadable = all.filter((summary) => summary.error !== undefined);
     return { place, found: found.length, all, wanted, unreadable };
+  }
+
+  /**
+   * Look again and again at what {@link loadWanted} has looked at, until told to stop: gives what is new there, and what of it is
+   * wanted. A look that fails is told, once for each reason.
+   * @throws the stop signal's reason
+   */
+  async *watchMore(group?: string): AsyncGenerator<{ more: Summary[]; wanted: Summary[] }, never> {
+    const { clock, stopSignal } = this.context;
+    let [waitMs, trouble] = [WATCH_MS, ""];
+    for (;;) {
+      await clock.sleep(waitMs, stopSignal);
+      const began = clock.monotonic();
+      try {
+        const found = await this.findAll(this.where(), group);
+        const news = found.filter((one) => !this.#seen.has(stateKey(one)));
+        this.#seen = new Set(found.map(stateKey));
+        const more = await summariseAll(news);
+        const filter = this.#filter();
+        trouble = "";
+        if (more.length > 0) yield { more, wanted: more.filter((summary) => matches(summary, filter)) };
+      } catch (error) {
+        stopSignal.throwIfAborted();
+        if (!(error instanceof CdhError)) throw error;
+        // What a place that is empty does not have yet may come.
+        if (trouble !== error.message && error.code !== "CDH_NOT_FOUND") this.warn(`${error.message}; looking again`);
+        trouble = error.message;
+      }
+      waitMs = Math.max(WATCH_MS, WATCH_DUTY * (clock.monotonic() - began));
+    }
   }
 
   /** Whether it is a cluster's API that is looked at. */
@@ -99,6 +138,11 @@ export abstract class ListingCommand extends InspectCommand {
       until: this.until === undefined ? undefined : parseTime(this.until, now),
     };
   }
+}
+
+/** Tell one state of a bundle from another. */
+function stateKey({ label, sizeBytes, modifiedAt }: Found): string {
+  return JSON.stringify([label, sizeBytes, modifiedAt]);
 }
 
 /** Say that a listing is empty, and why. */

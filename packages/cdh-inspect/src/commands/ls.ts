@@ -3,8 +3,10 @@ import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
 import { textFlag } from "@cdh/core/cli/flags";
 import { CdhError, EXIT } from "@cdh/core/errors";
 import { crashesOfGroup, GROUP_ID } from "@cdh/core/groups/crash-groups";
-import { renderRows, type Column } from "@cdh/core/output";
+import { append } from "@cdh/core/lists";
+import { formatMore, renderRows, type Column, type OutputFormat } from "@cdh/core/output";
 import { formatMoment } from "@cdh/core/report/moment";
+import { shortDuration } from "@cdh/core/short-duration";
 import { fitColumns, terminalWidth } from "@cdh/core/table-width";
 import { formatBytes } from "@cdh/core/units";
 import { newestFirst, type Summary } from "../read/summary.ts";
@@ -32,6 +34,7 @@ export class LsCommand extends ListingCommand {
       ["Everything in a bucket", "$0 ls s3://cores"],
       ["What crashed in a namespace within the last hour", "$0 ls s3://cores --namespace payments --since 1h"],
       ["The last ten of one image on one node", "$0 ls --image shop:1.8 --node worker-3 --limit 10"],
+      ["Each new crash of a namespace as it comes", "$0 ls --kube -n shop --watch"],
       ["Only the names, for a script", "$0 ls -q /var/mnt/core-dump-handler/cores"],
     ],
   });
@@ -39,22 +42,61 @@ export class LsCommand extends ListingCommand {
   quiet = Option.Boolean("-q,--quiet", false, { description: "only what `show` takes, one a line" });
   group = textFlag("--group", "GROUP", "only crashes of this bug, as `groups` names it: bug-3f9a12bc07");
 
+  watch = Option.Boolean("-w,--watch", false, {
+    description: "go on, and show each new crash as it comes, until Ctrl-C; with -o table, -o jsonl or -q",
+  });
+
   override async run(): Promise<number> {
     const format = parseOutputFormat(this.output);
+    if (this.watch && format === "json")
+      throw new CdhError("CDH_CONFIG_INVALID", "--watch writes no JSON that ends", {
+        hint: "-o jsonl is one object a line",
+      });
     const limit = this.readLimit();
     const group = this.group === undefined ? undefined : readGroup(this.group);
     const { found, all, wanted: matching, unreadable, place } = await this.loadWanted(group);
     const ofGroup = group === undefined || this.isOfCluster ? matching : crashesOfGroup(matching, group, all);
     const wanted = ofGroup.toSorted(newestFirst).slice(0, limit);
-    if (this.quiet) this.write(wanted.map(({ bundle }) => `${asOperand(bundle)}\n`).join(""));
+    if (this.quiet) this.write(namesOf(wanted));
     else if (format === "table" && wanted.length === 0) this.context.stderr.write(emptyMessage(found, place));
-    else {
-      const fitted = fitColumns(columns(wanted, all), wanted, terminalWidth(this.context.stdout));
-      this.write(renderRows(format, "bundles", wanted, fitted));
-    }
+    else this.write(renderRows(format, "bundles", wanted, this.#columns(wanted, all)));
     if (format === "table" || this.quiet) this.warnOf(unreadable);
+    if (this.watch) await this.#watch(format, group, { all, wanted });
     return unreadable.length > 0 ? EXIT.incomplete : EXIT.ok;
   }
+
+  #columns(rows: readonly Summary[], all: readonly Summary[]): Column<Summary>[] {
+    return fitColumns(columns(rows, all, this.context.clock.now()), rows, terminalWidth(this.context.stdout));
+  }
+
+  /** Show what comes, the oldest first, in the columns of what there was. */
+  async #watch(
+    format: OutputFormat,
+    group: string | undefined,
+    before: { all: Summary[]; wanted: Summary[] },
+  ): Promise<void> {
+    const all = [...before.all];
+    let shown: readonly Summary[] = before.wanted;
+    for await (const { more, wanted } of this.watchMore(group)) {
+      append(all, more);
+      const ofGroup = group === undefined || this.isOfCluster ? wanted : crashesOfGroup(wanted, group, all);
+      const rows = ofGroup.toSorted(newestFirst).reverse();
+      if (rows.length === 0) continue;
+      if (this.quiet) this.write(namesOf(rows));
+      else if (format === "jsonl") this.write(renderRows(format, "bundles", rows, []));
+      else {
+        const isFirst = shown.length === 0;
+        if (isFirst) shown = rows;
+        const both = [...shown, ...rows];
+        this.write(formatMore(this.#columns(both, all), rows, both, isFirst));
+      }
+      if (format === "table" || this.quiet) this.warnOf(more.filter(({ error }) => error !== undefined));
+    }
+  }
+}
+
+function namesOf(rows: readonly Summary[]): string {
+  return rows.map(({ bundle }) => `${asOperand(bundle)}\n`).join("");
 }
 
 /** @throws {CdhError} CDH_CONFIG_INVALID */
@@ -66,7 +108,8 @@ function readGroup(text: string): string {
   return text;
 }
 
-function columns(rows: readonly Summary[], all: readonly Summary[]): Column<Summary>[] {
+/** @param now epoch milliseconds */
+function columns(rows: readonly Summary[], all: readonly Summary[], now: number): Column<Summary>[] {
   const prefix = commonDirectory(rows.map((row) => row.bundle));
   const shortNames = shortenNames(all.map((row) => row.bundle));
   return [
@@ -75,8 +118,16 @@ function columns(rows: readonly Summary[], all: readonly Summary[]): Column<Summ
       value: (row) => formatMoment(row.crashedAt) || "-",
       narrow: (row) => formatMoment(row.crashedAt).slice(0, "2026-11-21 08:26".length) || "-",
     },
+    { header: "AGE", value: (row) => ageOf(row, now), spare: true },
     { header: "NAMESPACE/POD", value: whereOf, minWidth: 16 },
     { header: "CONTAINER", value: (row) => row.container ?? "-", optional: 2, minWidth: 8 },
+    {
+      header: "RESTARTS",
+      align: "right",
+      value: ({ restarts }) => (restarts === undefined ? "-" : String(restarts)),
+      spare: true,
+    },
+    { header: "IMAGE", value: ({ image }) => image ?? "-", spare: true },
     {
       header: "EXECUTABLE",
       value: (row) => row.exe ?? "-",
@@ -115,6 +166,11 @@ const WHERE: Column<Summary> = {
   optional: 4,
   minWidth: 12,
 };
+
+function ageOf({ crashedAt = "" }: Summary, now: number): string {
+  const at = Date.parse(crashedAt);
+  return Number.isNaN(at) ? "-" : shortDuration(now - at);
+}
 
 /** A crash of no known pod happened on a node, and must not look as if it were a pod of a namespace. */
 function whereOf({ namespace, pod, node }: Summary): string {

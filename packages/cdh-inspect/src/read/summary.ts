@@ -23,6 +23,8 @@ export interface Summary {
   /** Name of the container's image. */
   image?: string;
   node?: string;
+  /** How often the container was restarted before. */
+  restarts?: number;
   /** Path of the executable, or the process's name. */
   exe?: string;
   signal?: string;
@@ -64,6 +66,7 @@ export function summarise(manifest: Manifest, bundle: string, bundleBytes?: numb
     ...(manifest.pod?.owner === undefined ? {} : { workload: manifest.pod.owner.name }),
     ...(manifest.container?.imageRef === undefined ? {} : { image: manifest.container.imageRef }),
     ...(manifest.node.nodeName === undefined ? {} : { node: manifest.node.nodeName }),
+    ...(manifest.container?.restartCount === undefined ? {} : { restarts: manifest.container.restartCount }),
     ...(exe === undefined ? {} : { exe }),
     ...(manifest.signal.name === "" ? {} : { signal: manifest.signal.name }),
     ...(summary === "" ? {} : { summary }),

@@ -15,6 +15,8 @@ export interface Column<Row> {
   narrow?: (row: Row) => string;
   /** Left out where the terminal is too narrow even then; the lowest number goes first. */
   optional?: number;
+  /** Shown where a terminal has room for it beside everything else in full, and nowhere else; the last of them goes first. */
+  spare?: boolean;
   /** Cut in the middle, as a last resort, down to so many characters. */
   minWidth?: number;
 }
@@ -45,10 +47,22 @@ export function stringifyJson(value: unknown, indent?: number): string {
 
 /** Lay rows out under headers, two blanks apart, like kubectl does. */
 export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
-  const cells = rows.map((row) => columns.map((column) => printable(column.value(row))));
+  return formatMore(columns, rows, rows, true);
+}
+
+/** Lay rows out as wide as a table of others is. @param withHeader whether the headers stand above them */
+export function formatMore<Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+  others: readonly Row[],
+  withHeader = false,
+): string {
+  const cellsOf = (row: Row): string[] => columns.map((column) => printable(column.value(row)));
+  const cells = rows.map(cellsOf);
+  const measured = rows === others ? cells : others.map(cellsOf);
   const widths = columns.map((column, index) =>
     largest(
-      cells.map((line) => line[index]?.length ?? 0),
+      measured.map((line) => line[index]?.length ?? 0),
       column.header.length,
     ),
   );
@@ -59,7 +73,10 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
       )
       .join("  ")
       .trimEnd();
-  return [layOut(columns.map((column) => column.header)), ...cells.map(layOut)].map((line) => `${line}\n`).join("");
+  const lines = cells.map(layOut);
+  return [...(withHeader ? [layOut(columns.map(({ header }) => header))] : []), ...lines]
+    .map((line) => `${line}\n`)
+    .join("");
 }
 
 /**

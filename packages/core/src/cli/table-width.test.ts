@@ -23,6 +23,18 @@ const at = (width: number | undefined): string[] =>
     .split("\n");
 
 describe("fitColumns", () => {
+  it("shows what may be spared where everything else stands in full, and to no script", () => {
+    const spare: Column<Row>[] = ["ONE", "TWO"].map((header) => ({ header, value: () => "1234", spare: true }));
+    const [first, ...others] = columns;
+    const headers = (width: number | undefined): string[] =>
+      fitColumns(first === undefined ? [] : [first, ...spare, ...others], rows, width).map(({ header }) => header);
+    const full = at(undefined)[1]?.length ?? 0;
+    expect(headers(full + 12)).toEqual(["NAME", "ONE", "TWO", "PATH", "SIZE"]);
+    expect(headers(full + 11)).toEqual(["NAME", "ONE", "PATH", "SIZE"]);
+    expect(headers(full)).toEqual(["NAME", "PATH", "SIZE"]);
+    expect(headers(undefined)).toEqual(["NAME", "PATH", "SIZE"]);
+  });
+
   it("changes nothing where there is room, or no terminal", () => {
     expect(at(undefined)).toEqual(at(200));
     expect(at(undefined)[1]).toBe("payments/checkout-7d9f8b6c5-x2x9k  /usr/local/bin/server  10 MiB");

@@ -11,9 +11,9 @@ export function terminalWidth(stream: unknown): number | undefined {
 }
 
 /**
- * Make a table fit a terminal: say things shorter, then leave columns out, then cut in the middle, and no more of it than is
+ * Make a table fit a terminal: leave out what is only shown where there is room, say things shorter, then leave columns out, then cut in the middle, and no more of it than is
  * needed.
- * @param width in characters; undefined changes nothing
+ * @param width in characters; undefined leaves out what is only shown where there is room
  */
 export function fitColumns<Row>(
   columns: readonly Column<Row>[],
@@ -21,11 +21,15 @@ export function fitColumns<Row>(
   width: number | undefined,
 ): Column<Row>[] {
   let fitted = [...columns];
-  if (width === undefined) return fitted;
+  if (width === undefined) return fitted.filter(({ spare }) => spare !== true);
   const excess = (): number => {
     const widths = fitted.map((column) => widthOf(column, rows));
     return widths.reduce((sum, one) => sum + one + GAP, -GAP) - width;
   };
+  for (const column of columns.filter(({ spare }) => spare === true).toReversed()) {
+    if (excess() <= 0) return fitted;
+    fitted = fitted.filter((one) => one !== column);
+  }
   for (const column of columns.toReversed()) {
     if (excess() <= 0) return fitted;
     const { narrow } = column;
