@@ -51,15 +51,25 @@ async function keep(work: Work): Promise<Outcome> {
   const learning = learn(work);
   const handedOn = await handOn(work, learning);
   if (handedOn.outcome !== undefined) return handedOn.outcome;
-  const opening = open(work, learning);
+  const pressing = pressingSoon(work);
+  const opening = open(work, learning, pressing.promise);
   const judging = judge(work, learning, opening);
   const notes = Promise.withResolvers<Notes>();
   const placing = findPlace(work, learning, notes.promise);
-  const sparing = spare(work, { learning, judging, placing });
-  const beside = { learning, opening, judging, placing, sparing, onNotes: notes.resolve };
+  const sparing = spare(work, { learning, judging, placing, pressing: pressing.promise });
+  const beside = {
+    learning,
+    opening,
+    judging,
+    placing,
+    sparing,
+    onNotes: notes.resolve,
+    onPressing: pressing.resolve,
+  };
   const cancelNote = leaveNoteLater(work, beside);
   const taken = await takeCore(work, beside);
   const drainMs = await release(work, learning, taken, placing);
+  pressing.resolve();
   const verdict = await judging;
   if (verdict.skip !== undefined) {
     await work.limit.watch(cancelNote());
@@ -80,4 +90,17 @@ async function keep(work: Work): Promise<Outcome> {
   const outcome = await publish(work, bundle, finished);
   await work.limit.watch(settleSpared(work, spared, finished.manifest));
   return outcome;
+}
+
+/**
+ * Most cores are small: they are through in milliseconds and wait in memory. What needs no crashed process, such as making
+ * the bundle's file, is left until that was let go, until the core is larger than what may wait, or until this has passed.
+ */
+const PRESSING_MS = 100;
+
+function pressingSoon({ ends }: Pick<Work, "ends">): PromiseWithResolvers<void> {
+  const pressing = Promise.withResolvers<void>();
+  const timer = setTimeout(pressing.resolve, PRESSING_MS);
+  ends.defer(() => clearTimeout(timer));
+  return pressing;
 }

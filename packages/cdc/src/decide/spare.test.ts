@@ -46,6 +46,7 @@ function ask(place: CrashPlace, env: Record<string, string> = {}): Promise<Spare
     learning: { identity: Promise.resolve(IDENTITY) },
     judging: Promise.resolve({ problems: [] }),
     placing: Promise.resolve(place),
+    pressing: Promise.resolve(),
   });
 }
 

@@ -31,6 +31,8 @@ interface Beside {
   learning: Pick<Learning, "identity">;
   judging: Promise<Verdict>;
   placing: Promise<CrashPlace>;
+  /** Settles when it must be known: the core no longer fits into memory, or its process was let go. */
+  pressing: Promise<void>;
 }
 
 /** Longer than any composer may take a core, where TIMEOUT sets no end. */
@@ -62,10 +64,12 @@ export async function findPlace(
  * Decide whether the core is taken, once the crash is wanted. Where anything is in doubt it is: the place, whose it is, what is
  * remembered.
  */
-export async function spare(given: Given, { learning, judging, placing }: Beside): Promise<Spared> {
+export async function spare(given: Given, { learning, judging, placing, pressing }: Beside): Promise<Spared> {
   const { settings, crash, crashId, log } = given;
   if (settings.keepPerSite === undefined) return { problems: [] };
   const place = await placing;
+  // Nobody is held longer for what can be looked up afterwards.
+  await pressing;
   const key = placeKey(crash, await learning.identity, place);
   if (key === undefined || !("hash" in place)) {
     const placeUnknown = "unknown" in place ? place.unknown : "whose it is was not proven";

@@ -33,10 +33,11 @@ type Given = Pick<
 
 /**
  * Begin the bundle. When the work ends before it is published, what was written of it stays, for salvage.
+ * @param pressing settles when the file must be there
  * @throws {CdhError} CDH_SPOOL_FULL or CDH_DISK
  */
-export function open(given: Given, learning: Pick<Learning, "identity">): Promise<OpenBundle> {
-  const opening = openBundle(given, learning);
+export function open(given: Given, learning: Pick<Learning, "identity">, pressing: Promise<void>): Promise<OpenBundle> {
+  const opening = pressing.then(() => openBundle(given, learning));
   // Awaited after the drain; until then the pipeline meets its failure first.
   opening.catch(() => {});
   given.ends.defer(() => void opening.then(({ file }) => file.abandon()).catch(() => {}));

@@ -27,7 +27,7 @@ describe("descriptorInput", () => {
     const native = nativeThat(() => (looks += 1) > 3);
     const fd = openSync(file, "r");
     const buffer = Buffer.alloc(16);
-    expect(descriptorInput(fd, native).readNow?.(buffer, 4, 5)).toBe(5);
+    expect(descriptorInput(fd, native).readNow?.(buffer, 4, 5, true)).toBe(5);
     closeSync(fd);
     expect(buffer.toString("utf8", 4, 9)).toBe("abcde");
     expect(native.naps).toBe(3);
@@ -36,10 +36,10 @@ describe("descriptorInput", () => {
   it("gives up after a few naps, so that the event loop gets its turn, and begins anew", () => {
     const native = nativeThat(() => false);
     const input = descriptorInput(0, native);
-    expect(input.readNow?.(Buffer.alloc(1), 0, 1)).toBeUndefined();
+    expect(input.readNow?.(Buffer.alloc(1), 0, 1, true)).toBeUndefined();
     const once = native.naps;
     expect(once).toBeLessThan(50);
-    expect(input.readNow?.(Buffer.alloc(1), 0, 1)).toBeUndefined();
+    expect(input.readNow?.(Buffer.alloc(1), 0, 1, true)).toBeUndefined();
     expect(native.naps).toBe(2 * once);
   });
 });
@@ -50,9 +50,9 @@ describe("withFirstRead", () => {
     const native = nativeThat(() => true);
     const input = withFirstRead(descriptorInput(fd, native), Promise.resolve(Buffer.from("12")));
     const buffer = Buffer.alloc(8);
-    expect(input.readNow?.(buffer, 0, 8)).toBeUndefined();
+    expect(input.readNow?.(buffer, 0, 8, true)).toBeUndefined();
     expect(await input.read(buffer, 0, 8)).toBe(2);
-    expect(input.readNow?.(buffer, 2, 3)).toBe(3);
+    expect(input.readNow?.(buffer, 2, 3, true)).toBe(3);
     closeSync(fd);
     expect(buffer.toString("utf8", 0, 5)).toBe("12abc");
   });

@@ -8,9 +8,9 @@ export interface CoreInput {
   read(buffer: Buffer, offset: number, length: number): Promise<number>;
   /**
    * Read what is there already, without a turn of the event loop; undefined when nothing is, or when that can't be known.
-   * May keep the thread for a few milliseconds; after undefined, {@link read} has to come first.
+   * May keep the thread for a few milliseconds where it may nap; after undefined, {@link read} has to come first.
    */
-  readNow?(buffer: Buffer, offset: number, length: number): number | undefined;
+  readNow?(buffer: Buffer, offset: number, length: number, mayNap: boolean): number | undefined;
   /**
    * Let go of the source. On the kernel's pipe this releases the crashed process: the kernel waits for the last reader
    * to close, so /proc/<pid> is gone soon after. Can be called again.
@@ -35,10 +35,10 @@ export function descriptorInput(fd: number, native: Native = NO_NATIVE): CoreInp
     ...(!native.isThere
       ? {}
       : {
-          readNow: (buffer, offset, length) => {
+          readNow: (buffer, offset, length, mayNap) => {
             while (!native.isReadable(fd)) {
               naps += 1;
-              if (naps > NAPS) {
+              if (naps > NAPS || !mayNap) {
                 naps = 0;
                 return undefined;
               }
@@ -74,7 +74,7 @@ export function withFirstRead(input: CoreInput, first: Promise<Buffer>): CoreInp
     close: () => input.close(),
     ...(readNow === undefined
       ? {}
-      : { readNow: (buffer, offset, length) => (taken ? readNow(buffer, offset, length) : undefined) }),
+      : { readNow: (buffer, offset, length, mayNap) => (taken ? readNow(buffer, offset, length, mayNap) : undefined) }),
     read: async (buffer, offset, length) => {
       if (!taken) {
         rest ??= await first;

@@ -14,7 +14,7 @@ export interface DrainOptions {
   slot: WorkSlot;
   /**
    * Tell whether the crashed process is being read beside the core. Each small read of `/proc` needs a turn of the event loop:
-   * until then no read of the core may hold it up.
+   * until then no read of the core may nap, and each leaves a turn.
    */
   isLearning: () => boolean;
   /** Sees every byte in order, also those past the limit that are read only to learn what crashed. */
@@ -89,14 +89,16 @@ class FrameFill {
   ended = false;
   error: unknown;
   readonly #input: CoreInput;
-  readonly #isBusy: () => boolean;
+  readonly #pipeline: CorePipeline;
+  readonly #isLearning: () => boolean;
 
   constructor({ input, pipeline, isLearning }: DrainOptions, buffer: FrameBuffer) {
     this.#input = input;
-    this.#isBusy = () => pipeline.isBusy || isLearning();
+    this.#pipeline = pipeline;
+    this.#isLearning = isLearning;
     this.buffer = buffer;
     // Reads that keep the thread come after the frame before this one was handed on.
-    this.done = this.#readsNow() ? Promise.resolve().then(() => this.#fill()) : this.#fill();
+    this.done = this.#mayReadNow() ? Promise.resolve().then(() => this.#fill()) : this.#fill();
   }
 
   async #fill(): Promise<void> {
@@ -104,7 +106,9 @@ class FrameFill {
       while (this.count < FRAME_BYTES && !this.ended) {
         const { buffer, count } = this;
         const room = FRAME_BYTES - count;
-        const now = this.#readsNow() ? this.#input.readNow?.(buffer, count, room) : undefined;
+        if (this.#takesTurns()) await turn();
+        const naps = !this.#isLearning();
+        const now = this.#mayReadNow() ? this.#input.readNow?.(buffer, count, room, naps) : undefined;
         const got = now ?? (await this.#input.read(buffer, count, room));
         this.count += got;
         this.ended = got === 0;
@@ -113,16 +117,25 @@ class FrameFill {
       this.error = error;
     }
     // Deadlines, /proc and the disk have their turn once a frame.
-    if (this.#input.readNow !== undefined) await new Promise((resolve) => setImmediate(resolve));
+    if (this.#input.readNow !== undefined) await turn();
   }
 
   /**
-   * Zeros give the compressors nothing to do, and come faster than the event loop turns. While frames are compressed or the
-   * process is read, the event loop is what keeps that going: then a read must not hold it up.
+   * Zeros give the compressors nothing to do, and come faster than the event loop turns. While frames are compressed, the
+   * event loop is what keeps the compressors busy: then a read must not hold it up.
    */
-  #readsNow(): boolean {
-    return this.#input.readNow !== undefined && !this.#isBusy();
+  #mayReadNow(): boolean {
+    return this.#input.readNow !== undefined && !this.#pipeline.isBusy;
   }
+
+  /** While the process is read, each read of the core leaves the event loop a turn, in which the pipe fills. */
+  #takesTurns(): boolean {
+    return this.#mayReadNow() && this.#isLearning();
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 const STOPPED = Symbol("stopped");

@@ -1,5 +1,5 @@
+import { closeSync, constants, openSync, readSync } from "node:fs";
 import { join } from "node:path";
-import { readBounded } from "@cdh/core/container/bounded-file";
 import { errnoOf } from "@cdh/core/errors";
 import type { Roots } from "@cdh/core/roots";
 
@@ -35,16 +35,18 @@ const VERSION_2: MemoryFiles = { directories: ["", "unified"], limit: "memory.ma
 /**
  * Tell whether the kernel's pipe may be enlarged. Its pages are charged to the memory cgroup of the process that writes
  * the core. Close to its limit that would kill the process in the middle of its dump.
+ *
+ * Small files of the kernel's own, read at once: until the pipe is large the kernel waits for us after every 64 KiB.
  * @param pid the crashed process on the host
- * @returns false also when its room can't be read in time
+ * @returns false also when its room can't be read
  */
-export async function mayEnlargePipe(roots: Roots, pid: number | undefined, signal: AbortSignal): Promise<boolean> {
+export function mayEnlargePipe(roots: Roots, pid: number | undefined): boolean {
   // Without a pid there is nobody to ask about, as for a saved core.
   if (pid === undefined) return true;
   try {
-    const { bytes } = await readBounded(join(roots.proc, String(pid), "cgroup"), CGROUP_BYTES, signal);
-    const place = memoryCgroupOf(bytes.toString());
-    return place === undefined || (await roomOf(roots, place, signal)) >= ROOM_BYTES;
+    const text = readStart(join(roots.proc, String(pid), "cgroup"), CGROUP_BYTES);
+    const place = memoryCgroupOf(text);
+    return place === undefined || roomOf(roots, place) >= ROOM_BYTES;
   } catch (error) {
     // It is gone: nothing is charged to it any more.
     return ["ENOENT", "ESRCH"].includes(errnoOf(error) ?? "");
@@ -65,19 +67,15 @@ export function memoryCgroupOf(text: string): { path: string; files: MemoryFiles
 }
 
 /** Bytes that the cgroup, or one above it, may still take. */
-async function roomOf(
-  roots: Roots,
-  { path, files }: { path: string; files: MemoryFiles },
-  signal: AbortSignal,
-): Promise<number> {
+function roomOf(roots: Roots, { path, files }: { path: string; files: MemoryFiles }): number {
   let room = Number.POSITIVE_INFINITY;
   const segments = path.split("/").filter((segment) => segment !== "");
   for (let depth = segments.length, level = 0; depth > 0 && level < LEVELS_MAX; depth -= 1, level += 1) {
     for (const directory of files.directories) {
       const cgroup = join(roots.sys, "fs/cgroup", directory, segments.slice(0, depth).join("/"));
-      const limit = await numberIn(join(cgroup, files.limit), signal);
+      const limit = numberIn(join(cgroup, files.limit));
       if (limit === undefined || limit === Number.POSITIVE_INFINITY) continue;
-      const usage = await numberIn(join(cgroup, files.usage), signal);
+      const usage = numberIn(join(cgroup, files.usage));
       if (usage !== undefined) room = Math.min(room, limit - usage);
     }
   }
@@ -85,14 +83,24 @@ async function roomOf(
 }
 
 /** Read a number; `max` is infinite, a file that is not there tells nothing. */
-async function numberIn(path: string, signal: AbortSignal): Promise<number | undefined> {
+function numberIn(path: string): number | undefined {
   try {
-    const { bytes } = await readBounded(path, NUMBER_BYTES, signal);
-    const text = bytes.toString().trimEnd();
+    const text = readStart(path, NUMBER_BYTES).trimEnd();
     if (text === "max") return Number.POSITIVE_INFINITY;
     return /^\d+$/.test(text) ? Number(text) : undefined;
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw error;
+  }
+}
+
+/** Read a file's start. */
+function readStart(path: string, maxBytes: number): string {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const buffer = Buffer.alloc(maxBytes);
+    return buffer.toString("utf8", 0, readSync(fd, buffer, 0, maxBytes, 0));
+  } finally {
+    closeSync(fd);
   }
 }

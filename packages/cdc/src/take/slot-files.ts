@@ -5,10 +5,25 @@ import { DIRECTORY_MODE, FILE_MODE, STATE_DIRECTORY } from "@cdh/core/spool/layo
 import type { Native } from "../self/native.ts";
 import type { Owner, Slot } from "./line-order.ts";
 
-const SLOT_FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const LOOK_FLAGS = constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** What a slot's file holds is always so long, so that one write replaces it whole. */
 const TEXT_BYTES = 64;
+
+/** Open all of them or none, one after the other: a spool that hangs takes one thread. */
+async function openAll(directory: string, count: number, flags: number): Promise<FileHandle[]> {
+  const files: FileHandle[] = [];
+  try {
+    for (let index = 0; index < count; index += 1) {
+      const file = await open(join(directory, String(index)), flags, FILE_MODE);
+      files.push(file);
+    }
+    return files;
+  } catch (error) {
+    await Promise.all(files.map((file) => file.close().catch(() => {})));
+    throw error;
+  }
+}
 
 /**
  * The node's compression slots: files whose lock is the slot, so that the kernel frees it when its holder dies. What
@@ -24,21 +39,19 @@ export class SlotFiles {
     this.#native = native;
   }
 
-  /** Open the files. @throws what the file system throws */
-  static async open(coreDir: string, count: number, native: Native): Promise<SlotFiles> {
+  /**
+   * Open the files. They are there on a node that had a crash before; where they are not, they are made once others may take
+   * inodes.
+   * @param ready asked for and awaited before a file is made
+   * @throws what the file system throws
+   */
+  static async open(coreDir: string, count: number, native: Native, ready: () => Promise<unknown>): Promise<SlotFiles> {
     const directory = join(coreDir, STATE_DIRECTORY, "slots");
+    const there = await openAll(directory, count, LOOK_FLAGS).catch(() => undefined);
+    if (there !== undefined) return new SlotFiles(there, native);
+    await ready();
     await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
-    const files: FileHandle[] = [];
-    try {
-      for (let index = 0; index < count; index += 1) {
-        const file = await open(join(directory, String(index)), SLOT_FLAGS, FILE_MODE);
-        files.push(file);
-      }
-    } catch (error) {
-      await Promise.all(files.map((file) => file.close().catch(() => {})));
-      throw error;
-    }
-    return new SlotFiles(files, native);
+    return new SlotFiles(await openAll(directory, count, LOOK_FLAGS | constants.O_CREAT), native);
   }
 
   /** Whether this process holds one. */

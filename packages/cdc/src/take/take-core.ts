@@ -51,6 +51,8 @@ export interface Beside {
   sparing: Promise<{ wholeCore?: unknown }>;
   /** Told what the core's notes say as soon as they have passed; undefined when they did not. */
   onNotes: (notes: ElfCoreScanner["threadsSoFar"]) => void;
+  /** Told when the bundle's file is needed now: the core is too large to wait in memory, or stands in line. */
+  onPressing: () => void;
 }
 
 /** A core that was read to its end. Its last frames may still be compressed and written. */
@@ -105,6 +107,7 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
   let facts: CoreFacts | undefined;
   let tidiedAt = 0;
   let isArriving = true;
+  let frames = 0;
   let isNoted = false;
   let isLearning = true;
   const learnt = (): boolean => (isLearning = false);
@@ -137,6 +140,8 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
     },
     observe: (chunk) => {
       unlisted.push(chunk);
+      frames += 1;
+      if (frames === HOLD_BACK) beside.onPressing();
       if (!isNoted && scanner.threadsSoFar !== undefined) {
         isNoted = true;
         beside.onNotes(scanner.threadsSoFar);
@@ -194,14 +199,20 @@ export function makePipeline(
   });
 }
 
-function makeSlot({ crash, settings, coreDir, clock, native }: Given, { learning, opening }: Beside): LinePlace {
+function makeSlot(
+  { crash, settings, coreDir, clock, native }: Given,
+  { learning, opening, onPressing }: Beside,
+): LinePlace {
   return new LinePlace({
     coreDir,
     slots: settings.queueSlots,
     // What is not compressed needs no share of the processors.
     native: settings.compression === "none" ? NO_NATIVE : native,
     clock,
-    ready: opening,
+    ready: () => {
+      onPressing();
+      return opening;
+    },
     owner: soon(learning.identity, OWNER_WAIT_MS, clock).then((identity) => ownerOf(identity, crash)),
   });
 }

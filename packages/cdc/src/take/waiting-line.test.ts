@@ -20,7 +20,7 @@ afterEach(() => rmSync(coreDir, { recursive: true, force: true }));
 
 function placeOf(namespace: string, pod = "pod", slots = 3): LinePlace {
   const owner = Promise.resolve({ namespace, pod });
-  return new LinePlace({ coreDir, slots, native, clock: systemClock, owner, ready: Promise.resolve() });
+  return new LinePlace({ coreDir, slots, native, clock: systemClock, owner, ready: async () => {} });
 }
 
 const tickets = (): string[] => readdirSync(join(coreDir, "state", "line"));

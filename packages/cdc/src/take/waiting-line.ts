@@ -28,8 +28,8 @@ export interface LineOptions {
   clock: Clock;
   /** Whose crash it is. Must resolve soon: nobody is in line before. */
   owner: Promise<CrashOwner>;
-  /** Awaited before the line's own files are made: the last inode of a disk is not for them. */
-  ready: Promise<unknown>;
+  /** Asked for and awaited before the line's own files are made: the last inode of a disk is not for them. */
+  ready: () => Promise<unknown>;
 }
 
 /**
@@ -90,14 +90,14 @@ export class LinePlace {
   }
 
   async #enter(stop: AbortSignal): Promise<void> {
-    const { coreDir, native, clock } = this.#options;
-    await this.#options.ready;
+    const { coreDir, native, clock, ready } = this.#options;
     this.#tickets ??= new Tickets(coreDir, native);
-    this.#slots ??= await SlotFiles.open(coreDir, this.#options.slots, native);
+    this.#slots ??= await SlotFiles.open(coreDir, this.#options.slots, native, ready);
     if (this.#isReleased) return await this.release();
     // On a quiet node nobody has to be known first.
     if ((await this.#tickets.list()).length === 0 && this.#slots.tryTake()) return void this.#took();
     const owner = hashed(await this.#options.owner);
+    await ready();
     await this.#tickets.draw(owner, this.#since).catch(() => {});
     let [moved, movedAt] = ["", clock.monotonic()];
     while (!stop.aborted && !this.#isReleased) {
