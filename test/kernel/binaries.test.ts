@@ -1,14 +1,18 @@
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import {
+  closeSync,
   copyFileSync,
   existsSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -217,6 +221,38 @@ describeUnless(kernelSuiteUnavailable() ?? notBuilt("cdh-inspect", "cdh-upload")
     process.kill(killed.composer, "SIGKILL");
     await expectSoon(() => parentOf(killed.packer) === undefined);
     expect(spooled()).not.toContain(`${killed.buildId}.executable.zst`);
+  });
+
+  it("of 2 GiB are packed within the packer's memory", async () => {
+    set({ BINARIES_MAX: "3GiB", BINARIES: "executable", KEEP_FREE: "1%" });
+    const { program, buildId } = make("huge");
+    // Some of it is hard to pack, and most is holes.
+    const noise = randomBytes(64 * 1024 * 1024);
+    const fd = openSync(program, "r+");
+    for (let part = 0; part < 4; part += 1) writeSync(fd, noise, 0, noise.length, (1 + part) * 256 * 1024 * 1024);
+    closeSync(fd);
+    truncateSync(program, 2 * 1024 ** 3);
+    const { pid } = await runCrash(program);
+    await suite.composer.bundleOf(pid, 120_000);
+    const packer = await packerAtWork(spool);
+    let mostKib = 0;
+    while (existsSync(`/proc/${packer}`)) {
+      const status = readText(`/proc/${packer}/status`);
+      mostKib = Math.max(mostKib, Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? 0));
+      if (/^State:\s+Z/m.test(status)) break;
+      await delay(20);
+    }
+    await expectSoon(() => suite.composer.running().length === 0);
+    rmSync(program);
+    expect(spooled()).toEqual([`${buildId}.executable.zst`]);
+    const { sizeBytes } = JSON.parse(readFileSync(join(spool, "binaries", `${buildId}.executable.json`), "utf8")) as {
+      sizeBytes: number;
+    };
+    expect(sizeBytes).toBe(2 * 1024 ** 3);
+    expect(mostKib).toBeGreaterThan(1024);
+    expect(mostKib).toBeLessThan(160 * 1024);
+    rmSync(join(spool, "binaries"), { recursive: true });
+    set({});
   });
 
   it("give way to a core that has no room beside them", async () => {
