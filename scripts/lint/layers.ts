@@ -13,7 +13,7 @@ const LAYERS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ["report/"],
     ["foreign/", "spool/"],
   ],
-  unwind: [["elf/", "names/"], ["tables/", "go/"], ["walk/", "dwarf/"], ["process/"], ["goroutines/"]],
+  unwind: [["elf/", "names/"], ["tables/", "go/"], ["walk/", "dwarf/"], ["process/"], ["goroutines/", "python/"]],
   cdc: [
     ["version.ts", "kernel/"],
     ["self/"],

@@ -10,6 +10,7 @@ import { jsonTarget, manifestTarget } from "./targets/manifest.ts";
 import { namesTarget } from "./targets/names.ts";
 import { procTextTarget } from "./targets/proc-text.ts";
 import { programsTarget } from "./targets/programs.ts";
+import { pythonTarget } from "./targets/python.ts";
 import { recordsTarget } from "./targets/records.ts";
 import { roundTripTarget } from "./targets/round-trip.ts";
 import { textsTarget } from "./targets/texts.ts";
@@ -31,5 +32,6 @@ export const targets: readonly Target[] = [
   textsTarget,
   listingTarget,
   goroutinesTarget,
+  pythonTarget,
   programsTarget,
 ];

@@ -12,6 +12,8 @@ export interface OurFrame {
   line?: number;
   inlined?: true;
   signal?: true;
+  /** `python`: a function that the interpreter at this place ran. */
+  kind?: string;
 }
 
 /** One thread of ours. */
@@ -50,7 +52,16 @@ export async function ourStacks(core: string, exe: string): Promise<OurThread[]>
   });
   if (result.stdout === "")
     throw new Error(`cdh-inspect bt of ${exe}: ${result.timedOut ? "no end" : result.exitCode}: ${result.stderr}`);
-  return (JSON.parse(result.stdout) as { threads: OurThread[] }).threads;
+  const { threads } = JSON.parse(result.stdout) as { threads: OurThread[] };
+  return threads.map((thread) => ({ ...thread, frames: nativeFrames(thread.frames) }));
+}
+
+/** Frames as other debuggers have them: functions of Python share the one of the interpreter that ran them. */
+export function nativeFrames<Frame extends Pick<OurFrame, "pc" | "kind">>(frames: readonly Frame[]): Frame[] {
+  return frames.filter(({ kind, pc }, index) => {
+    const before = frames[index - 1];
+    return kind === undefined || before?.kind === undefined || before.pc !== pc;
+  });
 }
 
 /** Where the core's files and the vDSO lie. */

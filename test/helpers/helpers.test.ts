@@ -97,6 +97,7 @@ describe("pinned tools", () => {
         name !== "crds" &&
         name !== "crio" &&
         name !== "azurite" &&
+        name !== "pystack" &&
         name !== "fake-gcs-server" &&
         name !== "helm-unittest",
     ),

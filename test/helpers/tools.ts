@@ -3,7 +3,7 @@ import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { REPOSITORY } from "./repository.ts";
 
-/** What `test/tools/install.sh` gets, pinned; `crds` is a folder of YAML files, `crio` one of two programs, `azurite` a folder of npm's. */
+/** What `test/tools/install.sh` gets, pinned; `crds` is a folder of YAML files, `crio` one of two programs, `azurite` a folder of npm's, `pystack` one of Python's. */
 export const PINNED_TOOLS = [
   "minio",
   "azurite",
@@ -12,6 +12,7 @@ export const PINNED_TOOLS = [
   "crictl",
   "crictl-old",
   "dlv",
+  "pystack",
   "helm",
   "helm-unittest",
   "kubeconform",
@@ -59,7 +60,7 @@ function isPinned(name: string): name is PinnedTool {
 function keyOf(name: PinnedTool): string {
   const directory = join(REPOSITORY, "test/tools", name);
   const hash = createHash("sha256");
-  for (const file of ["go.mod", "go.sum", "main.go", "package-lock.json"]) {
+  for (const file of ["go.mod", "go.sum", "main.go", "package-lock.json", "requirements.txt"]) {
     if (existsSync(join(directory, file))) hash.update(readFileSync(join(directory, file)));
   }
   return hash.digest("hex");

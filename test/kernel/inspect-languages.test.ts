@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import type { ModuleFacts, ThreadFacts } from "@cdh/core/bundle/manifest";
 import { notBuilt, runBuilt, type BuiltResult } from "../helpers/built.ts";
+import { nativeFrames } from "../helpers/compare-stacks.ts";
 import { buildIdsWithElfutils, gdb, readNotesWithElfutils } from "../helpers/core-readers.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { runCrash } from "../helpers/run-crash.ts";
@@ -180,9 +181,9 @@ describeUnless(
         expect(stacks.exitCode, stacks.stderr).toBe(0);
         const innermost = /^#0 +(0x[0-9a-f]+)?/m.exec(gdb(program, core, "bt 1"))?.[1];
         const raw = json(await runBuilt("cdh-inspect", ["bt", "--raw", "-o", "json", path])) as {
-          threads: { frames: { pc: string; function?: string; inlined?: true }[] }[];
+          threads: { frames: { pc: string; function?: string; inlined?: true; kind?: string }[] }[];
         };
-        const frames = raw.threads[0]?.frames.filter(({ inlined }) => inlined !== true) ?? [];
+        const frames = nativeFrames(raw.threads[0]?.frames ?? []).filter(({ inlined }) => inlined !== true);
         const [top] = frames;
         if (innermost !== undefined) expect(BigInt(top?.pc ?? 0)).toBe(BigInt(innermost));
         // gdb unwinds Go by tables of Go's own; inlined functions share their caller's address.

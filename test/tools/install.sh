@@ -1,5 +1,5 @@
 #!/bin/sh
-# Gets the real tools that the suites run against, each from its own pinned Go module or npm package, into .cache/tools/bin.
+# Gets the real tools that the suites run against, each from its own pinned Go module, npm or Python package, into .cache/tools/bin.
 #
 #   test/tools/install.sh [name…]      default: all but cri-dockerd, whose suite needs a dockerd that CI has not
 #
@@ -10,7 +10,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 bin="$root/.cache/tools/bin"
-all="minio azurite fake-gcs-server versitygw crictl crictl-old dlv helm helm-unittest kubeconform kubernetes crds crio"
+all="minio azurite fake-gcs-server versitygw crictl crictl-old dlv pystack helm helm-unittest kubeconform kubernetes crds crio"
 
 # Prints the package to build, then what the linker stamps (a plain `go build` leaves the tool's own version empty).
 describe() {
@@ -46,6 +46,8 @@ tool() {
       ;;
     # Its go.mod is a package.json: Azure's own emulator of Blob Storage.
     azurite) printf 'azurite\n%s\n\n' "$(sed -n 's/.*"azurite": "\(.*\)".*/\1/p' "$here/azurite/package.json")" ;;
+    # Its go.mod is a requirements.txt.
+    pystack) printf 'pystack\n%s\n\n' "$(sed -n 's/^pystack==//p' "$here/pystack/requirements.txt")" ;;
     # Not a program: a folder with definitions that others publish in Go modules.
     crds) describe crds github.com/prometheus-operator/prometheus-operator crds ;;
     *) return 1 ;;
@@ -85,18 +87,25 @@ install_npm() {
   (cd "$bin/.$name.new" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
 }
 
+# A program of Python packages, wheels alone, in an environment of its own; its folder has bin/pystack.
+install_pip() {
+  python3 -m venv "$bin/.$name.new" &&
+    "$bin/.$name.new/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: -r requirements.txt
+}
+
 build() {
   name=$1
   package=$(tool "$name" | sed -n 1p)
   version=$(tool "$name" | sed -n 2p)
   stamps=$(tool "$name" | sed -n 3p)
-  key=$(cd "$here/$name" && cat $(ls go.mod go.sum main.go package-lock.json 2>/dev/null) | sha256sum | cut -d' ' -f1)
+  key=$(cd "$here/$name" && cat $(ls go.mod go.sum main.go package-lock.json requirements.txt 2>/dev/null) | sha256sum | cut -d' ' -f1)
   if [ -x "$bin/$name" ] && [ "$(cat "$bin/.$name.key" 2>/dev/null)" = "$key" ]; then
     echo "$name $version: there already"
     return 0
   fi
   needed=go
   [ ! -f "$here/$name/package-lock.json" ] || needed=npm
+  [ ! -f "$here/$name/requirements.txt" ] || needed=python3
   if ! command -v $needed >/dev/null 2>&1; then
     echo "$name $version: not built: no $needed on this machine"
     return 3
@@ -107,6 +116,7 @@ build() {
     crds) make=fetch_crds ;;
     crio) make=compile_crio ;;
     azurite) make=install_npm ;;
+    pystack) make=install_pip ;;
   esac
   rm -rf "$bin/.$name.new"
   if (cd "$here/$name" && export GOFLAGS=-mod=readonly && $make) >"$log" 2>&1; then

@@ -30,7 +30,7 @@ export interface DecodedAnswers {
 const LINE_LIMITS = { bytes: 1024 * 1024, depth: 8, elements: 20_000 };
 const TEXT_MAX_LENGTH = 600;
 const FRAMES_MAX = 1024;
-const TEXTS = ["pc", "offset", "function", "functionOffset", "file", "trust"] as const;
+const TEXTS = ["pc", "offset", "function", "functionOffset", "file", "kind", "trust"] as const;
 
 /** Write an answer as a line. */
 export function encodeAnswer(answer: StackAnswer): string {

@@ -1,4 +1,5 @@
 import type { CoreFacts, CoreThread } from "@cdh/core/elf/facts";
+import { append } from "@cdh/core/lists";
 import { mappingAt, type HeldProcess } from "./held-process.ts";
 import { findMapping, type Mapping } from "./maps.ts";
 import { readMemory, wordAt } from "./read-memory.ts";
@@ -91,6 +92,10 @@ export async function takeMemory(
         .slice(at, at + READS_AT_ONCE)
         .map((thread) => (thread.sp === undefined ? undefined : takeStack(thread.sp, share))),
     );
+  if (mappings.some(({ path }) => path.includes("python3"))) {
+    const { takePython } = await import("./take-python.ts");
+    append(chunks, await takePython(held, { threads: facts.threads, taken: [...chunks] }, stop));
+  }
   return { chunks, goroutines };
 }
 

@@ -12,6 +12,7 @@ import {
   type StackFrame,
   type ThreadStack,
 } from "@cdh/unwind/process/read-stacks";
+import { PythonStacks } from "@cdh/unwind/python/add-python";
 import { loadNative } from "../self/load-native.ts";
 import type { Native } from "../self/native.ts";
 import { HeldFiles } from "./held-files.ts";
@@ -52,11 +53,15 @@ export async function walk(
   const crashed = facts.threads.filter((thread) => thread.crashed);
   const others = facts.threads.filter((thread) => !thread.crashed);
   const walked = await walkStacks(image, crashed, LIMITS);
+  const python = new PythonStacks(image);
   for (const lines of [false, true])
-    for (const stack of await nameStacks(image, walked, { lines })) say(describe(stack));
+    for (const stack of await nameStacks(image, walked, { lines })) say(describe(await python.add(stack)));
+  // Of the other threads not all memory is taken.
+  const notes = [...files.notes, ...python.notes];
   for (let at = 0; at < others.length; at += THREADS_AT_ONCE)
-    for (const stack of await readStacks(image, others.slice(at, at + THREADS_AT_ONCE), LIMITS)) say(describe(stack));
-  for (const note of files.notes) say({ note });
+    for (const stack of await readStacks(image, others.slice(at, at + THREADS_AT_ONCE), LIMITS))
+      say(describe(await python.add(stack)));
+  for (const note of new Set([...notes, ...files.notes])) say({ note });
   // Last, because a file may be read for ever: what is known by then stays known.
   if (request.artefacts !== undefined)
     readArtefacts(request.artefacts, native, {
@@ -82,7 +87,7 @@ function readerOf(
 function describerOf(modules: readonly CoreModule[]): (stack: ThreadStack) => StackAnswer {
   const find = makeRangeIndex(modules.map(({ start, end }, index) => ({ start, end, index })));
   const describe = (frame: StackFrame): FrameFacts => {
-    const { pc, moduleOffset, demangled, functionOffset, file, line, inlined, signal, trust } = frame;
+    const { pc, moduleOffset, demangled, functionOffset, file, line, inlined, signal, kind, trust } = frame;
     const module = find(BigInt(pc))?.index;
     const name = demangled ?? frame.function;
     return {
@@ -95,6 +100,7 @@ function describerOf(modules: readonly CoreModule[]): (stack: ThreadStack) => St
       ...(line === undefined ? {} : { line }),
       ...(inlined === undefined ? {} : { inlined }),
       ...(signal === undefined ? {} : { signal }),
+      ...(kind === undefined ? {} : { kind }),
       ...(trust === undefined ? {} : { trust }),
     };
   };

@@ -28,14 +28,15 @@ export class BtCommand extends InspectCommand {
       pointers where there is neither. Names, files, lines and inlined calls come from the files' symbols; those of C++ and Rust are made
       readable (JSON has both forms). With gdb or lldb on this machine, that adds arguments to the frames that it knows; of another
       machine's core, gdb-multiarch or whichever knows that machine. \`--raw\` asks none. "By the link register" says that a frame on arm64
-      is known from that register alone, which may be left from an earlier call.
+      is known from that register alone, which may be left from an earlier call. Functions of Python (3.11 to 3.13) stand where the
+      interpreter ran them. Goroutines that no thread ran are listed by \`goroutines\`.
 
       The program and its libraries come from \`--exe\` and \`--sysroot\`, from this machine where the build-ids are the
       same, or by build-id from the store that the bundle lies in, and from STORE_URL: see \`symbols push\`. What was fetched is
       kept for a week, and used as long as the store has the same. DEBUGINFOD_URLS is passed on to the debugger.
 
-      EXIT STATUS: ${EXIT_STATUS_HELP}. 3 when files are missing, so that names are too, or a stack
-      ends before its outermost frame.
+      EXIT STATUS: ${EXIT_STATUS_HELP}. 3 when files are missing, so that names are too, functions of
+      Python are not read, or a stack ends before its outermost frame.
     `,
     examples: [
       ["With the program from a build", "$0 bt crash.zip --exe ./build/server"],

@@ -22,12 +22,15 @@ export function formatStack(
   more: readonly string[] = [],
 ): string {
   const lines: Line[] = [];
-  const add = (pc: string, text: string): void => {
-    lines.push({ key: pc, count: 1, text });
+  const add = (key: string, text: string): void => {
+    lines.push({ key, count: 1, text });
   };
   for (const [index, frame] of frames.entries()) {
     if (index === leftOut?.before) lines.push({ key: undefined, count: leftOut.count, text: "" });
-    add(frame.pc, better(frame, index) ?? `${frame.pc.padEnd(18)} ${describeFrame(frame)}`);
+    // Functions of Python have no addresses of their own: theirs is the interpreter's.
+    const [key, address] =
+      frame.kind === undefined ? [frame.pc, frame.pc] : [`${frame.function} ${frame.file} ${frame.line}`, ""];
+    add(key, better(frame, index) ?? `${address.padEnd(18)} ${describeFrame(frame)}`);
   }
   for (const text of more) add(text, text);
   let number = 0;
@@ -103,6 +106,8 @@ function describeFrame(frame: StackFrame): string {
   const place = frame.byLinkRegister === true ? `${where}, by the link register` : where;
   if (frame.signal === true) return `<signal handler called>  (${place})`;
   if (frame.function === undefined) return place;
+  if (frame.kind !== undefined)
+    return `${frame.function}()  (${frame.file ?? "?"}:${frame.line ?? "?"}, ${frame.kind})`;
   const offset =
     frame.inlined === true ? " [inlined]" : frame.functionOffset === undefined ? "" : `+${frame.functionOffset}`;
   return `${frame.demangled ?? frame.function}${offset}  (${place})`;

@@ -42,17 +42,21 @@ export function mergeStacks(stacks: readonly ThreadStack[], name: DebuggerName, 
 
 function mergeStack(stack: ThreadStack, { title, frames }: DebuggerThread): string {
   let next = 0;
+  let last: string | undefined;
   const better = (frame: StackFrame): string | undefined => {
     if (frame.signal === true) {
       if (frames[next]?.text.startsWith("<signal") === true) next += 1;
       return undefined;
     }
+    // Functions of Python share the one frame that the debugger knows.
+    if (frame.kind !== undefined && frame.pc === last) return undefined;
+    last = frame.kind === undefined ? undefined : frame.pc;
     const pc = BigInt(frame.pc);
     const ahead = frames.slice(next, next + AHEAD_MAX).findIndex((one) => one.pc === pc);
     const found = frames[next + ahead];
     if (ahead === -1 || found === undefined) return undefined;
     next += ahead + 1;
-    return UNKNOWN.test(found.text) ? undefined : found.text;
+    return frame.kind !== undefined || UNKNOWN.test(found.text) ? undefined : found.text;
   };
   // Both ends of a long stack are printed: the second list starts anew.
   const lines = stack.frames.map((frame, index) => {

@@ -3,6 +3,7 @@ import { CoreMemory } from "@cdh/core/elf/random-access";
 import { readGoroutines, type Goroutines } from "@cdh/unwind/goroutines/read-goroutines";
 import { ProcessImage } from "@cdh/unwind/process/process-image";
 import { readStacks, type ThreadStack } from "@cdh/unwind/process/read-stacks";
+import { PythonStacks } from "@cdh/unwind/python/add-python";
 import type { OpenedFile } from "../read/opened-file.ts";
 import type { FileWishes } from "./find-files.ts";
 import { ModuleFiles } from "./module-files.ts";
@@ -23,14 +24,13 @@ const THREADS_MAX = 4096;
  */
 export function readRawStacks(opened: OpenedFile, wishes: FileWishes, signal?: AbortSignal): Promise<RawStacks> {
   return withImage(opened, wishes, signal, async (image, facts, notes) => {
-    const threads = await readStacks(
-      image,
-      facts.threads.slice(0, THREADS_MAX),
-      signal === undefined ? {} : { signal },
-    );
+    const native = await readStacks(image, facts.threads.slice(0, THREADS_MAX), signal === undefined ? {} : { signal });
     const left =
       facts.threadCount > THREADS_MAX ? [`the stacks of ${THREADS_MAX} of ${facts.threadCount} threads`] : [];
-    return { threads, notes: [...notes(), ...left] };
+    const python = new PythonStacks(image);
+    const threads: ThreadStack[] = [];
+    for (const stack of native) threads.push(await python.add(stack));
+    return { threads, notes: [...notes(), ...python.notes, ...left] };
   });
 }
 

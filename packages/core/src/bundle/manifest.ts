@@ -116,6 +116,8 @@ const FRAME_FIELDS = shape({
   inlined: optional("flag"),
   /** The kernel's frame of a signal: the next frame is what the signal interrupted. */
   signal: optional("flag"),
+  /** `python`: a function of a language that the module runs; `pc`, `module` and `offset` are the interpreter's. */
+  kind: optional("text"),
   /** What told of the frame: `table`, `framePointer`, `link` or `top`; absent for the innermost one. */
   trust: optional("text"),
 });

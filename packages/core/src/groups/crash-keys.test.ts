@@ -15,6 +15,10 @@ function frames(...lines: string[]): FrameFacts[] {
   return lines.map((line) => {
     if (line === "signal") return { pc: "0x1", signal: true };
     const [module = "", name = "-", offset = "0x10"] = line.split(" ");
+    if (module.endsWith(".py")) {
+      const script = { kind: "python", module: MODULE.python, offset: "0x500", file: `/app/${module}` };
+      return { pc: "0x1", ...script, function: name, line: Number(offset) };
+    }
     return {
       pc: "0x1",
       ...(module === "-" ? {} : { module: MODULE[module as keyof typeof MODULE], offset }),
@@ -92,6 +96,11 @@ describe("signature", () => {
       ["cart cart_add", "python _PyEval_EvalFrameDefault", "python Py_RunMain"],
       "cart_add @ libcart.so",
     ],
+    [
+      "a function of Python that fails in the interpreter's own",
+      ["libc memmove", "python PyObject_Vectorcall", "cart.py Cart.total 7", "cart.py abort 41", "python Py_RunMain"],
+      "Cart.total | abort @ cart.py",
+    ],
     ["no names", ["own -", "own -"], undefined],
     ["a caller's name alone", ["own -", "own main"], undefined],
     ["nothing but libc", ["libc raise", "libc abort"], undefined],
@@ -124,6 +133,14 @@ describe("site", () => {
     expect(keysOf("own - 0x10", ...deep, "own - 0x30").site).toBe(
       keysOf("own - 0x10", "own - 0x20", "own - 0x30").site,
     );
+  });
+
+  it("is of the script's lines, not of the interpreter that runs them", () => {
+    const site = keysOf("libc -", "cart.py total 7", "cart.py main 9", "python Py_RunMain").site;
+    expect(site).toMatch(/^[\da-f]{16}$/);
+    expect(keysOf("cart.py total 7", "cart.py main 9").site).toBe(site);
+    expect(keysOf("cart.py total 8", "cart.py main 9").site).not.toBe(site);
+    expect(keysOf("shop.py total 7", "shop.py main 9").site).not.toBe(site);
   });
 
   it("leaves out how a static program aborts, where that has names", () => {

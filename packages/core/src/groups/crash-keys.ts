@@ -30,7 +30,13 @@ function siteOf(frames: readonly ToldFrame[]): string | undefined {
   const places = new Set<string>();
   for (const { frame, rule, path, buildId, isSystem, isRuntime } of frames) {
     if (places.size === SITE_FRAMES || (rule?.role === "starter" && places.size > 0)) break;
-    if (path === undefined || frame.offset === undefined || isSystem || isRuntime || rule !== undefined) continue;
+    if (path === undefined || isSystem || isRuntime || rule !== undefined) continue;
+    if (frame.offset === undefined && frame.kind === undefined) continue;
+    if (frame.kind !== undefined) {
+      // The interpreter's place is the same for all of its programs.
+      places.add(`${path}:${frame.line ?? frame.function ?? "?"}`);
+      continue;
+    }
     // The place of a recursion counts once; so do functions that are inlined into one place.
     places.add(`${buildId ?? fileName(path)}+${frame.offset}`);
   }

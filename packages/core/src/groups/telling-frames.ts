@@ -28,6 +28,7 @@ export function tellingFrames({ threads, modules }: Pick<Manifest, "threads" | "
   const crashed = threads?.find((thread) => thread.crashed === true) ?? threads?.[0];
   const frames = (crashed?.stack?.frames ?? []).slice(0, FRAMES_MAX).map((frame): ToldFrame => {
     const module = frame.module === undefined ? undefined : modules?.[frame.module];
+    if (frame.kind !== undefined) return ofScript(frame, module?.buildId);
     const name = frame.function === undefined ? undefined : normalName(frame.function);
     return {
       frame,
@@ -42,6 +43,12 @@ export function tellingFrames({ threads, modules }: Pick<Manifest, "threads" | "
   const interrupted = frames.slice(interruptedAt(frames));
   const sentinel = interrupted.findLastIndex(({ rule }) => rule?.isSentinel === true);
   return interrupted.slice(Math.max(0, sentinel)).filter(({ frame }) => frame.signal !== true);
+}
+
+/** A function of a script is its file's, whichever interpreter ran it; the rules are of other languages' functions. */
+function ofScript(frame: FrameFacts, buildId: string | undefined): ToldFrame {
+  const { function: name, file: path } = frame;
+  return { frame, name, rule: undefined, path, buildId, isSystem: false, isRuntime: false };
 }
 
 /** Where the outermost signal that the thread itself caused interrupted it; one that came while it waited tells nothing. */

@@ -49,6 +49,23 @@ describe("crashLine", () => {
     expect(crashLine(crash(frames))).toBe("SIGSEGV (null pointer) in pay() at pay.go:41 ← handle() ← main()");
   });
 
+  it("names the functions of a script, and the line that called into C", () => {
+    const script = (name: string, line: number): FrameFacts =>
+      frame(name, { kind: "python", file: "/app/app.py", line });
+    const called = [
+      frame("PyObject_Call"),
+      script("handler.<locals>.<lambda>", 41),
+      frame("_PyEval_Vector"),
+      script("abort", 7),
+    ];
+    expect(crashLine(crash([frame("string_at", { file: "/src/ctypes.c", line: 9 }), ...called]))).toBe(
+      "SIGSEGV (null pointer) in string_at() at ctypes.c:9 ← handler.<locals>.<lambda>() at app.py:41 ← abort()",
+    );
+    expect(crashLine(crash(called.slice(1)))).toBe(
+      "SIGSEGV (null pointer) in handler.<locals>.<lambda>() at app.py:41 ← abort()",
+    );
+  });
+
   it.each<[string, FrameFacts[], string]>([
     [
       "an abort",

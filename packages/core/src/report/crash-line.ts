@@ -3,7 +3,7 @@ import { isRestricted } from "../bundle/restricted.ts";
 import { printable } from "../cli/output.ts";
 import { isSystemFile } from "../groups/frame-rules.ts";
 import { makeAddressMap, formatPlace } from "./address-map.ts";
-import { isCarrier, isStarter, shortFunction } from "./function-words.ts";
+import { frameFunction, isCarrier, isStarter } from "./function-words.ts";
 import { isNullPointer, tryParseAddress } from "./signal-words.ts";
 
 /** Functions in the line, the one that crashed and its callers. */
@@ -80,23 +80,34 @@ function placeWords(manifest: Manifest): string | undefined {
   const shown = chooseFrames(frames, manifest);
   const [first] = shown;
   if (first === undefined) return registerPlace(manifest, crashed);
-  const { file, line } = first;
-  const source = file === undefined ? "" : ` at ${baseName(file)}${line === undefined ? "" : `:${line}`}`;
-  const [head = "", ...callers] = shown.map((frame) => frameWords(frame, manifest));
-  return [`${head}${source}`, ...callers].join(" ← ");
+  // Where a script's function failed in one of C, the script's line tells more.
+  const script = shown.find((frame) => frame.kind !== undefined);
+  return shown
+    .map((frame) => `${frameWords(frame, manifest)}${frame === first || frame === script ? sourceWords(frame) : ""}`)
+    .join(" ← ");
+}
+
+function sourceWords({ file, line }: FrameFacts): string {
+  return file === undefined ? "" : ` at ${baseName(file)}${line === undefined ? "" : `:${line}`}`;
 }
 
 /** The frames that tell: without what only carries the failure, what only starts threads, and repetitions. */
 function chooseFrames(frames: readonly FrameFacts[], manifest: Manifest): FrameFacts[] {
   const told = frames.filter((frame) => frame.signal !== true);
-  const begin = told.findIndex((frame) => !isPassedThrough(frame, manifest));
+  const isScript = told.some((frame) => frame.kind !== undefined);
+  const begin = told.findIndex(
+    (frame) => !isPassedThrough(frame, manifest) && (!isScript || frame.function !== undefined),
+  );
   const chosen: FrameFacts[] = [];
   for (const frame of told.slice(Math.max(0, begin))) {
     if (chosen.length === FUNCTIONS_MAX) break;
-    const name = frame.function;
+    // Between the functions of a script are those that run it.
+    if (isScript && chosen.length > 0 && frame.kind === undefined) continue;
+    const name = frame.kind === undefined ? frame.function : undefined;
     if (chosen.length > 0 && name !== undefined && isStarter(name)) break;
     // A libc without symbols of its own starts programs too.
-    if (chosen.length > 0 && name === undefined && isPassedThrough(frame, manifest)) continue;
+    if (chosen.length > 0 && frame.kind === undefined && name === undefined && isPassedThrough(frame, manifest))
+      continue;
     const previous = chosen.at(-1);
     if (previous !== undefined && frameWords(previous, manifest) === frameWords(frame, manifest)) continue;
     chosen.push(frame);
@@ -105,13 +116,15 @@ function chooseFrames(frames: readonly FrameFacts[], manifest: Manifest): FrameF
 }
 
 function isPassedThrough(frame: FrameFacts, manifest: Manifest): boolean {
+  if (frame.kind !== undefined) return false;
   if (frame.function !== undefined) return isCarrier(frame.function);
   const path = moduleOf(frame, manifest);
   return path !== undefined && isSystemFile(path);
 }
 
 function frameWords(frame: FrameFacts, manifest: Manifest): string {
-  if (frame.function !== undefined) return `${shortFunction(frame.function)}()`;
+  const name = frameFunction(frame);
+  if (name !== undefined) return `${name}()`;
   const path = moduleOf(frame, manifest);
   return path === undefined ? frame.pc : `${baseName(path)}+${frame.offset ?? "?"}`;
 }

@@ -1,5 +1,5 @@
 import type { FrameFacts, Manifest, ThreadFacts } from "../bundle/manifest.ts";
-import { shortFunction } from "./function-words.ts";
+import { frameFunction } from "./function-words.ts";
 
 /** Functions of a stack in a line: so many of the innermost, and of the outermost ones. */
 const SHOWN = { first: 6, last: 2 };
@@ -46,7 +46,8 @@ export function groupName({ threads }: ThreadGroup): string {
 
 function frameWords(frame: FrameFacts, modules: Manifest["modules"]): string {
   if (frame.signal === true) return "<signal>";
-  if (frame.function !== undefined) return shortFunction(frame.function);
+  const name = frameFunction(frame);
+  if (name !== undefined) return name;
   const path = frame.module === undefined ? undefined : modules?.[frame.module]?.path;
   return path === undefined ? frame.pc : `${path.slice(path.lastIndexOf("/") + 1)}+${frame.offset ?? "?"}`;
 }

@@ -27,6 +27,8 @@ export interface StackFrame {
   signal?: true;
   /** Told by the link register alone (arm64): it may be the frame before once more, where it was a call ago. */
   byLinkRegister?: true;
+  /** A function of a language that the module runs: it has no place of its own, and the place is the interpreter's. */
+  kind?: "python";
   /** What told of the frame; left out for the innermost one. */
   trust?: Trust;
 }
