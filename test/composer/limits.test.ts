@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { notBuilt } from "../helpers/built.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
-import { describeUnless } from "../helpers/skip.ts";
+import { describeUnless, skipAloud } from "../helpers/skip.ts";
 import { missingTools } from "../helpers/tools.ts";
 import { kernelWords, makeRig, noise, smallCore, type Rig } from "./drive.ts";
 
@@ -72,6 +72,33 @@ describeUnless(notBuilt("cdc") ?? missingTools("zstd"), "crashes that are not wa
     const told = (await rig.bundles()).flatMap(({ manifest }) => manifest.suppressed ?? []);
     expect(told).toEqual([{ count: 2, since: expect.stringMatching(/^\d{4}-.*Z$/) as string }]);
   });
+
+  it("beyond RATE_LIMIT are not kept either while somebody holds the counts, and both kinds say so", async (context) => {
+    const reason = missingTools("flock");
+    if (reason !== undefined) skipAloud(context, reason);
+    await using rig = makeRig();
+    rig.env({ RATE_LIMIT: "3/1h" });
+    mkdirSync(join(rig.coreDir, "state"), { recursive: true });
+    const held = join(rig.coreDir, "state", "rate-limit.json.lock");
+    const holder = spawn("flock", ["--no-fork", held, "sh", "-c", "echo held; exec sleep 300"], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    try {
+      await once(holder.stdout, "data");
+      await Promise.all(Array.from({ length: 12 }, () => rig.run(CORE)));
+    } finally {
+      holder.kill("SIGKILL");
+    }
+    const bundles = await rig.bundles();
+    expect(bundles).toHaveLength(3);
+    const said = { step: "rateLimit", code: "CDH_RATE_LIMIT_INEXACT" };
+    for (const { manifest } of bundles) expect(manifest.problems).toContainEqual(expect.objectContaining(said));
+    const reasons = logged(rig, "crash not kept").map((line) => line["reason"]);
+    expect(reasons).toHaveLength(9);
+    expect(new Set(reasons)).toEqual(
+      new Set(["rate limit reached, 1 suppressed so far (other composers held the counts all the time)"]),
+    );
+  }, 60_000);
 
   it.each([
     { settings: { SIGNAL_EXCLUDE: "SIGQUIT,11" }, reason: "signal excluded" },
