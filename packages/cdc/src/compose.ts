@@ -1,12 +1,8 @@
 import { randomUUID } from "node:crypto";
+import { findPlace } from "./decide/find-place.ts";
 import { handOn } from "./decide/hand-on.ts";
-import { findPlace, settleSpared, spare } from "./decide/spare.ts";
-import { judge } from "./decide/verdict.ts";
-import { dismiss } from "./keep/dismiss.ts";
-import { finish } from "./keep/finish.ts";
 import { leaveNoteLater } from "./keep/leave-note.ts";
-import { open } from "./keep/open-bundle.ts";
-import { publish } from "./keep/publish.ts";
+import { openLater } from "./keep/open-later.ts";
 import type { ComposeRequest, Outcome, Work } from "./request.ts";
 import { boundMemory } from "./self/memory-bound.ts";
 import { TimeLimit } from "./self/time-limit.ts";
@@ -52,11 +48,15 @@ async function keep(work: Work): Promise<Outcome> {
   const handedOn = await handOn(work, learning);
   if (handedOn.outcome !== undefined) return handedOn.outcome;
   const pressing = pressingSoon(work);
-  const opening = open(work, learning, pressing.promise);
-  const judging = judge(work, learning, opening);
+  const opening = openLater(work, learning, pressing.promise);
+  const judging = pressing.promise.then(async () =>
+    (await import("./decide/verdict.ts")).judge(work, learning, opening),
+  );
   const notes = Promise.withResolvers<Notes>();
   const placing = findPlace(work, learning, notes.promise);
-  const sparing = spare(work, { learning, judging, placing, pressing: pressing.promise });
+  const sparing = pressing.promise.then(async () =>
+    (await import("./decide/spare.ts")).spare(work, { learning, judging, placing }),
+  );
   const beside = {
     learning,
     opening,
@@ -73,10 +73,12 @@ async function keep(work: Work): Promise<Outcome> {
   const verdict = await judging;
   if (verdict.skip !== undefined) {
     await work.limit.watch(cancelNote());
+    const { dismiss } = await import("./keep/dismiss.ts");
     return await dismiss(work, verdict.skip, opening, { learning, taken, sparing });
   }
   const spared = await sparing;
   const bundle = await opening;
+  const { finish } = await import("./keep/finish.ts");
   const finished = await finish(work, {
     learning,
     bundle,
@@ -87,14 +89,17 @@ async function keep(work: Work): Promise<Outcome> {
     chainProblems: handedOn.problems,
   });
   await work.limit.watch(cancelNote());
+  const { publish } = await import("./keep/publish.ts");
   const outcome = await publish(work, bundle, finished);
+  const { settleSpared } = await import("./decide/spare.ts");
   await work.limit.watch(settleSpared(work, spared, finished.manifest));
   return outcome;
 }
 
 /**
  * Most cores are small: they are through in milliseconds and wait in memory. What needs no crashed process, such as making
- * the bundle's file, is left until that was let go, until the core is larger than what may wait, or until this has passed.
+ * the bundle's file, is loaded and done when that was let go, when the core is larger than what may wait, or when this has
+ * passed, in milliseconds.
  */
 const PRESSING_MS = 100;
 

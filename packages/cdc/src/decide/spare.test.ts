@@ -46,7 +46,6 @@ function ask(place: CrashPlace, env: Record<string, string> = {}): Promise<Spare
     learning: { identity: Promise.resolve(IDENTITY) },
     judging: Promise.resolve({ problems: [] }),
     placing: Promise.resolve(place),
-    pressing: Promise.resolve(),
   });
 }
 

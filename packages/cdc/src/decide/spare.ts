@@ -1,7 +1,6 @@
 import type { Manifest, Problem } from "@cdh/core/bundle/manifest";
 import { timerMs } from "@cdh/core/clock";
 import { within } from "@cdh/core/container/collected";
-import type { CoreFacts } from "@cdh/core/elf/facts";
 import { reasonOf } from "@cdh/core/errors";
 import { lostCores } from "@cdh/core/spool/lost-cores";
 import type { Work } from "../request.ts";
@@ -31,8 +30,6 @@ interface Beside {
   learning: Pick<Learning, "identity">;
   judging: Promise<Verdict>;
   placing: Promise<CrashPlace>;
-  /** Settles when it must be known: the core no longer fits into memory, or its process was let go. */
-  pressing: Promise<void>;
 }
 
 /** Longer than any composer may take a core, where TIMEOUT sets no end. */
@@ -41,35 +38,13 @@ const TAKING_MAX_MS = 15 * 60_000;
 const WAIT_PART = 0.8;
 
 /**
- * Find out where a crash happened, and read the memory of its stacks, while its process is held. Never rejects.
- * @param notes what the core's notes say, undefined where they did not come
- */
-export async function findPlace(
-  { stacks, crash, settings }: Pick<Given, "stacks" | "crash" | "settings">,
-  learning: Pick<Learning, "process">,
-  notes: Promise<Pick<CoreFacts, "threads" | "machine" | "auxv"> | undefined>,
-): Promise<CrashPlace> {
-  if (stacks === undefined || !settings.stack) return { unknown: "stacks are not read (STACK)" };
-  const [crashed, facts] = [await learning.process, await notes];
-  if (facts === undefined) return { unknown: "the core has no notes" };
-  const place: CrashPlace =
-    settings.keepPerSite === undefined
-      ? { unknown: "nobody asks for it" }
-      : await stacks.place(facts, crashed, crash.signal);
-  await stacks.begin(facts, crashed);
-  return place;
-}
-
-/**
  * Decide whether the core is taken, once the crash is wanted. Where anything is in doubt it is: the place, whose it is, what is
  * remembered.
  */
-export async function spare(given: Given, { learning, judging, placing, pressing }: Beside): Promise<Spared> {
+export async function spare(given: Given, { learning, judging, placing }: Beside): Promise<Spared> {
   const { settings, crash, crashId, log } = given;
   if (settings.keepPerSite === undefined) return { problems: [] };
   const place = await placing;
-  // Nobody is held longer for what can be looked up afterwards.
-  await pressing;
   const key = placeKey(crash, await learning.identity, place);
   if (key === undefined || !("hash" in place)) {
     const placeUnknown = "unknown" in place ? place.unknown : "whose it is was not proven";

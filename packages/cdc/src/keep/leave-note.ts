@@ -1,10 +1,8 @@
 import type { Manifest } from "@cdh/core/bundle/manifest";
 import { ElfCoreScanner } from "@cdh/core/elf/scanner";
-import { writeWriterNote } from "@cdh/core/spool/writer-note";
 import type { Verdict } from "../decide/verdict.ts";
 import type { Work } from "../request.ts";
 import type { Learning } from "../who/learn.ts";
-import { describeCrash, describeStart } from "./describe.ts";
 import type { OpenBundle } from "./open-bundle.ts";
 
 /** A core that is kept within this time needs no note: it is published before anybody could miss it. */
@@ -31,6 +29,7 @@ export function leaveNoteLater(given: Given, beside: Beside): () => Promise<void
     await clock.sleep(NOTE_AFTER_MS, over.signal);
     const manifest = await describeSoFar(given, beside);
     if (manifest === undefined || over.signal.aborted) return;
+    const { writeWriterNote } = await import("@cdh/core/spool/writer-note");
     await writeWriterNote(coreDir, (await beside.opening).name, manifest);
     // A note that can't be left costs nothing now.
   })().catch(() => {});
@@ -48,6 +47,7 @@ async function describeSoFar(given: Given, { learning, opening, judging }: Besid
   const [crashed, identity] = [await learning.process, await learning.identity];
   const { skip, suppressed } = await judging;
   if (skip !== undefined) return undefined;
+  const { describeCrash, describeStart } = await import("./describe.ts");
   return describeCrash({
     ...describeStart(given, opened),
     identity,

@@ -32,20 +32,10 @@ type Given = Pick<
 >;
 
 /**
- * Begin the bundle. When the work ends before it is published, what was written of it stays, for salvage.
- * @param pressing settles when the file must be there
+ * Create the file under its name, once the name can be known, and write its head.
  * @throws {CdhError} CDH_SPOOL_FULL or CDH_DISK
  */
-export function open(given: Given, learning: Pick<Learning, "identity">, pressing: Promise<void>): Promise<OpenBundle> {
-  const opening = pressing.then(() => openBundle(given, learning));
-  // Awaited after the drain; until then the pipeline meets its failure first.
-  opening.catch(() => {});
-  given.ends.defer(() => void opening.then(({ file }) => file.abandon()).catch(() => {}));
-  return opening;
-}
-
-/** Create the file under its name, once the name can be known, and write its head. */
-async function openBundle(given: Given, learning: Pick<Learning, "identity">): Promise<OpenBundle> {
+export async function openBundle(given: Given, learning: Pick<Learning, "identity">): Promise<OpenBundle> {
   const { crashId, crash, crashedAtMs, settings, coreDir, clock, native, limit } = given;
   const node = await nodeFacts(given.roots, settings.nodeName);
   const identity = needsIdentity(settings.filenameTemplate)
