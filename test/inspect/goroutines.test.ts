@@ -2,7 +2,7 @@ import { execFile, execFileSync, spawn } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Goroutine } from "../../packages/unwind/src/goroutines/read-goroutines.ts";
@@ -156,6 +156,25 @@ describeUnless(missing, "cdh-inspect goroutines", () => {
       ["plain", "stripped PIE, -trimpath", "cgo"].map((variant) => [version, variant] as const),
     ),
   ];
+
+  it("opens in delve, with the program that belongs to it", async (context) => {
+    const { path: delve, reason } = findTool("dlv");
+    if (delve === undefined) return skipAloud(context, reason ?? "no dlv");
+    const [program, core] = await takeCore("delve", "local", "plain");
+    const env = {
+      HOME: process.env["HOME"] ?? "",
+      TMPDIR: tmpdir(),
+      PATH: `${dirname(delve)}:${process.env["PATH"] ?? ""}`,
+    };
+    const args = ["debug", "--with", "dlv", core, "--exe", program];
+    const opened = await runBuilt("cdh-inspect", args, { env, stdin: "goroutines\nexit\n", timeoutMs: 120_000 });
+    expect(opened.exitCode, opened.stderr).toBe(0);
+    expect(opened.stdout).toMatch(/Goroutine \d+ - .* main\.spins/);
+    const bare = await runBuilt("cdh-inspect", ["debug", "--with", "dlv", core], {
+      env: { ...env, PATH: dirname(process.execPath) },
+    });
+    expect(bare).toMatchObject({ exitCode: expect.any(Number), stderr: expect.stringContaining("dlv is not on PATH") });
+  }, 180_000);
 
   it.each(cases)(
     "reads those of Go %s, %s",

@@ -5,6 +5,7 @@ import { start } from "@cdh/core/exec";
 import { EXIT, EXIT_STATUS_HELP, statusOfSignal } from "@cdh/core/exit-status";
 import { printable } from "@cdh/core/output";
 import { debuggerArguments, findDebugger, whyNoDebugger, type DebuggerName } from "../debug/debugger.ts";
+import { delveArguments, findDelve } from "../debug/delve.ts";
 import { refuseMissing, type FileWishes } from "../debug/find-files.ts";
 import { imageRootOf } from "../debug/image-root.ts";
 import { commandsElsewhere, imageOf } from "../debug/image.ts";
@@ -27,7 +28,7 @@ export class DebugCommand extends InspectCommand {
       Opens gdb or lldb on the core, with the program and the root file system that belong to it: from this machine, or by build-id from the store
       that the bundle lies in and from STORE_URL (see \`symbols push\`). \`--image\` takes both from
       the crashed image, through podman or docker, and prints the commands to do it elsewhere. Nothing of the image is run,
-      and gdb loads no script from it. DEBUGINFOD_URLS is passed on.
+      and gdb loads no script from it. \`--with dlv\` opens delve on a Go program. DEBUGINFOD_URLS is passed on.
 
       The core is unpacked to TMPDIR for as long as the debugger runs.
 
@@ -45,17 +46,17 @@ export class DebugCommand extends InspectCommand {
   sysroot = textFlag("--sysroot", "DIR", "directory with the root file system that it ran in");
   symbols = listFlag("--symbols", "STORE", SYMBOLS_HELP);
   image = Option.Boolean("--image", false, { description: "take the root file system from the crashed image" });
-  with = textFlag("--with", "DEBUGGER", "gdb or lldb; the first one found when left out");
+  with = textFlag("--with", "DEBUGGER", "gdb, lldb, or dlv for Go; gdb or lldb when left out");
   print = Option.Boolean("--print", false, { description: "print the commands and start nothing" });
 
   override async run(): Promise<number> {
-    if (this.with !== undefined && this.with !== "gdb" && this.with !== "lldb")
-      throw new CdhError("CDH_CONFIG_INVALID", `--with ${this.with}: gdb or lldb`);
+    if (this.with !== undefined && !["gdb", "lldb", "dlv"].includes(this.with))
+      throw new CdhError("CDH_CONFIG_INVALID", `--with ${this.with}: gdb, lldb or dlv`);
     await refuseMissing(this);
     return this.withOpened(this.bundle, async (opened) => {
       if (this.print) return this.#printCommands(opened);
       const { machine } = await opened.facts();
-      const name = await findDebugger(this.with, machine);
+      const name = this.with === "dlv" ? await findDelve() : await findDebugger(this.with, machine);
       if (name === undefined) {
         throw new CdhError("CDH_RUNTIME", whyNoDebugger(this.with, machine), {
           hint: "install one, or read the stacks with `cdh-inspect bt --raw`",
@@ -70,12 +71,15 @@ export class DebugCommand extends InspectCommand {
     });
   }
 
-  async #open(opened: OpenedFile, name: DebuggerName, wishes: FileWishes): Promise<number> {
+  async #open(opened: OpenedFile, name: DebuggerName | "dlv", wishes: FileWishes): Promise<number> {
     const prepared = await prepareDebugging(opened, wishes, this.context);
     try {
       for (const note of prepared.notes) this.warn(note);
       const debuginfod = (this.context.env["DEBUGINFOD_URLS"] ?? "") !== "";
-      const args = debuggerArguments(name, prepared, { commands: [], batch: false, debuginfod });
+      const args =
+        name === "dlv"
+          ? delveArguments(prepared)
+          : debuggerArguments(name, prepared, { commands: [], batch: false, debuginfod });
       const back = this.context.leaveInterrupts?.();
       try {
         return await runOnTerminal(name, args, this.context.stopSignal);
