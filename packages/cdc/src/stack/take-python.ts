@@ -138,9 +138,14 @@ async function findRuntime(
       if (found !== undefined && !("reason" in found)) return found;
       continue;
     }
-    for (let at = layout.interpreters; at + 16 <= bytes.length; at += 8) {
+    // The process is held meanwhile: most words are passed by without making a number of them.
+    const halves = new Uint32Array(new Uint8Array(bytes).buffer, 0, bytes.length >>> 2);
+    for (let index = layout.interpreters / 4; index + 4 <= halves.length; index += 2) {
+      if (halves[index] === 0 || halves[index] !== halves[index + 2] || halves[index + 1] !== halves[index + 3])
+        continue;
+      const at = index * 4;
       const main = bytes.readBigUInt64LE(at);
-      if (main === 0n || main !== bytes.readBigUInt64LE(at + 8) || main % 8n !== 0n) continue;
+      if (main % 8n !== 0n) continue;
       const within = main - address;
       if (within < 0n || within + BigInt(layout.threads) + 8n > BigInt(bytes.length)) continue;
       const thread = bytes.readBigUInt64LE(Number(within) + layout.threads);

@@ -55,7 +55,11 @@ export async function walk(
   const walked = await walkStacks(image, crashed, LIMITS);
   const python = new PythonStacks(image);
   for (const lines of [false, true])
-    for (const stack of await nameStacks(image, walked, { lines })) say(describe(await python.add(stack)));
+    for (const stack of await nameStacks(image, walked, { lines })) {
+      // Whatever Python's memory does to this process, the rest of the stack is told by then.
+      if (!lines) say(describe(stack));
+      say(describe(await python.add(stack)));
+    }
   // Of the other threads not all memory is taken.
   const notes = [...files.notes, ...python.notes];
   for (let at = 0; at < others.length; at += THREADS_AT_ONCE)
