@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { FrameFacts, Manifest } from "@cdh/core/bundle/manifest";
+import { crashesOfGroup, groupCrashes } from "@cdh/core/groups/crash-groups";
 import { REPOSITORY } from "./repository.ts";
 
 /** The stack of a crash whose bug is known. */
@@ -57,6 +58,23 @@ export function writeLabelledStacks(stacks: readonly LabelledStack[]): void {
   const order = ({ bug, variant }: LabelledStack): string => `${bug} ${variant}`;
   const sorted = stacks.toSorted((left, right) => (order(left) < order(right) ? -1 : 1));
   writeFileSync(KEPT, gzipSync(sorted.map((stack) => `${JSON.stringify(stack)}\n`).join(""), { level: 9 }));
+}
+
+/**
+ * Tell by the rules of groups what each crash is: by its signature, and without one by the others of its site. A crash without a stack
+ * is one by itself.
+ */
+export function groupsOf<Crash extends { bug: string; signature?: string | undefined; site?: string | undefined }>(
+  crashes: readonly Crash[],
+): { bug: string; key: string }[] {
+  const all = crashes.map(({ bug, signature, site }, at) => ({
+    bug,
+    bundle: String(at),
+    exe: `${at}`,
+    ...(signature === undefined ? {} : { signature }),
+    ...(site === undefined ? {} : { site }),
+  }));
+  return groupCrashes(all, all).flatMap(({ id }) => crashesOfGroup(all, id, all).map(({ bug }) => ({ bug, key: id })));
 }
 
 /** Compare each crash with each other. */

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { crashKeys } from "@cdh/core/groups/crash-keys";
-import { judgeKeys, readLabelledStacks } from "../helpers/labelled-stacks.ts";
+import { groupsOf, judgeKeys, readLabelledStacks } from "../helpers/labelled-stacks.ts";
 
 // Stacks of real crashes, kept by `CDH_GROUPS=keep npm test -- test/kernel/groups.test.ts`.
 const crashes = readLabelledStacks().map(({ bug, variant, stack }) => ({ bug, variant, ...crashKeys(stack) }));
@@ -12,8 +12,7 @@ it("the labelled set has many bugs, each in some variants", () => {
 });
 
 it("signatures have one bug together in all builds, and keep others apart", () => {
-  const named = crashes.map(({ bug, signature, site }) => ({ bug, key: signature ?? site ?? "" }));
-  const { together, wrongly } = judgeKeys(named);
+  const { together, wrongly } = judgeKeys(groupsOf(crashes));
   const listing = crashes.map(({ bug, variant, signature }) => `${bug} ${variant}: ${signature}`).join("\n");
   console.info(`one bug together ${together.toFixed(4)}, different bugs together ${wrongly.toFixed(4)}`);
   expect(together, listing).toBeGreaterThanOrEqual(0.9);
