@@ -98,5 +98,7 @@ export const PROBLEM_MEANINGS: Readonly<Record<string, string>> = {
   CDH_PROCESS_DOUBTFUL: "The process under this pid may be another one than the crashed: attributed to nobody.",
   CDH_PROCESS_ENDED: "The process had ended before it was looked at; its pod is known by its cgroup alone.",
   CDH_SALVAGED: "The composer died; the uploader finished what it had written.",
+  CDH_TAKE_DIFFERS:
+    "The process's memory and the kernel's pipe gave different bytes (`TAKE=check`); the core is what the memory gave.",
   CDH_UNREADABLE: "A file could not be read.",
 };

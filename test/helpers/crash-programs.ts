@@ -28,6 +28,7 @@ export const CRASH_PROGRAMS = [
   "own-uid",
   "pattern300",
   "quit",
+  "regions",
   "rename-self",
   "segv",
   "threads",

@@ -51,6 +51,7 @@
       (list "COMP_RATE_LIMIT_NAMESPACE" $c.rateLimitNamespace)
       (list "COMP_KEEP_PER_SITE" $c.keepPerSite)
       (list "COMP_TAKE" $c.take)
+      (list "COMP_TAKE_KILL_ABOVE" $c.takeKillAbove)
       (list "COMP_RLIMIT_CORE" (include "cdh.rlimitCore" .))
       (list "COMP_SPOOL_GROUP" $c.spoolGroup)
       (list "COMP_WATCH_LEASE" $c.watchLease)

@@ -156,7 +156,7 @@ async function settle(given: Given, bundle: OpenBundle, taken: TakenCore, spared
     spared.wholeCore === undefined
       ? reasonForTruncation(drained, pipeline, limitedBy, limit.signal.aborted)
       : "keptEnough";
-  const problems = drainProblems(drained, truncatedBy);
+  const problems = [...drainProblems(drained, truncatedBy), ...taken.problems];
   const kept = await keep(given, bundle, taken);
   // Nobody waits for us any more, and what ends the bundle may have the memory that the core took.
   if (pipeline.frameCount > HOLD_BACK) native.collectGarbage();

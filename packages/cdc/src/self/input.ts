@@ -11,6 +11,10 @@ export interface CoreInput {
    * May keep the thread for a few milliseconds where it may nap; after undefined, {@link read} has to come first.
    */
   readNow?(buffer: Buffer, offset: number, length: number, mayNap: boolean): number | undefined;
+  /** Count the whole frames of zeros that come next: they need not be read. */
+  zeroFrames?(): number;
+  /** Pass over so many of them. */
+  skipZeroFrames?(count: number): void;
   /**
    * Let go of the source. On the kernel's pipe this releases the crashed process: the kernel waits for the last reader
    * to close, so /proc/<pid> is gone soon after. Can be called again.

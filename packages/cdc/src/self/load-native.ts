@@ -9,6 +9,13 @@ const O_CLOEXEC = 0o2000000;
 const O_PATH = 0o10000000;
 const POLLIN = 0x0001;
 const POLLHUP = 0x0010;
+/** @see struct pm_scan_arg and struct page_region, linux/fs.h */
+const PAGEMAP_SCAN = 0xc060_6610;
+const SCAN_WORDS = 12;
+const REGION_WORDS = 3;
+const PAGE_IS_PRESENT = 1n << 3n;
+const PAGE_IS_SWAPPED = 1n << 4n;
+const PAGE_IS_PFNZERO = 1n << 5n;
 const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
 const RLIMIT_CPU = 0;
@@ -38,6 +45,7 @@ interface BunRuntime {
 }
 
 interface BunFfi {
+  ptr(buffer: ArrayBufferView): number;
   dlopen(name: string, symbols: object): { symbols: Libc };
 }
 
@@ -72,6 +80,32 @@ export async function loadNative(): Promise<Native> {
           pollfd.writeInt32LE(fd, 0);
           pollfd.writeInt32LE(POLLIN, 4);
           return symbols.poll(pollfd, 1, 0) === 1 && (pollfd.readInt16LE(6) & (POLLIN | POLLHUP)) !== 0;
+        },
+        isHungUp: (fd) => {
+          pollfd.writeInt32LE(fd, 0);
+          pollfd.writeInt32LE(0, 4);
+          const count = symbols.poll(pollfd, 1, 0);
+          return count < 0 ? undefined : count === 1 && (pollfd.readInt16LE(6) & POLLHUP) !== 0;
+        },
+        scanPages: (fd, start, end, regions) => {
+          const populated = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
+          const capacity = BigInt(Math.floor(regions.length / REGION_WORDS));
+          const scan = new BigUint64Array([
+            BigInt(SCAN_WORDS * 8),
+            0n,
+            BigInt(start),
+            BigInt(end),
+            0n,
+            BigInt(ffi.ptr(regions)),
+            capacity,
+            0n,
+            PAGE_IS_PFNZERO,
+            PAGE_IS_PFNZERO,
+            populated,
+            populated,
+          ]);
+          const count = symbols.ioctl(fd, PAGEMAP_SCAN, Buffer.from(scan.buffer));
+          return count < 0 ? undefined : { count, walkEnd: Number(scan[4]) };
         },
         ioctl: (fd, request, structure) => symbols.ioctl(fd, request, structure) === 0,
         withHandle: async (mount, handle, use) => {

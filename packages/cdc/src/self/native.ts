@@ -17,6 +17,19 @@ export interface Native {
   makeFifo(path: string): boolean;
   /** Tell whether a read would answer at once: with bytes, or with the end. False also when that can't be known. */
   isReadable(fd: number): boolean;
+  /** Tell whether the other end of a pipe was closed; undefined when that can't be known. */
+  isHungUp(fd: number): boolean | undefined;
+  /**
+   * Find the pages between two addresses that are in memory or swapped out and not the page of zeros, with PAGEMAP_SCAN (Linux 6.7).
+   * @param fd of /proc/<pid>/pagemap; @param regions three words for each stretch: start, end, something else
+   * @returns how many stretches, and up to where was looked; undefined where the kernel has no such call
+   */
+  readonly scanPages?: (
+    fd: number,
+    start: number,
+    end: number,
+    regions: BigUint64Array,
+  ) => { count: number; walkEnd: number } | undefined;
   /** Stop this thread for so long, and with it the event loop. */
   nap(microseconds: number): void;
   /** Ask a descriptor's driver with a structure that it fills in. @returns false when it can't answer */

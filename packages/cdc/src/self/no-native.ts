@@ -12,6 +12,7 @@ export const NO_NATIVE: Native = {
   unlock: () => {},
   makeFifo: () => false,
   isReadable: () => false,
+  isHungUp: () => undefined,
   nap: () => {},
   ioctl: () => false,
   withHandle: async () => undefined,

@@ -105,6 +105,35 @@ describe("drain", () => {
     expect(kept.length).toBe(core.length);
   });
 
+  it.each([Number.POSITIVE_INFINITY, 10 * MIB + 5, 3 * MIB])(
+    "passes frames of zeros that need not be read, up to a limit of %d",
+    async (limit) => {
+      const sparse = Buffer.concat([noise(2 * MIB), Buffer.alloc(7 * MIB), noise(MIB + 5, 9), Buffer.alloc(3 * MIB)]);
+      let at = 0;
+      let read = 0;
+      const input: CoreInput = {
+        read: async (buffer, offset, length) => {
+          const count = sparse.copy(buffer, offset, at, at + length);
+          at += count;
+          read += count;
+          return count;
+        },
+        zeroFrames: () => {
+          let end = at;
+          while (end < sparse.length && sparse[end] === 0) end += 1;
+          return Math.floor((end - at) / MIB);
+        },
+        skipZeroFrames: (count) => void (at += count * MIB),
+        close: async () => {},
+      };
+      const { result, kept, observed } = await drainInto(input, { limitBytes: () => limit });
+      expect(result.endedBy).toBe(limit < sparse.length ? "limit" : "end");
+      expect(kept.equals(sparse.subarray(0, Math.min(limit, sparse.length)))).toBe(true);
+      expect(observed.subarray(0, kept.length).equals(kept)).toBe(true);
+      if (limit > sparse.length) expect(read).toBeLessThan(6 * MIB);
+    },
+  );
+
   it("stopped in the silence, it keeps what came", async () => {
     const stop = new AbortController();
     const input = inputOf(core, "silence");

@@ -63,6 +63,14 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     let goesOn = hasMore && (!isLimited || receivedBytes < OBSERVE_BYTES);
     const waiting = goesOn ? options.slot.enter() : undefined;
     if (waiting !== undefined) await unlessStopped(waiting, stop);
+    const hasZeros = goesOn && !isLimited && (options.input.zeroFrames?.() ?? 0) > 0;
+    if (hasZeros) {
+      observe(current.buffer.subarray(0, count));
+      pipeline.submit(current.buffer, keep);
+      const passed = await passZeros(options, options.limitBytes() - keptBytes);
+      receivedBytes += passed;
+      keptBytes += passed;
+    }
     if (goesOn) {
       const next = await unlessStopped(pipeline.acquire(), stop);
       goesOn = next !== STOPPED;
@@ -71,12 +79,41 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
         options.slot.reading();
       }
     }
-    if (count > 0) observe(current.buffer.subarray(0, count));
-    pipeline.submit(current.buffer, keep);
+    if (count > 0 && !hasZeros) observe(current.buffer.subarray(0, count));
+    if (!hasZeros) pipeline.submit(current.buffer, keep);
     if (pipeline.failure !== undefined) return { endedBy: "writeFailure", receivedBytes, error: pipeline.failure };
     if (error !== undefined) return { endedBy: "readFailure", receivedBytes, error };
     if (stop.aborted && !goesOn && !current.ended) return { endedBy: "stop", receivedBytes };
     if (!goesOn) return { endedBy: isLimited ? "limit" : "end", receivedBytes };
+  }
+}
+
+/** Frames of zeros that pass in one turn of the event loop. */
+const ZEROS_AT_ONCE = 256;
+
+const ZEROS = Buffer.alloc(FRAME_BYTES);
+
+/**
+ * Take the frames of zeros that the input need not read.
+ * @param most bytes that are still kept; what lies behind is read as any other memory
+ * @returns bytes that passed, all of them kept
+ */
+async function passZeros(
+  { input, pipeline, stop, observe }: Pick<DrainOptions, "input" | "pipeline" | "stop" | "observe">,
+  most: number,
+): Promise<number> {
+  let passed = 0;
+  for (;;) {
+    const left = Math.min(input.zeroFrames?.() ?? 0, Math.floor((most - passed) / FRAME_BYTES), ZEROS_AT_ONCE);
+    if (left <= 0) return passed;
+    for (let count = 0; count < left; count += 1) {
+      if (stop.aborted || pipeline.failure !== undefined) return passed;
+      observe(ZEROS);
+      if ((await unlessStopped(pipeline.submitZeros(), stop)) === STOPPED) return passed;
+      input.skipZeroFrames?.(1);
+      passed += FRAME_BYTES;
+    }
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 

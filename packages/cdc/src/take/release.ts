@@ -13,19 +13,29 @@ const RECORD_WAIT_MS = 1_000;
  * @returns milliseconds that the process was held
  */
 export async function release(
-  given: Pick<Work, "input" | "clock" | "onRelease" | "memory" | "startedAt" | "stacks">,
+  given: Pick<Work, "crash" | "input" | "clock" | "onRelease" | "memory" | "startedAt" | "stacks">,
   learning: Pick<Learning, "process" | "place">,
-  taken: Pick<TakenCore, "processRead" | "finishFacts">,
+  taken: Pick<TakenCore, "processRead" | "finishFacts" | "taking">,
   placing: Promise<unknown>,
 ): Promise<number> {
-  const { input, clock, onRelease, memory, startedAt, stacks } = given;
+  const { crash, input, clock, onRelease, memory, startedAt, stacks } = given;
   const crashed = await learning.process;
   await placing;
   await soon(learning.place(), RECORD_WAIT_MS, clock);
   await taken.processRead();
   await stacks?.take(taken.finishFacts(), crashed);
+  // It is held until the pipe is closed: its pid is nobody else's.
+  if (taken.taking.killed === true && crash.pid !== undefined) tryKill(crash.pid);
   await input.close();
   onRelease?.();
   memory.start();
   return Math.round(clock.monotonic() - startedAt);
+}
+
+function tryKill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has gone by itself.
+  }
 }

@@ -3,15 +3,16 @@ import { soon } from "@cdh/core/async/soon";
 import { CorePipeline } from "@cdh/core/bundle/core-pipeline";
 import type { CoreSink } from "@cdh/core/bundle/core-pipeline";
 import { makeFrameCompressor } from "@cdh/core/bundle/frame-compressor";
-import type { TruncatedBy } from "@cdh/core/bundle/manifest";
+import type { Problem, TruncatedBy } from "@cdh/core/bundle/manifest";
 import { MANIFEST_ELF_LIMITS, type CoreFacts } from "@cdh/core/elf/facts";
 import { ElfCoreScanner } from "@cdh/core/elf/scanner";
 import type { Work } from "../request.ts";
 import { NO_NATIVE } from "../self/no-native.ts";
 import { ownerOf } from "../who/crash-owner.ts";
-import type { Learning } from "../who/learn.ts";
+import { readsMemory, type Learning } from "../who/learn.ts";
 import { UnlistedModules } from "../who/unlisted-modules.ts";
 import { drain, type DrainResult } from "./drain.ts";
+import { MemoryInput } from "./memory-input.ts";
 import { RawTake, type Taking } from "./raw-take.ts";
 import { sizeLimit } from "./size-limit.ts";
 import { SpaceGuard } from "./space-guard.ts";
@@ -40,7 +41,7 @@ type Given = Pick<Work, "input" | "crash" | "settings" | "coreDir" | "clock" | "
 
 /** What goes on beside the drain. */
 export interface Beside {
-  learning: Pick<Learning, "process" | "identity" | "modules">;
+  learning: Pick<Learning, "process" | "identity" | "modules" | "memory">;
   /** The bundle, once it can be written. */
   opening: Promise<{ bundle: CoreSink }>;
   /** Whether the crash is wanted at all. */
@@ -69,6 +70,7 @@ export interface TakenCore {
   giveUp: () => void;
   /** How it was taken. */
   taking: Taking;
+  problems: readonly Problem[];
   /** Wait for a slot in the node's waiting line, where it is needed and not held. Waits no longer than until the signal. */
   enterSlot: (stop: AbortSignal) => Promise<void>;
   /** Give the slot in the node's waiting line back. */
@@ -92,10 +94,11 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
   const stop = AbortSignal.any([unwanted.signal, limit.signal]);
   const scanner = new ElfCoreScanner(MANIFEST_ELF_LIMITS);
   const space = new SpaceGuard(given.coreDir, settings);
+  const memory = memoryOf(given, beside, scanner);
   const storing = new RawTake({
     settings,
     room: () => space.roomBytes,
-    expectedBytes: () => Math.min(scanner.expectedBytes, limitBytes),
+    expectedBytes: () => Math.min(memory?.countedBytes ?? scanner.expectedBytes, limitBytes),
     isInLine: () => slot.isInLine,
     checksum: given.native.checksum,
   });
@@ -125,7 +128,7 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
   );
   const inLine = AbortSignal.any([stop, spared.signal]);
   const drained = await drain({
-    input: given.input,
+    input: memory ?? given.input,
     pipeline,
     limitBytes: () => (spared.signal.aborted ? 0 : limitBytes),
     stop,
@@ -160,10 +163,41 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
     pipeline,
     processRead: () => unlisted.settled(),
     finishFacts: () => (facts ??= tidyAfter(unlisted.complete(scanner.finish()), given)),
-    taking: storing.taking,
+    taking: describeTaking(storing, memory, settings.takeKillAbove),
+    problems: memory?.problems ?? [],
     enterSlot: async (signal) => (signal.aborted ? undefined : slot.enter(signal)),
     releaseSlot: () => slot.release(),
   };
+}
+
+/** Its memory is read from the process where that is allowed, and it is one that the kernel holds. */
+function memoryOf(
+  { input, crash, settings, native, clock }: Given,
+  { learning }: Pick<Beside, "learning">,
+  scanner: ElfCoreScanner,
+): MemoryInput | undefined {
+  if (!readsMemory(settings) || crash.pid === undefined) return undefined;
+  const isChecked = settings.take === "check";
+  return new MemoryInput({
+    pipe: input,
+    native,
+    clock,
+    memory: learning.memory,
+    segments: () => scanner.segmentsSoFar,
+    isChecked,
+  });
+}
+
+function describeTaking(storing: RawTake, memory: MemoryInput | undefined, killAbove: number): Taking {
+  const { taking } = storing;
+  const reasons = [
+    ...(memory?.reason === undefined ? [] : [`not from memory: ${memory.reason}`]),
+    ...(taking.reasons ?? []),
+  ];
+  const from = (memory?.memoryBytes ?? 0) > 0 ? "memory" : "pipe";
+  // The kernel walks over what it has not sent, empty as it is, before it lets the process go.
+  const killed = killAbove > 0 && (memory?.leftInPipe ?? 0) > killAbove;
+  return { ...taking, from, ...(reasons.length === 0 ? {} : { reasons }), ...(killed ? { killed } : {}) };
 }
 
 /** The last frames may still be in memory: what was parsed of so many mappings must not stay beside them. */

@@ -13,6 +13,7 @@ export function makeTestNative(): Native {
     makeFifo: () => false,
     isReadable: () => false,
     collectGarbage: () => {},
+    isHungUp: () => undefined,
     nap: () => {},
     alarm: () => {},
     dieWithParent: () => {},

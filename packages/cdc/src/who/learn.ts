@@ -10,12 +10,13 @@ import type { LogSearch } from "@cdh/core/container/log-search";
 import type { ProcessSnapshot } from "@cdh/core/container/process";
 import type { Work } from "../request.ts";
 import type { CrashStacks } from "../stack/crash-stacks.ts";
+import type { HeldMemory } from "./held-memory.ts";
 
 /** From so much of /proc on, what reading it left behind is worth the milliseconds that giving it back takes. */
 const LARGE_PROC_BYTES = 2 * 1024 * 1024;
 
 /** What learning needs. */
-type Given = Pick<Work, "roots" | "crash" | "settings" | "exeDir" | "native" | "stacks">;
+type Given = Pick<Work, "roots" | "crash" | "settings" | "exeDir" | "native" | "stacks" | "ends">;
 
 /** A pod's labels; undefined when they can't be learnt or nobody asks for them. */
 export interface PodLabels {
@@ -27,6 +28,8 @@ export interface PodLabels {
 export interface Learning {
   /** What /proc said; afterwards the process may go. */
   process: Promise<ProcessSnapshot>;
+  /** Its memory, open as long as it is held; in words why not. */
+  memory: Promise<HeldMemory | { doubt: string }>;
   /** Which pod and container. */
   identity: Promise<Identity>;
   /** Whether it was a container's process, known before the runtime is asked anything. */
@@ -46,11 +49,13 @@ export interface Learning {
 export function learn(given: Given): Learning {
   const signal = AbortSignal.timeout(timerMs(given.settings.metadataTimeoutMs));
   const crictl = once(() => findCrictl(given, signal));
-  const lookingAtProcess = lookAtProcess(given, signal);
+  const memory = Promise.withResolvers<HeldMemory | { doubt: string }>();
+  const lookingAtProcess = lookAtProcess(given, signal, memory.resolve);
   const fromFiles = lookingAtProcess.then((crashed) => identifyFromFiles(given, crashed, signal));
   const identity = fromFiles.then((found) => completeByCrictl(given, found, crictl));
   return {
     process: lookingAtProcess,
+    memory: memory.promise,
     identity,
     place: async () => (await fromFiles).known.place,
     labels: async () => findLabels(given, await identity, crictl, signal),
@@ -76,27 +81,41 @@ export function learn(given: Given): Learning {
   };
 }
 
+/** Tell whether memory is to be read from the crashed process. */
+export function readsMemory({ take }: Pick<Given["settings"], "take">): boolean {
+  return take === "memory" || take === "check";
+}
+
 // The readers are loaded when they are needed: the first read of the core must not wait for them.
 
 async function lookAtProcess(
-  { roots, crash, settings, native, stacks }: Given,
+  { roots, crash, settings, native, stacks, ends }: Given,
   signal: AbortSignal,
+  onMemory: (memory: HeldMemory | { doubt: string }) => void,
 ): Promise<ProcessSnapshot> {
   const { snapshotProcess } = await import("@cdh/core/container/process");
   const includeEnviron = settings.includeProcInfo === "environ";
   const tidy = (files: ProcessSnapshot["files"]): void => {
     if (files.reduce((sum, { bytes }) => sum + bytes.length, 0) > LARGE_PROC_BYTES) native.collectGarbage();
   };
+  let memory: HeldMemory | { doubt: string } | undefined;
+  const takes = readsMemory(settings);
   const hold: CrashStacks["hold"] = async (source, files) => {
     tidy(files);
+    if (takes) {
+      const { holdMemory } = await import("./held-memory.ts");
+      memory = holdMemory(source, files);
+      if (!("doubt" in memory)) ends.defer(memory.close);
+    }
     await stacks?.hold(source, files);
   };
-  const whileHeld = stacks === undefined ? {} : { whileHeld: hold };
+  const whileHeld = stacks === undefined && !takes ? {} : { whileHeld: hold };
   const found = await completeAfterExit(await snapshotProcess({ roots, crash, includeEnviron, signal, ...whileHeld }), {
     roots,
     crash,
     native,
   });
+  onMemory(found.state === "verified" && memory !== undefined ? memory : { doubt: "it is not known whose it is" });
   tidy(found.files);
   return found;
 }

@@ -34,6 +34,7 @@ export function objectSchemas(ref: (name: string) => Json): Record<string, Json>
           from: text("pipe: the kernel's; memory: the process's own."),
           as: text("raw: as it was, compressed afterwards; packed: compressed while it arrived, or held in memory."),
           reasons: list("Why not another way.", { type: "string" }),
+          killed: flag("Whether it was ended by SIGKILL once all was read."),
         }),
       }),
       node: object("The node.", {

@@ -199,6 +199,8 @@ export const MANIFEST_FIELDS = shape({
       from: new Words(["pipe", "memory"], "pipe"),
       as: new Words(["raw", "packed"], "packed"),
       reasons: optional("texts"),
+      /** It was ended by SIGKILL once all was read: TAKE_KILL_ABOVE. */
+      killed: optional("flag"),
     }),
   },
   node: NODE_FIELDS,

@@ -54,9 +54,16 @@ export const composerSettings = defineSettings({
   }),
   take: setting({
     env: "TAKE",
-    parse: parsers.oneOf("auto", "pipe"),
-    default: "pipe" as "auto" | "pipe",
-    doc: "auto: the core goes to the spool as it is and is compressed when the process was let go, where disk and room allow it; pipe: it is compressed while it arrives",
+    parse: parsers.oneOf("pipe", "auto", "memory", "check"),
+    default: "pipe" as "pipe" | "auto" | "memory" | "check",
+    doc: "pipe: a core is compressed while it arrives; auto: it goes to the spool as it is and is compressed when its process was let go, where disk and room allow it; memory (experimental): as auto, and read from the process where that can be done; check: memory and pipe are both read and compared",
+  }),
+  takeKillAbove: setting({
+    env: "TAKE_KILL_ABOVE",
+    parse: parsers.bytes,
+    default: 64 * 1024 ** 3,
+    unit: "bytes",
+    doc: "Where a core was read from memory and the kernel would still walk over more than this, the process is ended by SIGKILL (status 137); 0: never",
   }),
   timeoutMs: setting({
     env: "TIMEOUT",

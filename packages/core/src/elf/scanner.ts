@@ -115,6 +115,12 @@ export class ElfCoreScanner {
     return this.#expected;
   }
 
+  /** The core's segments, once headers and notes have passed; undefined before, and where not all of them are known. */
+  get segmentsSoFar(): readonly CoreSegment[] | undefined {
+    const isWhole = this.#headersRead && this.#notesRead && this.#segments.length < this.#limits.segments;
+    return isWhole && this.#header?.shoff === 0 ? this.#segments : undefined;
+  }
+
   /** Say at which offset of the core the next pushed bytes lie. */
   seek(offset: number): void {
     this.#position = offset;
