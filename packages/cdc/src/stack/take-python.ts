@@ -3,6 +3,7 @@ import { makeRangeIndex } from "@cdh/core/elf/range-index";
 import { PYTHON_COOKIE, readOwnOffsets, type PythonRuntime } from "@cdh/unwind/python/find-runtime";
 import { PYTHON_LAYOUTS } from "@cdh/unwind/python/layouts";
 import { PythonFrames } from "@cdh/unwind/python/read-frames";
+import { readWord, type ReadMemory } from "@cdh/unwind/tables/memory";
 import type { HeldProcess } from "./held-process.ts";
 import type { Mapping } from "./maps.ts";
 import { readMemory } from "./read-memory.ts";
@@ -17,6 +18,8 @@ const PAGES_MAX = 1024;
 const VARIABLES_MAX_BYTES = 4 * 1024 * 1024;
 /** How far behind the interpreter's code its variables begin, at most. */
 const BEHIND_MAX_BYTES = 16n * 1024n * 1024n;
+/** Places that may be `_PyRuntime`. */
+const CANDIDATES_MAX = 64;
 /** Files with such a name that are looked at. */
 const FILES_MAX = 4;
 /** Threads whose frames are read; the crashed one is the first. */
@@ -95,10 +98,10 @@ async function takeOf(
     }
     return (await page)?.subarray(within, within + length);
   };
-  const runtime = await findRuntime(variables, minor, read);
-  if (runtime === undefined) return [];
-  const frames = new PythonFrames(runtime, read);
-  const states = await frames.threads();
+  const ids = new Set(given.threads.map(({ tid }) => tid));
+  const found = await findThreads(variables, minor, read, ids);
+  if (found === undefined) return [];
+  const { frames, states } = found;
   const wanted = given.threads
     .toSorted((left, right) => Number(right.crashed) - Number(left.crashed))
     .slice(0, THREADS_MAX);
@@ -124,36 +127,47 @@ function variablesOf(mappings: readonly Mapping[], code: Mapping): Mapping[] {
   return found;
 }
 
-/** `_PyRuntime` is where 3.13 writes that it is; in 3.11 and 3.12 where its list of interpreters is the main one, whose threads know it. */
-async function findRuntime(
+/** Threads of the interpreter that a candidate for `_PyRuntime` leads to; it is none where they are not the process's. */
+async function findThreads(
   variables: readonly MemoryChunk[],
   minor: number,
-  read: (address: bigint, length: number) => Promise<Uint8Array | undefined>,
-): Promise<PythonRuntime | undefined> {
-  const layout = PYTHON_LAYOUTS.get(minor);
+  read: ReadMemory,
+  ids: ReadonlySet<number>,
+): Promise<{ frames: PythonFrames; states: ReadonlyMap<number, bigint> } | undefined> {
+  let tried = 0;
   for (const { address, bytes } of variables) {
-    if (layout === undefined) {
-      const at = bytes.indexOf(PYTHON_COOKIE, 0, "latin1");
-      const found = at === -1 || at % 8 !== 0 ? undefined : await readOwnOffsets(address + BigInt(at), read);
-      if (found !== undefined && !("reason" in found)) return found;
-      continue;
-    }
-    // The process is held meanwhile: most words are passed by without making a number of them.
-    const halves = new Uint32Array(new Uint8Array(bytes).buffer, 0, bytes.length >>> 2);
-    for (let index = layout.interpreters / 4; index + 4 <= halves.length; index += 2) {
-      if (halves[index] === 0 || halves[index] !== halves[index + 2] || halves[index + 1] !== halves[index + 3])
-        continue;
-      const at = index * 4;
-      const main = bytes.readBigUInt64LE(at);
-      if (main % 8n !== 0n) continue;
-      const within = main - address;
-      if (within < 0n || within + BigInt(layout.threads) + 8n > BigInt(bytes.length)) continue;
-      const thread = bytes.readBigUInt64LE(Number(within) + layout.threads);
-      const owner = await read(thread + BigInt(layout.nextThread) + 8n, 8);
-      if (owner === undefined || owner.length < 8) continue;
-      if (new DataView(owner.buffer, owner.byteOffset, 8).getBigUint64(0, true) !== main) continue;
-      return { minor, layout, address: address + BigInt(at - layout.interpreters) };
+    for await (const runtime of candidatesIn({ address, bytes }, minor, read)) {
+      if ((tried += 1) > CANDIDATES_MAX) return undefined;
+      const frames = new PythonFrames(runtime, read);
+      const states = await frames.threads();
+      if ([...states.keys()].some((id) => ids.has(id))) return { frames, states };
     }
   }
   return undefined;
+}
+
+/** `_PyRuntime` is where 3.13 writes that it is; in 3.11 and 3.12 where its list of interpreters is the main one, whose threads know it. */
+async function* candidatesIn(
+  { address, bytes }: MemoryChunk,
+  minor: number,
+  read: ReadMemory,
+): AsyncGenerator<PythonRuntime> {
+  const layout = PYTHON_LAYOUTS.get(minor);
+  if (layout === undefined) {
+    const at = bytes.indexOf(PYTHON_COOKIE, 0, "latin1");
+    const found = at === -1 || at % 8 !== 0 ? undefined : await readOwnOffsets(address + BigInt(at), read);
+    if (found !== undefined && !("reason" in found)) yield found;
+    return;
+  }
+  // The process is held meanwhile: most words are passed by without making a number of them.
+  const halves = new Uint32Array(new Uint8Array(bytes).buffer, 0, bytes.length >>> 2);
+  for (let index = layout.interpreters / 4; index + 4 <= halves.length; index += 2) {
+    if (halves[index] === 0 || halves[index] !== halves[index + 2] || halves[index + 1] !== halves[index + 3]) continue;
+    const main = bytes.readBigUInt64LE(index * 4);
+    const within = main - address;
+    if (main % 8n !== 0n || within < 0n || within + BigInt(layout.threads) + 8n > BigInt(bytes.length)) continue;
+    const thread = bytes.readBigUInt64LE(Number(within) + layout.threads);
+    const owner = await readWord(read, thread + BigInt(layout.nextThread) + 8n, 8);
+    if (owner === main) yield { minor, layout, address: address + BigInt(index * 4 - layout.interpreters) };
+  }
 }
