@@ -10,7 +10,7 @@ import { notBuilt, outcomeOf, runBuilt } from "../helpers/built.ts";
 import { REPOSITORY } from "../helpers/repository.ts";
 import { scratchDirectory } from "../helpers/scratch.ts";
 import { describeUnless, skipAloud } from "../helpers/skip.ts";
-import { missingTools } from "../helpers/tools.ts";
+import { findTool, missingTools } from "../helpers/tools.ts";
 import { AUDIENCE, putDump, startWorkbench, type Workbench } from "./workbench.ts";
 
 const directory = scratchDirectory("api-debuginfod");
@@ -328,6 +328,47 @@ describeUnless(
       const { stdout, stderr } = await inspect("admin", "bt", "--with", "lldb", `kube://real/${REAL}`);
       expect(stdout, stderr).toMatch(/frame_three.* at frames\.c:6/);
     }, 120_000);
+
+    it("serves delve, whose program is stripped: delve runs debuginfod-find", async (context) => {
+      const { path: delve, reason = missingTools("go", "strip", "debuginfod-find") } = findTool("dlv");
+      if (delve === undefined || reason !== undefined) return skipAloud(context, reason ?? "no dlv");
+      const home = join(directory, "go");
+      mkdirSync(home);
+      const [source, program, stripped, core] = ["main.go", "program", "stripped", "core"].map((name) =>
+        join(home, name),
+      ) as [string, string, string, string];
+      writeFileSync(
+        source,
+        "package main\n\nfunc main() { deep(nil) }\n\n//go:noinline\nfunc deep(p *int) { *p = 1 }\n",
+      );
+      const id = "77".repeat(20);
+      const env = { ...process.env, HOME: home };
+      execFileSync("go", ["build", "-ldflags", `-B 0x${id}`, "-o", program, source], { stdio: "pipe", env });
+      const run = ["-nx", "-batch", "-ex", "run", "-ex", `generate-core-file ${core}`, program];
+      execFileSync("gdb", run, { stdio: "pipe", env });
+      execFileSync("strip", ["-o", stripped, program]);
+      const init = join(home, "init");
+      writeFileSync(init, "bt\nframe 0 args\nexit\n");
+      const args = ["core", stripped, core, "--init", init, "--allow-non-terminal-interactive"];
+      // Go's own table has lines for a stripped program too; arguments are in the debug info alone.
+      expect((await client(delve, args, "debugger", "delve-before")).text).toContain("no debug info found");
+      expectZero(outcomeOf(await runBuilt("cdh-inspect", ["symbols", "push", "--store", bench.storeDir, program])));
+      const { text } = await client(delve, args, "debugger", "delve");
+      expect(text).not.toContain("no debug info found");
+      expect(text).toMatch(/^p = \*int nil$/m);
+      expect(readdirSync(join(directory, "home-delve/cache", id))).toContain("debuginfo");
+    }, 120_000);
+
+    it("serves perf", async (context) => {
+      const reason = missingTools("perf");
+      if (reason !== undefined) return skipAloud(context, reason);
+      const options = execFileSync("perf", ["version", "--build-options"], { encoding: "utf8" });
+      // Debian 12's asks nobody, whatever DEBUGINFOD_URLS says.
+      if (!/debuginfod: \[ on/i.test(options))
+        return skipAloud(context, "this perf is built without debuginfod (perf version --build-options)");
+      const args = ["buildid-cache", "--debuginfod", "--add", join(files, "server.stripped")];
+      expect((await client("perf", args, "debugger", "perf")).text).not.toContain("not built with it");
+    });
 
     it("serves gdb", async (context) => {
       const reason = missingTools("gdb");
