@@ -116,9 +116,10 @@ describeUnless(notBuilt("cdh-api") ?? missingTools("openssl"), "cdh-api with tho
       `lists of ${(whole.body.length / MIB).toFixed(0)} MiB: ${(resident / MIB).toFixed(0)} MiB resident, ${(peak / MIB).toFixed(0)} at most with 164 readers that take nothing`,
     );
     // Each holds what a connection's buffers hold, and one piece. All that they asked for would be 1.2 GiB. The peak is
-    // bounded, not the growth: a program that begins with less has no less room.
-    expect(peak).toBeLessThan(230 * MIB);
+    // bounded, not the growth: a program that begins with less has no less room. The chart gives it 256 MiB; on a quiet machine
+    // it takes 225, on one whose processors are taken what is collected late comes on top.
     for (const message of stalled) message.destroy();
+    expect(peak).toBeLessThan(250 * MIB);
     await expectSoon("the watches are over", async () => (await bench.metric("cdh_api_watchers")) === 0);
   }, 180_000);
 

@@ -4,7 +4,7 @@ import type { NamedFile } from "../call/app-context.ts";
 import { chooseFiles } from "./file-names.ts";
 import { matchesGlob } from "./glob.ts";
 
-const FILES = Array.from({ length: 5000 }, (): NamedFile => ({
+const FILES = Array.from({ length: 100_000 }, (): NamedFile => ({
   buildId: "abcd",
   role: "executable",
   name: "b".repeat(128),
@@ -27,7 +27,8 @@ it("a pattern that takes long holds up nobody else, and ends", async () => {
   clearInterval(timer);
   expect(chosen.isComplete).toBe(false);
   expect(performance.now() - began).toBeLessThan(5000);
-  expect(longestMs).toBeLessThan(400);
+  // In one piece all of them take several seconds; on a busy machine others wait for a processor as well.
+  expect(longestMs).toBeLessThan(1500);
 });
 
 it("finds what is meant, and stops when its reader is gone", async () => {
