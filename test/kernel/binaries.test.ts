@@ -224,6 +224,7 @@ describeUnless(kernelSuiteUnavailable() ?? notBuilt("cdh-inspect", "cdh-upload")
   });
 
   it("of 2 GiB are packed within the packer's memory", async () => {
+    rmSync(join(spool, "binaries"), { recursive: true, force: true });
     set({ BINARIES_MAX: "3GiB", BINARIES: "executable", KEEP_FREE: "1%" });
     const { program, buildId } = make("huge");
     // Some of it is hard to pack, and most is holes.
