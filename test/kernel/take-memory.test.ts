@@ -46,7 +46,7 @@ describeUnless(kernelSuiteUnavailable("python3", "perl", "bash"), "a core from t
       ],
     ],
     ["perl", ["-e", 'my %h = map { $_ => "x" x 100 } 1..50000; kill 11, $$; sleep 5']],
-    ["bash", ["-c", "x=$(seq 100000); kill -SEGV $$"]],
+    ["bash", ["-c", "x=$(seq 1000000); y=$x$x; kill -SEGV $$"]],
     [process.execPath, ["-e", "globalThis.x = Array.from({ length: 1e6 }, (_, i) => ({ i })); process.abort()"]],
   ])(
     "is what the kernel's pipe gives, of %s",

@@ -102,7 +102,11 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
     isInLine: () => slot.isInLine,
     checksum: given.native.checksum,
   });
-  if (storing.needsNoSlot) void beside.opening.then(() => space.look()).catch(() => {});
+  if (storing.needsNoSlot) {
+    // Whether there is room must be known when the first frames are to be written.
+    beside.onPressing();
+    void beside.opening.then(() => space.look()).catch(() => {});
+  }
   const pipeline = makePipeline(given, beside.opening, { space, storing });
   ends.defer(() => pipeline.abandon());
   const spared = new AbortController();
