@@ -101,6 +101,30 @@ describeUnless(notBuilt("cdh-api"), "retention of programs and debug info", () =
     expect((await leftIn(store)).filter((key) => key.startsWith("shop/"))).toHaveLength(4);
   }, 120_000);
 
+  it("keeps files without a build-id as long as a crash names their SHA-256", async () => {
+    const [named, unnamed] = ["c1".repeat(32), "c2".repeat(32)];
+    const sample = crash("one", [USED]);
+    const modules = [
+      { path: "/x", start: "0x1", end: "0x2", buildId: USED },
+      { path: "/app", start: "0x3", end: "0x4", sha256: named },
+    ];
+    const { directory, store } = await place([{ ...sample, changes: { modules } as Partial<Manifest> }]);
+    for (const sha256 of [named, unnamed]) {
+      const path = join(scratch, "packed");
+      writeFileSync(path, sha256);
+      const facts = { sizeBytes: 64, sha256, storedBytes: 64, name: "app", hasCode: true };
+      await putPacked(store, { ...facts, id: { buildId: sha256, role: "executable" }, path });
+      const date = new Date(Date.now() - 100 * DAY);
+      utimesSync(join(directory, "debug", sha256, "executable.zst"), date, date);
+    }
+    expect((await prune(directory)).exitCode).toBe(0);
+    age(directory, 31);
+    expect((await prune(directory)).exitCode).toBe(0);
+    const left = await filesIn(store);
+    expect(left).toContain(`debug/${named}/executable.zst`);
+    expect(left).not.toContain(`debug/${unnamed}/executable.zst`);
+  });
+
   it("begins its grace anew when a crash refers to a file again", async () => {
     const { directory, store } = await place([crash("one", [USED])]);
     await prune(directory);
