@@ -157,7 +157,8 @@ export async function installComposer(hold: KernelHold, options: InstallOptions 
   };
 }
 
-function processesOf(executable: string): number[] {
+/** Pids of the processes that run an executable. */
+export function processesOf(executable: string): number[] {
   const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   return pids.filter((pid) => linkIfThere(`/proc/${pid}/exe`) === executable).map(Number);
 }

@@ -9,9 +9,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
 import { makeCrashProgram } from "../../packages/cdh-sysctl/src/check/crash-program.ts";
 import { builtPath, notBuilt, outcomeOf, runBuilt, runPath, type BuiltResult } from "../helpers/built.ts";
+import { processesOf } from "../helpers/composer-install.ts";
 import { freePort } from "../helpers/free-port.ts";
 import { holdKernel, kernelUnavailable, readKernelSettings, type KernelHold } from "../helpers/kernel-state.ts";
 import { describeUnless } from "../helpers/skip.ts";
@@ -60,6 +61,8 @@ describeUnless(kernelUnavailable() ?? notBuilt("cdc", "cdh-sysctl"), "healthy me
     hold.set(OWN);
     await runPath("umount", ["-l", hostDir]);
     await sysctl("restore");
+    // A composer makes its folders again for what it still holds.
+    await vi.waitUntil(() => processesOf(join(hostDir, "cdc")).length === 0, { timeout: 60_000 });
     rmSync(hostDir, { recursive: true, force: true });
     mkdirSync(hostDir);
   });
