@@ -1,4 +1,4 @@
-import { findComposerSetting } from "@cdh/core/composer/settings";
+import { findComposerSetting } from "@cdh/core/composer/known-names";
 import { formatEnvFile } from "@cdh/core/env-file";
 import { reasonOf } from "@cdh/core/errors";
 import type { Layout } from "../node/target-node.ts";

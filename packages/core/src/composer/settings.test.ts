@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { CdhError } from "../base/errors.ts";
 import { resolveSettings } from "../service/config.ts";
 import { SeededRandom } from "../testing/random.ts";
-import { composerSettings, findComposerSetting, type ComposerSettings } from "./settings.ts";
+import { findComposerSetting } from "./known-names.ts";
+import { composerSettings, type ComposerSettings } from "./settings.ts";
 
 const makeSettings = (env: Record<string, string>): ComposerSettings =>
   resolveSettings(composerSettings, { env }).values;

@@ -1,7 +1,7 @@
 import { TIMER_MAX_MS, timerMs } from "../base/clock.ts";
 import type { Compression } from "../bundle/manifest.ts";
 import { DEFAULT_FILENAME_TEMPLATE } from "../bundle/naming.ts";
-import { defineSettings, parsers, setting, type Setting, type SettingsOf } from "../service/config.ts";
+import { defineSettings, parsers, setting, type SettingsOf } from "../service/config.ts";
 import type { LogLevel } from "../service/log.ts";
 import { parseRateLimit, type RateLimit } from "./rate-limit.ts";
 import {
@@ -293,18 +293,3 @@ export const composerSettings = defineSettings({
 
 /** The composer's settings as values. */
 export type ComposerSettings = SettingsOf<typeof composerSettings>;
-
-/** Names of older setups that are accepted and have no effect: IBM's `crictl` subcommand for images. */
-const IGNORED: readonly string[] = ["CRIO_IMAGE_CMD"];
-
-/** What is known of a name in `.env`. */
-export type KnownName = { kind: "setting"; setting: Setting<unknown> } | { kind: "ignored" } | { kind: "unknown" };
-
-/** Find a setting of the composer by its name, or by another name that it goes by. */
-export function findComposerSetting(name: string): KnownName {
-  const found = Object.values(composerSettings).find(
-    (one: Setting<unknown>) => one.env === name || one.aliases?.includes(name) === true,
-  );
-  if (found !== undefined) return { kind: "setting", setting: found as Setting<unknown> };
-  return { kind: IGNORED.includes(name) ? "ignored" : "unknown" };
-}

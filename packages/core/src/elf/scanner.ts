@@ -13,14 +13,13 @@ import {
   type ProgramHeader,
 } from "./format.ts";
 import { IMAGE_BYTES, ModuleImages } from "./module-images.ts";
+import { moduleStarts } from "./module-starts.ts";
 import { groupModules } from "./modules.ts";
 import { NoteReader } from "./notes.ts";
 import { readProgramHeaders } from "./program-table.ts";
 import { RegionFeed } from "./regions.ts";
 
 const STRING_BYTES = 512;
-/** So many mappings of one file are looked at: a program may map its data ten thousand times. */
-const SAME_FILE_MAX = 16;
 const MAX_NOTE_SEGMENTS = 16;
 const MAX_PROBLEMS = 32;
 
@@ -283,17 +282,7 @@ export class ElfCoreScanner {
     const mappings = this.#notes?.mappings;
     // Where files are not listed an ELF file may begin anywhere; a reader that jumps would have to fetch each place.
     if (this.#notes?.isFileNoteCut === true && !this.#regions.jumps) return undefined;
-    if (this.#starts === undefined && mappings !== undefined) {
-      this.#starts = new Set();
-      const seen = new Map<string, number>();
-      for (const { path, start, fileOffset } of mappings) {
-        const times = seen.get(path) ?? 0;
-        if (fileOffset !== 0n || times >= SAME_FILE_MAX) continue;
-        seen.set(path, times + 1);
-        this.#starts.add(start);
-      }
-      if (this.#notes?.auxv?.sysinfoEhdr !== undefined) this.#starts.add(this.#notes.auxv.sysinfoEhdr);
-    }
+    if (mappings !== undefined) this.#starts ??= moduleStarts(mappings, this.#notes?.auxv?.sysinfoEhdr);
     return this.#starts;
   }
 
