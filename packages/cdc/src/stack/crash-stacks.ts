@@ -48,7 +48,7 @@ export class CrashStacks {
   #kept: KeptFile[] = [];
   #held: HeldProcess | undefined;
   #facts: CoreFacts | undefined;
-  #taking: Promise<TakenMemory | undefined> | undefined;
+  #taking: Promise<TakenMemory> | undefined;
   #memory: MemoryChunk[] = [];
   #stacks: ReadonlyMap<number, StackFacts> = new Map();
   readonly #withStack: boolean;
@@ -121,8 +121,10 @@ export class CrashStacks {
       const stop = AbortSignal.timeout(TAKE_MAX_MS);
       this.#facts = facts;
       if (this.#withStack) {
-        this.#memory = taken?.chunks ?? [];
+        this.#memory = taken.chunks;
         if (this.#memory.length === 0) this.#problem("CDH_STACK_FAILED", "the memory of the stacks cannot be read");
+        else if (!taken.isWhole)
+          this.#problem("CDH_DEADLINE", `the memory of the stacks was read in part, as far as ${TAKE_MAX_MS} ms went`);
       }
       if (this.#withArtefacts) {
         const { writesArtefacts } = await import("./runtime-artefacts.ts");
@@ -130,7 +132,7 @@ export class CrashStacks {
       }
       if (this.#withMessage) {
         const { takeMessage } = await import("./take-message.ts");
-        const goroutines = taken?.goroutines ?? [];
+        const { goroutines } = taken;
         const looking = takeMessage({ held, facts, goroutines, stop }).then((message) => ({ message }));
         const looked = await unlessStopped(looking, stop);
         this.#message = looked?.message;
@@ -260,10 +262,9 @@ export class CrashStacks {
 async function readStacks(
   held: HeldProcess,
   facts: Pick<CoreFacts, "threads" | "machine" | "auxv">,
-): Promise<TakenMemory | undefined> {
+): Promise<TakenMemory> {
   const { takeMemory } = await import("./take-memory.ts");
-  const stop = AbortSignal.timeout(TAKE_MAX_MS);
-  return await unlessStopped(takeMemory(held, facts, stop), stop);
+  return await takeMemory(held, facts, AbortSignal.timeout(TAKE_MAX_MS));
 }
 
 /** Wait for something until stopped; then it is undefined. */

@@ -1,3 +1,4 @@
+import { within } from "@cdh/core/container/collected";
 import type { CoreFacts, CoreThread } from "@cdh/core/elf/facts";
 import { append } from "@cdh/core/lists";
 import { mappingAt, type HeldProcess } from "./held-process.ts";
@@ -36,6 +37,8 @@ export interface TakenMemory {
   chunks: MemoryChunk[];
   /** Go's `g`s that belong to the crashed thread; empty for programs in other languages. */
   goroutines: Buffer[];
+  /** Whether it was not stopped before its end. */
+  isWhole: boolean;
 }
 
 /** Threads whose stacks are taken, the crashed one among them. */
@@ -44,17 +47,29 @@ export const STACK_THREADS_MAX = 1000;
 /**
  * Read the memory that walking the stacks needs, while the process is held: each thread's stack from its pointer upwards,
  * what a signal's handler interrupted on another stack, the goroutine behind Go's system stack, and the vDSO's code.
- * Total: what cannot be read is left out. @param stop ends it early
+ * Total: what cannot be read is left out. @param stop ends it early, with what was read by then, also where a read hangs
  */
 export async function takeMemory(
   held: HeldProcess,
   facts: Pick<CoreFacts, "threads" | "machine" | "auxv">,
   stop: AbortSignal,
 ): Promise<TakenMemory> {
+  const [chunks, goroutines]: [MemoryChunk[], Buffer[]] = [[], []];
+  await within(readInto({ chunks, goroutines }, held, facts, stop), stop).catch((error: unknown) => {
+    if (!stop.aborted) throw error;
+  });
+  // What hangs may come later; whoever has this must not see it grow.
+  return { chunks: [...chunks], goroutines: [...goroutines], isWhole: !stop.aborted };
+}
+
+async function readInto(
+  { chunks, goroutines }: Pick<TakenMemory, "chunks" | "goroutines">,
+  held: HeldProcess,
+  facts: Pick<CoreFacts, "threads" | "machine" | "auxv">,
+  stop: AbortSignal,
+): Promise<void> {
   const { mem, mappings } = held;
-  if (mem === undefined) return { chunks: [], goroutines: [] };
-  const chunks: MemoryChunk[] = [];
-  const goroutines: Buffer[] = [];
+  if (mem === undefined) return;
   let room = TOTAL_BYTES;
   const take = async (address: bigint, end: bigint): Promise<Buffer | undefined> => {
     if (stop.aborted || end <= address) return undefined;
@@ -96,7 +111,6 @@ export async function takeMemory(
     const { takePython } = await import("./take-python.ts");
     append(chunks, await takePython(held, { threads: facts.threads, taken: [...chunks] }, stop));
   }
-  return { chunks, goroutines };
 }
 
 /** Find the memory of a stack. One that has overflowed has its pointer in front of that: in nothing, or in a thread's guard page. */
