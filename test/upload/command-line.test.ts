@@ -114,7 +114,7 @@ describeUnless(notBuilt("cdh-upload", "cdh-sysctl", "cdh-inspect", "cdh-api"), "
     const pruned = await runBuilt("cdh-api", ["prune", "--dry-run", ...STORE], { env });
     expect(`${pruned.exitCode} ${pruned.stderr}`).toMatch(/^12 .*cannot look into \/nonexistent\/store/);
     const bundle = join(REPOSITORY, "test/fixtures/bundles/older/ibm-v8.zip");
-    for (const args of [["bt"], ["bt", "--raw"], ["debug", "--print"], ["unpack", "--with-binaries"]])
+    for (const args of [["bt"], ["bt", "--raw"], ["debug", "--print"], ["goroutines"], ["unpack", "--with-binaries"]])
       for (const flag of ["--exe", "--sysroot"]) {
         const told = await runBuilt("cdh-inspect", [...args, flag, "/nonexistent/file", bundle], { env });
         expect(`${told.exitCode} ${told.stderr}`, args.join(" ")).toMatch(

@@ -1,21 +1,20 @@
 import { Command, Option } from "clipanion";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
-import { formatFlag, listFlag, textFlag } from "@cdh/core/cli/flags";
+import { formatFlag, textFlag } from "@cdh/core/cli/flags";
 import { CdhError, EXIT } from "@cdh/core/errors";
 import { printable, stringifyJson } from "@cdh/core/output";
 import { findDebugger, FRAMES_MAX, printStacks, whyNoDebugger, type DebuggerName } from "../debug/debugger.ts";
-import { refuseMissing, type FileWishes } from "../debug/find-files.ts";
+import type { FileWishes } from "../debug/find-files.ts";
 import { formatStacks } from "../debug/format-stacks.ts";
-import { imageRootOf } from "../debug/image-root.ts";
 import { mergeStacks } from "../debug/merge-stacks.ts";
 import { prepareDebugging } from "../debug/prepare.ts";
 import { readRawStacks, type RawStacks } from "../debug/raw-stacks.ts";
 import type { OpenedFile } from "../read/opened-file.ts";
-import { InspectCommand, SYMBOLS_HELP } from "./inspect-command.ts";
+import { CrashFilesCommand } from "./crash-files-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
 
 /** Print the stacks of all threads. */
-export class BtCommand extends InspectCommand {
+export class BtCommand extends CrashFilesCommand {
   static override paths = [["bt"], ["stack"]];
 
   static override usage = Command.Usage({
@@ -45,10 +44,6 @@ export class BtCommand extends InspectCommand {
   });
 
   bundle = Option.String({ name: "BUNDLE" });
-  exe = textFlag("--exe", "FILE", "the crashed program's file");
-  sysroot = textFlag("--sysroot", "DIR", "directory with the root file system that it ran in");
-  symbols = listFlag("--symbols", "STORE", SYMBOLS_HELP);
-  image = Option.Boolean("--image", false, { description: "take the root file system from the crashed image" });
   raw = Option.Boolean("--raw", false, { description: "no debugger" });
   with = textFlag("--with", "DEBUGGER", "gdb or lldb; the first one found when left out");
   output = formatFlag();
@@ -57,12 +52,10 @@ export class BtCommand extends InspectCommand {
     const format = parseOutputFormat(this.output);
     if (this.with !== undefined && this.with !== "gdb" && this.with !== "lldb")
       throw new CdhError("CDH_CONFIG_INVALID", `--with ${this.with}: gdb or lldb`);
-    await refuseMissing(this);
     return this.withOpened(this.bundle, async (opened) => {
       const { machine } = await opened.facts();
       const name = this.raw ? undefined : await findDebugger(this.with, machine);
-      const sysroot = this.image ? await imageRootOf(opened, this.context, (text) => this.warn(text)) : this.sysroot;
-      const wishes = { exe: this.exe, sysroot, symbols: this.symbolsOf(opened, this.symbols) };
+      const wishes = await this.wishesFor(opened);
       if (format !== "table") return this.#printJson(opened, wishes, name, format === "json" ? 2 : undefined);
       if (name !== undefined) return this.#printByDebugger(opened, wishes, name);
       if (!this.raw) this.warn(`${whyNoDebugger(this.with, machine)}: walking the stacks without one`);

@@ -1,22 +1,21 @@
 import { Command, Option } from "clipanion";
-import { listFlag, textFlag } from "@cdh/core/cli/flags";
+import { textFlag } from "@cdh/core/cli/flags";
 import { CdhError } from "@cdh/core/errors";
 import { start } from "@cdh/core/exec";
 import { EXIT, EXIT_STATUS_HELP, statusOfSignal } from "@cdh/core/exit-status";
 import { printable } from "@cdh/core/output";
 import { debuggerArguments, findDebugger, whyNoDebugger, type DebuggerName } from "../debug/debugger.ts";
 import { delveArguments, findDelve } from "../debug/delve.ts";
-import { refuseMissing, type FileWishes } from "../debug/find-files.ts";
-import { imageRootOf } from "../debug/image-root.ts";
+import type { FileWishes } from "../debug/find-files.ts";
 import { commandsElsewhere, imageOf } from "../debug/image.ts";
 import { prepareDebugging } from "../debug/prepare.ts";
 import type { OpenedFile } from "../read/opened-file.ts";
 import { asOperand, shellQuote } from "../text/shell-quote.ts";
-import { InspectCommand, SYMBOLS_HELP } from "./inspect-command.ts";
+import { CrashFilesCommand } from "./crash-files-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
 
 /** Open a debugger. */
-export class DebugCommand extends InspectCommand {
+export class DebugCommand extends CrashFilesCommand {
   static override paths = [["debug"]];
 
   static override usage = Command.Usage({
@@ -42,17 +41,12 @@ export class DebugCommand extends InspectCommand {
   });
 
   bundle = Option.String({ name: "BUNDLE" });
-  exe = textFlag("--exe", "FILE", "the crashed program's file");
-  sysroot = textFlag("--sysroot", "DIR", "directory with the root file system that it ran in");
-  symbols = listFlag("--symbols", "STORE", SYMBOLS_HELP);
-  image = Option.Boolean("--image", false, { description: "take the root file system from the crashed image" });
   with = textFlag("--with", "DEBUGGER", "gdb, lldb, or dlv for Go; gdb or lldb when left out");
   print = Option.Boolean("--print", false, { description: "print the commands and start nothing" });
 
   override async run(): Promise<number> {
     if (this.with !== undefined && !["gdb", "lldb", "dlv"].includes(this.with))
       throw new CdhError("CDH_CONFIG_INVALID", `--with ${this.with}: gdb, lldb or dlv`);
-    await refuseMissing(this);
     return this.withOpened(this.bundle, async (opened) => {
       if (this.print) return this.#printCommands(opened);
       const { machine } = await opened.facts();
@@ -62,12 +56,7 @@ export class DebugCommand extends InspectCommand {
           hint: "install one, or read the stacks with `cdh-inspect bt --raw`",
         });
       }
-      const sysroot = this.image ? await imageRootOf(opened, this.context, (text) => this.warn(text)) : this.sysroot;
-      return this.#open(opened, name, {
-        exe: this.exe,
-        sysroot,
-        symbols: this.symbolsOf(opened, this.symbols),
-      });
+      return this.#open(opened, name, await this.wishesFor(opened));
     });
   }
 

@@ -1,16 +1,15 @@
 import { Command, Option } from "clipanion";
 import { EXIT_STATUS_HELP, parseOutputFormat } from "@cdh/core/cli";
-import { formatFlag, listFlag, textFlag } from "@cdh/core/cli/flags";
+import { formatFlag } from "@cdh/core/cli/flags";
 import { CdhError, EXIT } from "@cdh/core/errors";
 import { stringifyJson } from "@cdh/core/output";
 import { formatGoroutines } from "../debug/format-goroutines.ts";
-import { imageRootOf } from "../debug/image-root.ts";
 import { readRawGoroutines } from "../debug/raw-stacks.ts";
-import { InspectCommand, SYMBOLS_HELP } from "./inspect-command.ts";
+import { CrashFilesCommand } from "./crash-files-command.ts";
 import { BUNDLE_HELP } from "./show.ts";
 
 /** Print every goroutine of a Go program. */
-export class GoroutinesCommand extends InspectCommand {
+export class GoroutinesCommand extends CrashFilesCommand {
   static override paths = [["goroutines"]];
 
   static override usage = Command.Usage({
@@ -28,18 +27,13 @@ export class GoroutinesCommand extends InspectCommand {
   });
 
   bundle = Option.String({ name: "BUNDLE" });
-  exe = textFlag("--exe", "FILE", "the crashed program's file");
-  sysroot = textFlag("--sysroot", "DIR", "directory with the root file system that it ran in");
-  symbols = listFlag("--symbols", "STORE", SYMBOLS_HELP);
-  image = Option.Boolean("--image", false, { description: "take the root file system from the crashed image" });
   all = Option.Boolean("--all", false, { description: "a block for each goroutine" });
   output = formatFlag();
 
   override async run(): Promise<number> {
     const format = parseOutputFormat(this.output);
     return this.withOpened(this.bundle, async (opened) => {
-      const sysroot = this.image ? await imageRootOf(opened, this.context, (text) => this.warn(text)) : this.sysroot;
-      const wishes = { exe: this.exe, sysroot, symbols: this.symbolsOf(opened, this.symbols) };
+      const wishes = await this.wishesFor(opened);
       const { found, notes } = await readRawGoroutines(opened, wishes, this.context.stopSignal);
       if (found === undefined) {
         for (const note of notes) this.warn(note);
