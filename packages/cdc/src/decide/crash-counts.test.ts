@@ -140,6 +140,22 @@ it("takes again the place of a crash that is long over", async () => {
   release();
 });
 
+it("does not take the place that another composer is just taking", async () => {
+  const native = makeTestNative();
+  const release = hold(native);
+  const limit = { ...one("shop"), count: 1 };
+  expect(await countCrash([limit], coreDir, Date.now(), native)).toMatchObject({ allowed: true });
+  // Made, and its time not yet set.
+  const folder = `${statePath()}.unlocked`;
+  const [name = ""] = readdirSync(folder);
+  rmSync(join(folder, name));
+  writeFileSync(join(folder, name), "");
+  expect(await countCrash([limit], coreDir, Date.now() + 1000, native)).toMatchObject({ allowed: false });
+  // Whoever was making it has died.
+  expect(await countCrash([limit], coreDir, Date.now() + 61_000, native)).toMatchObject({ allowed: true });
+  release();
+});
+
 it("follows no link", async () => {
   await count(one("shop"), 0);
   const [lock, target] = [`${statePath()}.lock`, join(coreDir, "precious")];

@@ -1,5 +1,5 @@
-import { closeSync, openSync } from "node:fs";
-import { lstat, mkdir, readdir, unlink, utimes } from "node:fs/promises";
+import { closeSync, futimesSync, openSync, type Stats } from "node:fs";
+import { lstat, mkdir, readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "@cdh/core/errors";
 import { DIRECTORY_MODE, FILE_MODE } from "@cdh/core/spool/layout";
@@ -7,6 +7,8 @@ import { DIRECTORY_MODE, FILE_MODE } from "@cdh/core/spool/layout";
 /** Crashes of one key, and of all, that are counted without the lock; beyond them none is kept so. */
 const PLACES_MAX = 64;
 const FILES_MAX = 1024;
+/** Longer than a composer takes from making a file to setting its time, milliseconds. */
+const MAKING_MS = 60_000;
 
 /** A limit of a crash, and what the file of counts says of it. */
 export interface UnlockedLimit {
@@ -58,27 +60,23 @@ export class UnlockedCounts {
     const places = Math.min(count - kept, PLACES_MAX);
     for (let place = 0; place < places; place += 1) {
       const path = join(this.#directory, `${key}.${place}`);
-      if (!(await this.#tryMake(path))) continue;
-      const until = (this.#nowMs + windowMs) / 1000;
-      await utimes(path, until, until);
-      return path;
+      if (await this.#tryMake(path, this.#nowMs + windowMs)) return path;
     }
     return undefined;
   }
 
-  async #tryMake(path: string): Promise<boolean> {
-    for (const isLast of [false, true]) {
-      try {
-        closeSync(openSync(path, "wx", FILE_MODE));
-        return true;
-      } catch (error) {
-        if (errnoOf(error) !== "EEXIST") throw error;
-      }
-      const stats = await lstat(path).catch(() => undefined);
-      if (isLast || stats === undefined || stats.mtimeMs > this.#nowMs) return false;
-      await unlink(path).catch(() => {});
-    }
-    return false;
+  async #tryMake(path: string, untilMs: number): Promise<boolean> {
+    if (tryMakeUntil(path, untilMs)) return true;
+    const stats = await lstat(path).catch(() => undefined);
+    if (stats === undefined || !this.#isOver(stats)) return false;
+    await unlink(path).catch(() => {});
+    return tryMakeUntil(path, untilMs);
+  }
+
+  /** One that another composer is making has no time yet but that of its making, and is not over. */
+  #isOver({ mtimeMs, ctimeMs }: Stats): boolean {
+    const isBeingMade = mtimeMs === ctimeMs && mtimeMs > this.#nowMs - MAKING_MS;
+    return mtimeMs <= this.#nowMs && !isBeingMade;
   }
 
   /** List until when what was kept without the lock counts, by key, and forget what is over. Only under the lock. */
@@ -89,12 +87,29 @@ export class UnlockedCounts {
       const path = join(this.#directory, name);
       const stats = await lstat(path).catch(() => undefined);
       if (stats === undefined) continue;
-      if (stats.mtimeMs <= this.#nowMs) await unlink(path).catch(() => {});
+      if (this.#isOver(stats)) await unlink(path).catch(() => {});
       else {
         const key = name.replace(/\.\d+$/, "");
         found.set(key, [...(found.get(key) ?? []), stats.mtimeMs]);
       }
     }
     return found;
+  }
+}
+
+/** Make a file that is not there, and set its time. @returns whether it was not there */
+function tryMakeUntil(path: string, untilMs: number): boolean {
+  let fd: number;
+  try {
+    fd = openSync(path, "wx", FILE_MODE);
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST") return false;
+    throw error;
+  }
+  try {
+    futimesSync(fd, untilMs / 1000, untilMs / 1000);
+    return true;
+  } finally {
+    closeSync(fd);
   }
 }
