@@ -63,10 +63,13 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
     let goesOn = hasMore && (!isLimited || receivedBytes < OBSERVE_BYTES);
     const waiting = goesOn ? options.slot.enter() : undefined;
     if (waiting !== undefined) await unlessStopped(waiting, stop);
+    const handOver = (): void => {
+      if (count > 0) observe(current.buffer.subarray(0, count));
+      pipeline.submit(current.buffer, keep);
+    };
     const hasZeros = goesOn && !isLimited && (options.input.zeroFrames?.() ?? 0) > 0;
     if (hasZeros) {
-      observe(current.buffer.subarray(0, count));
-      pipeline.submit(current.buffer, keep);
+      handOver();
       const passed = await passZeros(options, options.limitBytes() - keptBytes);
       receivedBytes += passed;
       keptBytes += passed;
@@ -79,8 +82,8 @@ export async function drain(options: DrainOptions): Promise<DrainResult> {
         options.slot.reading();
       }
     }
-    if (count > 0 && !hasZeros) observe(current.buffer.subarray(0, count));
-    if (!hasZeros) pipeline.submit(current.buffer, keep);
+    // The next frame is being read meanwhile.
+    if (!hasZeros) handOver();
     if (pipeline.failure !== undefined) return { endedBy: "writeFailure", receivedBytes, error: pipeline.failure };
     if (error !== undefined) return { endedBy: "readFailure", receivedBytes, error };
     if (stop.aborted && !goesOn && !current.ended) return { endedBy: "stop", receivedBytes };
@@ -113,7 +116,7 @@ async function passZeros(
       input.skipZeroFrames?.(1);
       passed += FRAME_BYTES;
     }
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
   }
 }
 
@@ -144,8 +147,8 @@ class FrameFill {
         const { buffer, count } = this;
         const room = FRAME_BYTES - count;
         if (this.#takesTurns()) await turn();
-        const naps = !this.#isLearning();
-        const now = this.#mayReadNow() ? this.#input.readNow?.(buffer, count, room, naps) : undefined;
+        const mayNap = !this.#isLearning();
+        const now = this.#mayReadNow() ? this.#input.readNow?.(buffer, count, room, mayNap) : undefined;
         const got = now ?? (await this.#input.read(buffer, count, room));
         this.count += got;
         this.ended = got === 0;

@@ -12,7 +12,7 @@ import { ownerOf } from "../who/crash-owner.ts";
 import { readsMemory, type Learning } from "../who/learn.ts";
 import { UnlistedModules } from "../who/unlisted-modules.ts";
 import { drain, type DrainResult } from "./drain.ts";
-import { MemoryInput } from "./memory-input.ts";
+import type { MemoryInput } from "./memory-input.ts";
 import { RawTake, type Taking } from "./raw-take.ts";
 import { sizeLimit } from "./size-limit.ts";
 import { SpaceGuard } from "./space-guard.ts";
@@ -94,7 +94,7 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
   const stop = AbortSignal.any([unwanted.signal, limit.signal]);
   const scanner = new ElfCoreScanner(MANIFEST_ELF_LIMITS);
   const space = new SpaceGuard(given.coreDir, settings);
-  const memory = memoryOf(given, beside, scanner);
+  const memory = readsMemory(settings) ? await memoryOf(given, beside, scanner) : undefined;
   const storing = new RawTake({
     settings,
     room: () => space.roomBytes,
@@ -174,15 +174,16 @@ export async function takeCore(given: Given, beside: Beside): Promise<TakenCore>
   };
 }
 
-/** Its memory is read from the process where that is allowed, and it is one that the kernel holds. */
-function memoryOf(
+/** Read its memory from the process, where it is one that the kernel holds. Loaded only where it is asked for. */
+async function memoryOf(
   { input, crash, settings, native, clock }: Given,
   { learning }: Pick<Beside, "learning">,
   scanner: ElfCoreScanner,
-): MemoryInput | undefined {
-  if (!readsMemory(settings) || crash.pid === undefined) return undefined;
+): Promise<MemoryInput | undefined> {
+  if (crash.pid === undefined) return undefined;
+  const { MemoryInput: Input } = await import("./memory-input.ts");
   const isChecked = settings.take === "check";
-  return new MemoryInput({
+  return new Input({
     pipe: input,
     native,
     clock,
