@@ -133,4 +133,15 @@ describeUnless(notBuilt("cdh-upload", "cdh-sysctl", "cdh-inspect", "cdh-api"), "
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
     expect(stdout).not.toContain("core.js");
   });
+
+  it("lists a core that is damaged as one that cannot be read", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "cdh-names-"));
+    writeFileSync(join(folder, "core.1234"), Buffer.alloc(8192));
+    const { exitCode, stdout } = await runBuilt("cdh-inspect", ["ls", "-o", "json", folder], {
+      env: { PATH: "/usr/bin:/bin" },
+    });
+    rmSync(folder, { recursive: true });
+    expect(exitCode).toBe(3);
+    expect(stdout).toContain("core.1234");
+  });
 });

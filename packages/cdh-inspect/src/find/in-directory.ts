@@ -6,7 +6,7 @@ import { parseManifest } from "@cdh/core/bundle/reader-manifest";
 import { fileSource } from "@cdh/core/bundle/reader-source";
 import { CdhError, errnoOf, reasonOf } from "@cdh/core/errors";
 import { openRegularFile } from "@cdh/core/files/regular-file";
-import { fileKindOf, MAGIC_BYTES } from "@cdh/core/foreign/core-encoding";
+import { fileKindOf } from "@cdh/core/foreign/core-encoding";
 import { looksLikeCore } from "@cdh/core/foreign/core-name";
 import { append } from "@cdh/core/lists";
 import { bundleNameOf, QUARANTINE_DIRECTORY, STATE_DIRECTORY } from "@cdh/core/spool/layout";
@@ -84,19 +84,31 @@ async function walk(directory: string, depth: number): Promise<Found[]> {
   return found;
 }
 
-/** Tell whether a file whose name could be a core's begins as one: `core.js` does not. What cannot be read is told by who reads it. */
+/** Of a file's beginning so much tells whether it is text. */
+const TEXT_BYTES = 512;
+
+/**
+ * Tell whether a file whose name could be a core's may be one: a text such as `core.js` is none. A core that is damaged, or
+ * cannot be read, is told by who reads it.
+ */
 async function mayBeCore(path: string): Promise<boolean> {
   try {
     const file = await openRegularFile(path);
     try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(MAGIC_BYTES), 0, MAGIC_BYTES, 0);
-      return bytesRead === 0 || fileKindOf(buffer.subarray(0, bytesRead)) !== "unknown";
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(TEXT_BYTES), 0, TEXT_BYTES, 0);
+      const start = buffer.subarray(0, bytesRead);
+      return bytesRead === 0 || fileKindOf(start) !== "unknown" || !isUtf8Text(start);
     } finally {
       await file.close();
     }
   } catch {
     return true;
   }
+}
+
+/** Tell whether bytes are text; the last character may be cut. */
+function isUtf8Text(bytes: Buffer): boolean {
+  return !bytes.includes(0) && !new TextDecoder().decode(bytes, { stream: true }).includes("\u{fffd}");
 }
 
 /** A directory that somebody else keeps to himself: the others are listed, and this one is told. */
