@@ -22,6 +22,9 @@ const STANDARD = new Set(
   ).split(" "),
 );
 
+/** How functions of the runtime's packages begin. */
+const RUNTIME = ["runtime.", "runtime/", "internal/runtime/"];
+
 /** Group goroutines that have equal stacks and wait for the same: the crashed one first, the runtime's own last, then the most. */
 export function groupGoroutines(goroutines: readonly Goroutine[]): GoroutineGroup[] {
   const groups = new Map<string, Goroutine[]>();
@@ -85,8 +88,8 @@ function detailsOf(group: readonly Goroutine[]): string {
 /** The first function that is not Go's own, else the first that is not the runtime's. */
 function placeOf(frames: readonly StackFrame[]): string | undefined {
   const named = frames.filter((frame) => frame.function !== undefined && frame.signal !== true);
-  const own = named.find(({ function: name = "" }) => !STANDARD.has(/^[^./]*/.exec(name)?.[0] ?? ""));
-  const other = named.find(({ function: name = "" }) => !/^(?:runtime|internal\/runtime)\b/.test(name));
+  const own = named.find(({ function: name = "" }) => !STANDARD.has(name.split(/[./]/, 1)[0] ?? ""));
+  const other = named.find(({ function: name = "" }) => !RUNTIME.some((path) => name.startsWith(path)));
   const found = own ?? other ?? named.at(0);
   return found === undefined ? undefined : lineOf({ ...found, function: found.function ?? "" });
 }
