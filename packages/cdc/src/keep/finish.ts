@@ -69,7 +69,9 @@ export async function finish(given: Given, made: Made): Promise<FinishedBundle> 
   const identity = await learning.identity;
   const enrichment = await learning.enrich();
   const isForOthers = crash.dumpMode !== DUMPABLE_AS_ROOT_ONLY;
-  const facts = isForOthers ? await hashUnnamed(core.facts, given.stacks?.kept ?? []) : core.facts;
+  const hashed = isForOthers
+    ? await hashUnnamed(core.facts, given.stacks?.kept ?? [], clock)
+    : { facts: core.facts, problems: [] };
   const { name } = bundle;
   const metadata = metadataEntries({
     name,
@@ -89,6 +91,7 @@ export async function finish(given: Given, made: Made): Promise<FinishedBundle> 
     bundle,
     core,
     { problems: given.stacks?.problems ?? [] },
+    hashed,
     enrichment,
   ];
   const problems = [...sources, metadata].flatMap((source) => source.problems);
@@ -107,7 +110,7 @@ export async function finish(given: Given, made: Made): Promise<FinishedBundle> 
           enrichment,
           problems,
           process: crashed,
-          facts,
+          facts: hashed.facts,
           suppressed: verdict.suppressed,
           place: spared.remembered?.key.key,
           placeUnknown: spared.placeUnknown,

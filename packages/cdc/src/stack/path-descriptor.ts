@@ -1,4 +1,6 @@
-import { constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { constants, fstat, fstatSync, openSync, readFileSync } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+import { promisify } from "node:util";
 import { errnoOf } from "@cdh/core/errors";
 
 /** A descriptor that refers to a file without having opened it: its driver is not told. @see open(2) */
@@ -30,4 +32,13 @@ export function mountOf(fd: number): number {
 export function reopenFile(held: number): number {
   if (!fstatSync(held).isFile()) throw new Error("not a regular file");
   return openSync(`/proc/self/fd/${held}`, READ_FLAGS);
+}
+
+/**
+ * As {@link reopenFile}, on the thread pool: for whoever has more to do than to read this file. Its file system may lie over
+ * one that does not answer.
+ */
+export async function reopenFileLater(held: number): Promise<FileHandle> {
+  if (!(await promisify(fstat)(held)).isFile()) throw new Error("not a regular file");
+  return await open(`/proc/self/fd/${held}`, READ_FLAGS);
 }
